@@ -1,0 +1,1 @@
+"""Orchestration and data: everything that Dagster knows. Start at `definitions.py`."""

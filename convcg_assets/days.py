@@ -1,0 +1,53 @@
+"""A range of days: what every asset reads and writes."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import ibis
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days `first` to `last`, both included."""
+
+    first: dt.date
+    last: dt.date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"empty range of days: {self.first} to {self.last}")
+
+    def __iter__(self) -> Iterator[dt.date]:
+        """Each day in order."""
+        return (self.first + dt.timedelta(days=i) for i in range(len(self)))
+
+    def __len__(self) -> int:
+        """Number of days."""
+        return (self.last - self.first).days + 1
+
+    def __str__(self) -> str:
+        """`2026-01-01...2026-01-03`, or one day alone."""
+        return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
+
+    def widen(self, *, before: int = 0, after: int = 0) -> "Days":
+        """The same days and so many before and after.
+
+        >>> str(Days(dt.date(2026, 1, 2), dt.date(2026, 1, 2)).widen(before=1))
+        '2026-01-01...2026-01-02'
+        """
+        return Days(self.first - dt.timedelta(days=before), self.last + dt.timedelta(days=after))
+
+    def calendar(self, column: str) -> ibis.Table:
+        """One row per day, in a column of that name."""
+        return ibis.memtable(pa.table({column: pa.array(list(self), pa.date32())}))
+
+    def lookback(self, column: str, *, num_days: int) -> ibis.Table:
+        """One row per `day` of these and each of the `num_days` before it, that one in `column`.
+
+        Joined to a table by `column`, it gives each row once for every day that looks back on it.
+        """
+        pairs = [(d, d - dt.timedelta(days=i)) for d in self for i in range(1, num_days + 1)]
+        day, before = (pa.array(values, pa.date32()) for values in zip(*pairs, strict=True))
+        return ibis.memtable(pa.table({"day": day, column: before}))

@@ -1,0 +1,129 @@
+"""The lake: one Delta table per asset, partitioned by `dt`. Two verbs: read days, replace days.
+
+What a table's columns are belongs to `schema.py`; what is computed, to `transforms/`.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.days import Days
+from convcg_assets.schema import table_schema
+
+BATCH_ROWS = 131_072
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Tables below `root`: a folder, or any URL that delta-rs knows."""
+
+    root: str
+    id_types: Mapping[str, str]
+
+    def path(self, table: str) -> str:
+        """Where a table lies."""
+        return f"{self.root.rstrip('/')}/{table}"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table was ever written."""
+        return DeltaTable.is_deltatable(self.path(table))
+
+    def version(self, table: str) -> int | None:
+        """Current version of a table; None before its first write."""
+        return DeltaTable(self.path(table)).version() if self.exists(table) else None
+
+    def days(self, table: str) -> list[dt.date]:
+        """Days of which the table holds rows, sorted."""
+        if not self.exists(table):
+            return []
+        partitions = DeltaTable(self.path(table)).partitions()
+        return sorted({dt.date.fromisoformat(str(p["dt"])) for p in partitions})
+
+    def read(self, table: str, days: Days, *, con: Backend, version: int | None = None) -> ibis.Table:
+        """The rows of those days, as of the current (or the given) version of the table.
+
+        The files are fixed when this is called: what is written later does not change the result.
+        A table that was never written reads as empty.
+        """
+        schema = table_schema(table, self.id_types)
+        files: list[str] = []
+        if self.exists(table):
+            delta = DeltaTable(self.path(table), version=version)
+            bounds = [("dt", ">=", days.first.isoformat()), ("dt", "<=", days.last.isoformat())]
+            files = delta.file_uris(bounds)
+        if not files:
+            return ibis.memtable(pa.table(schema.to_pyarrow().empty_table()), schema=schema)
+        rows = con.read_parquet(files, hive_partitioning=True)
+        return rows.select(rows[c].cast(t).name(c) for c, t in schema.items())
+
+    def replace(
+        self, table: str, days: Days, rows: ibis.Table, *, con: Backend, metadata: dict | None = None
+    ) -> int:
+        """Replace those days of the table by `rows` in one commit; returns the new version.
+
+        Either all days are replaced or none: a crash leaves the old version. Raises ValueError where
+        a row's `dt` is not one of the days.
+        """
+        schema = table_schema(table, self.id_types)
+        rows = rows.select(rows[c].cast(t).name(c) for c, t in schema.items())
+        # Created empty first: an overwrite without a predicate could wipe what another process wrote.
+        DeltaTable.create(
+            self.path(table), schema.to_pyarrow(), mode="ignore", partition_by=["dt"]
+        )
+        with _stream(rows, con=con) as batches:
+            checked = (_checked(b, table, days) for b in batches)
+            write_deltalake(
+                self.path(table),
+                pa.RecordBatchReader.from_batches(schema.to_pyarrow(), checked),
+                mode="overwrite",
+                partition_by=["dt"],
+                predicate=f"dt >= '{days.first}' AND dt <= '{days.last}'",
+                commit_properties=CommitProperties(custom_metadata=metadata or {}),
+                writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
+            )
+        return DeltaTable(self.path(table)).version()
+
+    def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
+        """Rows per day, zero included."""
+        rows = self.read(table, days, con=con).group_by("dt").agg(n=ibis._.count())
+        counts = dict.fromkeys(days, 0)
+        for row in con.to_pyarrow(rows).to_pylist():
+            counts[row["dt"]] = row["n"]
+        return counts
+
+
+@contextmanager
+def _stream(rows: ibis.Table, *, con: Backend) -> Iterator[pa.RecordBatchReader]:
+    """The rows batch by batch. (Ibis 12's own batches call a method that DuckDB 2 took away.)"""
+    view = f"stream_{uuid.uuid4().hex}"
+    con.create_view(view, rows)
+    try:
+        with con.con.sql(f"FROM {view}").to_arrow_reader(BATCH_ROWS) as batches:
+            yield batches
+    finally:
+        con.con.execute(f"DROP VIEW {view}")
+
+
+def _checked(batch: pa.RecordBatch, table: str, days: Days) -> pa.RecordBatch:
+    stray = {d for d in batch.column("dt").unique().to_pylist() if not days.first <= d <= days.last}
+    if stray:
+        raise ValueError(f"{table}: rows of {sorted(stray)} in a replacement of {days}")
+    return batch
+
+
+def connect(*, memory_limit: str = "3GB", threads: int | None = None, temp: Path | None = None) -> Backend:
+    """An embedded DuckDB that spills to `temp` beyond `memory_limit`."""
+    options = {"memory_limit": memory_limit, "preserve_insertion_order": False}
+    if threads:
+        options["threads"] = threads
+    if temp:
+        options["temp_directory"] = str(temp)
+    return ibis.duckdb.connect(**options)

@@ -1,0 +1,147 @@
+"""Training examples: positives and hard negatives as known on day T, each with its features of day D.
+
+The features themselves belong to `features.py`, what a label weighs to `labels.py`.
+"""
+
+import ibis
+from ibis import _
+
+from convcg_assets.days import Days
+from convcg_assets.schema import PIN_FEATURES, TRAINING_EXAMPLES, USER_FEATURES
+from convcg_assets.settings import ExampleSettings
+
+SEEN_DAYS = 30
+"""`seen_before` looks back so many days."""
+
+_EXAMPLE = (
+    "dt",
+    "split",
+    "example_day",
+    "impression_id",
+    "user_id",
+    "pin_id",
+    "advertiser_id",
+    "impression_ts",
+    "surface",
+    "subject_pin_id",
+    "query",
+    "task",
+    "is_negative",
+    "touch_type",
+    "weight",
+    "evidence_dt",
+)
+
+
+def build_examples(
+    labels: ibis.Table,
+    negatives: ibis.Table,
+    user_features: ibis.Table,
+    pin_features: ibis.Table,
+    impressions: ibis.Table,
+    *,
+    settings: ExampleSettings,
+    days: Days,
+) -> ibis.Table:
+    """Rows of `training_examples` for the days T in `days`.
+
+    Impression days from T - holdout_days on are the holdout. Training takes only what had arrived
+    before the holdout began: neither its impressions, nor conversions or engagements that arrived
+    during it, so that the model is judged as one of that day. `labels`, `negatives` and features must
+    hold the `training_days + holdout_days` before T, `impressions` another `SEEN_DAYS`.
+    """
+    positives = _positives(labels, days, settings=settings)
+    rows = positives.union(_negatives(negatives, labels, days, settings=settings))
+    seen = _seen_pairs(rows, impressions)
+    rows = rows.left_join(seen, ["example_day", "user_id", "pin_id"])
+    rows = rows.select(*_EXAMPLE, seen_before=rows.seen_before.fill_null(False))
+    rows = _join_features(rows, user_features, side="user", columns=tuple(USER_FEATURES))
+    rows = _join_features(rows, pin_features, side="pin", columns=tuple(PIN_FEATURES))
+    return rows.select(*TRAINING_EXAMPLES)
+
+
+def _positives(
+    labels: ibis.Table, days: Days, *, settings: ExampleSettings
+) -> ibis.Table:
+    """One row per T, impression and task, the evidence that had arrived summed."""
+    known = _known(labels.rename(example_day="dt"), days, settings=settings)
+    known = known.filter(
+        (_.split == "holdout") & (_.evidence_dt < _.day) | (_.evidence_dt < _.cutoff),
+        _.impression_dt < _.day,
+        _.weight > 0,
+    )
+    one_value = {
+        c: known[c].max()
+        for c in ("user_id", "pin_id", "advertiser_id", "impression_ts", "surface")
+        + ("subject_pin_id", "query")
+    }
+    # A label may rest on several touches; the strongest type stands for it: click, engagement, view.
+    grouped = known.group_by("day", "split", "example_day", "impression_id", "task").agg(
+        **one_value,
+        touch_type=known.touch_type.min(),
+        weight=known.weight.sum(),
+        evidence_dt=known.evidence_dt.max(),
+    )
+    return grouped.mutate(is_negative=ibis.literal(False)).rename(dt="day").select(*_EXAMPLE)
+
+
+def _negatives(
+    negatives: ibis.Table, labels: ibis.Table, days: Days, *, settings: ExampleSettings
+) -> ibis.Table:
+    """Hard negatives of the training days that, as far as known before the holdout, still are ones."""
+    known = _known(negatives.rename(example_day="dt"), days, settings=settings).filter(
+        _.split == "train",
+        _.impression_dt < _.cutoff,
+        _.engaged_dt.isnull() | (_.engaged_dt >= _.cutoff),
+    )
+    liked = labels.group_by("user_id", "pin_id").agg(first_evidence_dt=_.evidence_dt.min())
+    kept = known.left_join(liked, ["user_id", "pin_id"]).filter(
+        _.first_evidence_dt.isnull() | (_.first_evidence_dt >= _.cutoff)
+    )
+    return (
+        kept.mutate(
+            task=ibis.null("string"),
+            is_negative=ibis.literal(True),
+            touch_type=ibis.null("string"),
+            weight=ibis.literal(1.0),
+            evidence_dt=ibis.null("date"),
+        )
+        .rename(dt="day")
+        .select(*_EXAMPLE)
+    )
+
+
+def _known(rows: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.Table:
+    """Each row once for every T that looks at its example day, with `cutoff` and `split`."""
+    num_days = settings.training_days + settings.holdout_days
+    paired = rows.inner_join(days.lookback("example_day", num_days=num_days), "example_day")
+    cutoff = (paired.day - ibis.interval(days=settings.holdout_days)).cast("date")
+    return paired.mutate(
+        cutoff=cutoff, split=(paired.example_day >= cutoff).ifelse("holdout", "train")
+    )
+
+
+def _seen_pairs(rows: ibis.Table, impressions: ibis.Table) -> ibis.Table:
+    """The (day D, user, Pin) of examples whose user had been shown the Pin in a log before D."""
+    pairs = rows.select("example_day", "user_id", "pin_id").distinct()
+    shown = impressions.select("user_id", "pin_id", shown_dt=_.dt)
+    return (
+        pairs.inner_join(shown, ["user_id", "pin_id"])
+        .filter(_.example_day.delta(_.shown_dt, unit="day").between(1, SEEN_DAYS))
+        .select("example_day", "user_id", "pin_id")
+        .distinct()
+        .mutate(seen_before=ibis.literal(True))
+    )
+
+
+def _join_features(
+    rows: ibis.Table, features: ibis.Table, *, side: str, columns: tuple[str, ...]
+) -> ibis.Table:
+    """Join a side's features of the example day, each column under the side's prefix."""
+    wanted = {f"{side}_{c}": c for c in columns if f"{side}_{c}" in TRAINING_EXAMPLES}
+    key = f"{side}_id"
+    right = features.select(example_day=features.dt, **{key: features[key]}, **{
+        to: features[c] for to, c in wanted.items()
+    })
+    joined = rows.left_join(right, ["example_day", key])
+    return joined.select(*rows.columns, *wanted)

@@ -1,0 +1,112 @@
+"""Touches: what a user did with an impression, and which impression an engagement belongs to.
+
+Crediting conversions to touches belongs to `attribution.py`.
+"""
+
+import ibis
+from ibis import _
+
+from convcg_assets.days import Days
+
+LINK_WINDOW_HOURS = 24
+"""An engagement without an impression id belongs to an impression shown at most so long before."""
+
+
+def first_arrivals(rows: ibis.Table, *, key: str) -> ibis.Table:
+    """The rows without those that an earlier arrival day already held under the same `key`."""
+    window = ibis.window(group_by=key, order_by="dt")
+    ranked = rows.mutate(arrival_rank=ibis.row_number().over(window))
+    return ranked.filter(_.arrival_rank == 0).drop("arrival_rank")
+
+
+def impressions_of_days(impressions: ibis.Table, *, days: Days) -> ibis.Table:
+    """The impressions shown on those days, each as it first arrived.
+
+    Ids are unique within an arrival day and nothing arrives before its impression day: only the few
+    rows that arrived later can repeat one, so that only they are sorted.
+    """
+    shown = impressions.filter(_.impression_day.between(days.first, days.last))
+    on_time = shown.filter(_.dt == _.impression_day)
+    late = first_arrivals(shown.filter(_.dt > _.impression_day), key="impression_id")
+    repeated = on_time.semi_join(late, "impression_id")
+    return on_time.union(late.anti_join(repeated, "impression_id"))
+
+
+def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.Table:
+    """Engagements with the impression acted on: those that name it, and those that can be linked.
+
+    An engagement that names no impression is linked to the newest impression of the same user and Pin
+    shown up to `LINK_WINDOW_HOURS` before it (then the greatest impression id). The result has the
+    engagement's columns and, of the impression, `advertiser_id`, `impression_day` and
+    `impression_dt`. Engagements whose impression is not in `impressions` are left out, and so are
+    those whose user or Pin contradict it.
+    """
+    shown = impressions.select(
+        "impression_id",
+        "user_id",
+        "pin_id",
+        "advertiser_id",
+        "impression_day",
+        "impression_ts",
+        impression_dt=_.dt,
+    )
+    named = engagements.filter(_.impression_id.notnull()).inner_join(
+        shown.drop("impression_ts"), ["impression_id", "user_id", "pin_id"]
+    )
+    anonymous = engagements.filter(_.impression_id.isnull()).drop("impression_id")
+    newest = ibis.window(
+        group_by=["dt", "engagement_id"],
+        order_by=[ibis.desc("impression_ts"), ibis.desc("impression_id")],
+    )
+    linked = (
+        anonymous.inner_join(shown, ["user_id", "pin_id"])
+        .filter(
+            _.impression_ts <= _.engagement_ts,
+            _.engagement_ts <= _.impression_ts + ibis.interval(hours=LINK_WINDOW_HOURS),
+            _.impression_dt <= _.dt,
+        )
+        .mutate(link_rank=ibis.row_number().over(newest))
+        .filter(_.link_rank == 0)
+    )
+    return named.union(linked.select(named.columns))
+
+
+def find_touches(impressions: ibis.Table, engagements: ibis.Table) -> ibis.Table:
+    """One row per touch: every impression as a view, every linked engagement as a click or engagement.
+
+    Columns: touch_dt (arrival day), touch_type, user_id, pin_id, advertiser_id, impression_id,
+    impression_day, touch_ts.
+    """
+    views = impressions.select(
+        "user_id",
+        "pin_id",
+        "advertiser_id",
+        "impression_id",
+        "impression_day",
+        touch_dt=_.dt,
+        touch_type=ibis.literal("view"),
+        touch_ts=_.impression_ts,
+    )
+    linked = link_engagements(engagements, impressions)
+    actions = linked.select(
+        "user_id",
+        "pin_id",
+        "advertiser_id",
+        "impression_id",
+        "impression_day",
+        # Known once both its own log and its impression's have arrived.
+        touch_dt=ibis.greatest(_.dt, _.impression_dt),
+        touch_type=ibis.ifelse(_.engagement_type == "click", "click", "engagement"),
+        touch_ts=_.engagement_ts,
+    )
+    return views.union(actions.select(views.columns))
+
+
+def name_advertisers(events: ibis.Table, pins: ibis.Table) -> ibis.Table:
+    """Events whose `advertiser_id`, where the log was silent, is that of the Pin in the day's catalogue."""
+    catalogue = pins.select("dt", "pin_id", catalogue_advertiser_id=_.advertiser_id)
+    return (
+        events.left_join(catalogue, ["dt", "pin_id"])
+        .mutate(advertiser_id=ibis.coalesce(_.advertiser_id, _.catalogue_advertiser_id))
+        .select(events.columns)
+    )
