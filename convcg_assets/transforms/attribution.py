@@ -3,6 +3,8 @@
 What a touch is belongs to `touches.py`, what a credit is worth as a label to `labels.py`.
 """
 
+import math
+
 import ibis
 from ibis import _
 
@@ -140,10 +142,10 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
         credit = 1.0 / ranked.count().over(all_touches)
     elif settings.model == "time_decay":
         # Relative to the newest touch: an old touch alone must not underflow to no credit at all.
-        newest = ranked.touch_ts.max().over(all_touches).epoch_seconds()
-        age_hours = (newest - ranked.touch_ts.epoch_seconds()) / 3600.0
-        decay = (age_hours * (-0.6931471805599453 / settings.half_life_hours)).exp()
-        credit = decay / decay.sum().over(all_touches)
+        aged = ranked.mutate(newest_ts=_.touch_ts.max().over(all_touches))
+        age_hours = (aged.newest_ts.epoch_seconds() - aged.touch_ts.epoch_seconds()) / 3600.0
+        ranked = aged.mutate(decay=(age_hours * (-math.log(2) / settings.half_life_hours)).exp())
+        credit = ranked.decay / ranked.decay.sum().over(all_touches)
     else:
         position = ibis.row_number().over(in_time)
         count = ranked.count().over(all_touches)
@@ -155,7 +157,17 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
     return (
         ranked.mutate(credit=credit)
         .filter(_.credit > 0)
-        .drop("strength", "match_rank", "event_ts")
+        .select(
+            "dt",
+            "conversion_id",
+            "touch_type",
+            "match_level",
+            "impression_id",
+            "impression_day",
+            "touch_pin_id",
+            "touch_ts",
+            "credit",
+        )
     )
 
 
