@@ -47,7 +47,9 @@ class Lake:
         partitions = DeltaTable(self.path(table)).partitions()
         return sorted({dt.date.fromisoformat(str(p["dt"])) for p in partitions})
 
-    def read(self, table: str, days: Days, *, con: Backend, version: int | None = None) -> ibis.Table:
+    def read(
+        self, table: str, days: Days, *, con: Backend, version: int | None = None
+    ) -> ibis.Table:
         """The rows of those days, as of the current (or the given) version of the table.
 
         The files are fixed when this is called: what is written later does not change the result.
@@ -65,20 +67,23 @@ class Lake:
         return rows.select(rows[c].cast(t).name(c) for c, t in schema.items())
 
     def replace(
-        self, table: str, days: Days, rows: ibis.Table, *, con: Backend, metadata: dict | None = None
+        self,
+        table: str,
+        days: Days,
+        rows: ibis.Table,
+        *,
+        con: Backend,
+        metadata: dict | None = None,
     ) -> int:
         """Replace those days of the table by `rows` in one commit; returns the new version.
 
-        Either all days are replaced or none: a crash leaves the old version. Raises ValueError where
-        a row's `dt` is not one of the days.
+        Either all days are replaced or none: a crash leaves the old version. Raises ValueError
+        where a row's `dt` is not one of the days.
         """
         schema = table_schema(table, self.id_types)
-        rows = rows.select(rows[c].cast(t).name(c) for c, t in schema.items())
-        # Created empty first: an overwrite without a predicate could wipe what another process wrote.
-        DeltaTable.create(
-            self.path(table), schema.to_pyarrow(), mode="ignore", partition_by=["dt"]
-        )
-        with _stream(rows, con=con) as batches:
+        # Created empty first: an overwrite without one could wipe what another process wrote.
+        DeltaTable.create(self.path(table), schema.to_pyarrow(), mode="ignore", partition_by=["dt"])
+        with stream_rows(rows, schema=schema, con=con) as batches:
             checked = (_checked(b, table, days) for b in batches)
             write_deltalake(
                 self.path(table),
@@ -101,15 +106,21 @@ class Lake:
 
 
 @contextmanager
-def _stream(rows: ibis.Table, *, con: Backend) -> Iterator[pa.RecordBatchReader]:
-    """The rows batch by batch. (Ibis 12's own batches call a method that DuckDB 2 took away.)"""
-    view = f"stream_{uuid.uuid4().hex}"
-    con.create_view(view, rows)
+def stream_rows(
+    rows: ibis.Table, *, schema: ibis.Schema, con: Backend
+) -> Iterator[pa.RecordBatchReader]:
+    """The rows batch by batch, in the columns and types of `schema`.
+
+    Cast in the engine, from the types that it really has: DuckDB types a literal 0.6 as decimal where
+    Ibis expects a double. (Ibis 12's own batches call a method that DuckDB 2 took away.)
+    """
+    view = con.create_view(f"rows_{uuid.uuid4().hex}", rows)
+    typed = view.select(view[c].cast(t).name(c) for c, t in schema.items())
     try:
-        with con.con.sql(f"FROM {view}").to_arrow_reader(BATCH_ROWS) as batches:
+        with con.con.sql(con.compile(typed)).to_arrow_reader(BATCH_ROWS) as batches:
             yield batches
     finally:
-        con.con.execute(f"DROP VIEW {view}")
+        con.con.execute(f"DROP VIEW {view.get_name()}")
 
 
 def _checked(batch: pa.RecordBatch, table: str, days: Days) -> pa.RecordBatch:
@@ -119,7 +130,9 @@ def _checked(batch: pa.RecordBatch, table: str, days: Days) -> pa.RecordBatch:
     return batch
 
 
-def connect(*, memory_limit: str = "3GB", threads: int | None = None, temp: Path | None = None) -> Backend:
+def connect(
+    *, memory_limit: str = "3GB", threads: int | None = None, temp: Path | None = None
+) -> Backend:
     """An embedded DuckDB that spills to `temp` beyond `memory_limit`."""
     options = {"memory_limit": memory_limit, "preserve_insertion_order": False}
     if threads:

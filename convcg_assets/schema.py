@@ -26,7 +26,10 @@ IMPRESSIONS: Columns = {
     "impression_id": ("id:impression_id", "one showing of one Pin to one user"),
     "user_id": ("id:user_id", "who saw it"),
     "pin_id": ("id:pin_id", "what was shown"),
-    "advertiser_id": ("id:advertiser_id", "whose Pin it is, as logged; null where the log is silent"),
+    "advertiser_id": (
+        "id:advertiser_id",
+        "whose Pin it is, as logged; null where the log is silent",
+    ),
     "impression_ts": ("timestamp(6)", "when it was shown"),
     "impression_day": ("date", "day of impression_ts, but never after the arrival day"),
     "surface": ("string", "homefeed, related_pins or search"),
@@ -93,7 +96,10 @@ ATTRIBUTED_CONVERSIONS: Columns = {
     "received_ts": ("timestamp(6)", "when it was received"),
     "value": ("float64", "as reported"),
     "status": ("string", "attributed, no_user, no_touch, past_horizon or duplicate"),
-    "touch_type": ("string", "click, engagement or view; null unless attributed, as all that follow"),
+    "touch_type": (
+        "string",
+        "click, engagement or view; null unless attributed, as all that follow",
+    ),
     "match_level": ("string", "pin or advertiser"),
     "impression_id": ("id:impression_id", "the impression that was touched"),
     "impression_day": ("date", "the day of that impression: the label day that this belongs to"),
@@ -128,7 +134,10 @@ WEIGHTED_LABELS: Columns = {
 }
 HARD_NEGATIVES: Columns = {
     "dt": ("date", "impression day"),
-    "impression_id": ("id:impression_id", "an impression that was not engaged with when it arrived"),
+    "impression_id": (
+        "id:impression_id",
+        "an impression that was not engaged with when it arrived",
+    ),
     "user_id": ("id:user_id", "who"),
     "pin_id": ("id:pin_id", "the Pin shown"),
     "advertiser_id": ("id:advertiser_id", "whose Pin"),
@@ -137,7 +146,10 @@ HARD_NEGATIVES: Columns = {
     "surface": ("string", "where it was shown"),
     "subject_pin_id": ("id:pin_id", "Related Pins: the Pin looked at"),
     "query": ("string", "Search: what was searched for"),
-    "engaged_dt": ("date", "arrival day of a later engagement with it; a negative only before then"),
+    "engaged_dt": (
+        "date",
+        "arrival day of a later engagement with it; a negative only before then",
+    ),
 }
 USER_FEATURES: Columns = {
     "dt": ("date", "day T: everything here arrived before it"),
@@ -154,7 +166,10 @@ USER_FEATURES: Columns = {
     "num_conversions_30d": ("int64", "conversions (duplicates left out), 30 days"),
     "conversion_value_30d": ("float64", "their value; null values count 0"),
     "mean_click_duration_s": ("float64", "mean duration of the 30 days' clicks; null without any"),
-    "days_since_action": ("int64", "days from the newest engagement or conversion to T; null without"),
+    "days_since_action": (
+        "int64",
+        "days from the newest engagement or conversion to T; null without",
+    ),
     "recent_pin_ids": ("array<id:pin_id>", "Pins of the newest actions before T, newest first"),
     "recent_actions": ("array<string>", "what each was: click, repin, close_up, checkout, ..."),
     "recent_age_days": ("array<float64>", "how long before T each was, in days"),
@@ -176,7 +191,10 @@ PIN_FEATURES: Columns = {
     "num_conversions_30d": ("float64", "attributed credit that arrived in the 30 days before T"),
     "conversion_value_30d": ("float64", "its value"),
     "mean_click_duration_s": ("float64", "mean duration of the 30 days' clicks; null without any"),
-    "advertiser_num_impressions_30d": ("int64", "impressions of all the advertiser's Pins, 30 days"),
+    "advertiser_num_impressions_30d": (
+        "int64",
+        "impressions of all the advertiser's Pins, 30 days",
+    ),
     "advertiser_num_clicks_30d": ("int64", "clicks on all the advertiser's Pins, 30 days"),
     "advertiser_num_conversions_30d": ("float64", "credit of all the advertiser's Pins, 30 days"),
 }

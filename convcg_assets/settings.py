@@ -24,12 +24,17 @@ class AttributionSettings(_Frozen):
     engagement_window_days: WindowDays = Field(30, description="window after a repin or close-up")
     view_window_days: WindowDays = Field(1, description="window after an impression")
     model: AttributionModel = Field("last_touch", description="how credit is shared")
-    half_life_hours: float = Field(168.0, gt=0, description="time decay: credit halves in this time")
+    half_life_hours: float = Field(
+        168.0, gt=0, description="time decay: credit halves in this time"
+    )
     dedup_window_hours: int = Field(
         48, ge=0, le=240, description="the same event received within this time is one conversion"
     )
     max_reporting_lag_days: int = Field(
-        7, ge=0, le=60, description="longest time from a conversion to its arrival that is waited for"
+        7,
+        ge=0,
+        le=60,
+        description="longest time from a conversion to its arrival that is waited for",
     )
 
     @property
@@ -55,7 +60,9 @@ class LabelSettings(_Frozen):
     add_to_cart_weight: float = Field(0.3, ge=0, description="weight of an add-to-cart")
     signup_weight: float = Field(0.3, ge=0, description="weight of a signup")
     lead_weight: float = Field(0.3, ge=0, description="weight of a lead")
-    click_weight: float = Field(1.0, ge=0, description="weight of a click of duration t_max or more")
+    click_weight: float = Field(
+        1.0, ge=0, description="weight of a click of duration t_max or more"
+    )
     repin_weight: float = Field(0.6, ge=0, description="weight of a repin")
     close_up_weight: float = Field(0.3, ge=0, description="weight of a close-up")
     advertiser_match_factor: float = Field(
@@ -66,7 +73,9 @@ class LabelSettings(_Frozen):
         description="log_ratio: min(1, log(1+t)/log(1+t_max)); "
         "log2_share: log(1+min(t,t_max)/t_max)/log 2",
     )
-    click_t_max_s: float = Field(60.0, gt=0, description="click duration that earns the full weight")
+    click_t_max_s: float = Field(
+        60.0, gt=0, description="click duration that earns the full weight"
+    )
     unknown_duration_factor: float = Field(
         0.5, ge=0, le=1, description="factor of a click whose duration was not logged"
     )
@@ -81,7 +90,9 @@ class NegativeSettings(_Frozen):
     """How unengaged impressions are sampled."""
 
     sample_rate: float = Field(0.1, ge=0, le=1, description="share of unengaged impressions kept")
-    max_per_user_day: int = Field(5, ge=1, description="cap per user, impression day and arrival day")
+    max_per_user_day: int = Field(
+        5, ge=1, description="cap per user, impression day and arrival day"
+    )
 
 
 class FeatureSettings(_Frozen):

@@ -10,10 +10,11 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.settings import AttributionSettings
+from convcg_assets.transforms.exact import SHARE_DECIMALS, double, to_units
 from convcg_assets.transforms.touches import find_touches
 
-POSITION_SHARE = 0.4
-"""Position based: the first and the last touch each; those between share the rest."""
+END_SHARE, MIDDLE_SHARE = 0.4, 0.2
+"""Position based: the first and the last touch get so much each, those between share so much."""
 
 
 def attribute(
@@ -84,7 +85,12 @@ def match_touches(
     """
     enabled = touches.filter(_touch_ends(touches, settings=settings).notnull())
     pairs = conversions.select(
-        "dt", "conversion_id", "user_id", "event_ts", named_pin_id=_.pin_id, reporter_id=_.advertiser_id
+        "dt",
+        "conversion_id",
+        "user_id",
+        "event_ts",
+        named_pin_id=_.pin_id,
+        reporter_id=_.advertiser_id,
     ).inner_join(enabled, "user_id")
     same_pin = (pairs.pin_id == pairs.named_pin_id).fill_null(False)
     same_advertiser = (pairs.advertiser_id == pairs.reporter_id).fill_null(False)
@@ -135,24 +141,28 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
     )
     all_touches = ibis.window(group_by=conversion)
     if settings.model == "last_touch":
-        credit = (ibis.row_number().over(by_strength) == 0).ifelse(1.0, 0.0)
+        credit = (ibis.row_number().over(by_strength) == 0).ifelse(double(1), double(0))
     elif settings.model == "first_touch":
-        credit = (ibis.row_number().over(in_time) == 0).ifelse(1.0, 0.0)
+        credit = (ibis.row_number().over(in_time) == 0).ifelse(double(1), double(0))
     elif settings.model == "linear":
-        credit = 1.0 / ranked.count().over(all_touches)
+        credit = double(1) / ranked.count().over(all_touches)
     elif settings.model == "time_decay":
         # Relative to the newest touch: an old touch alone must not underflow to no credit at all.
         aged = ranked.mutate(newest_ts=_.touch_ts.max().over(all_touches))
-        age_hours = (aged.newest_ts.epoch_seconds() - aged.touch_ts.epoch_seconds()) / 3600.0
-        ranked = aged.mutate(decay=(age_hours * (-math.log(2) / settings.half_life_hours)).exp())
+        age_hours = (aged.newest_ts.epoch_seconds() - aged.touch_ts.epoch_seconds()) / double(3600)
+        decay = (age_hours * double(-math.log(2) / settings.half_life_hours)).exp()
+        ranked = aged.mutate(decay=to_units(decay, decimals=SHARE_DECIMALS))
         credit = ranked.decay / ranked.decay.sum().over(all_touches)
     else:
         position = ibis.row_number().over(in_time)
         count = ranked.count().over(all_touches)
         is_end = (position == 0) | (position == count - 1)
-        between = (1.0 - 2 * POSITION_SHARE) / ibis.greatest(count - 2, 1)
+        between = double(MIDDLE_SHARE) / ibis.greatest(count - 2, 1)
         credit = ibis.cases(
-            (count == 1, 1.0), (count == 2, 0.5), (is_end, POSITION_SHARE), else_=between
+            (count == 1, double(1)),
+            (count == 2, double(0.5)),
+            (is_end, double(END_SHARE)),
+            else_=between,
         )
     return (
         ranked.mutate(credit=credit)

@@ -9,6 +9,7 @@ from ibis import _
 from convcg_assets.days import Days
 from convcg_assets.schema import PIN_FEATURES, TRAINING_EXAMPLES, USER_FEATURES
 from convcg_assets.settings import ExampleSettings
+from convcg_assets.transforms.exact import SHARE_DECIMALS, double, exact_sum
 
 SEEN_DAYS = 30
 """`seen_before` looks back so many days."""
@@ -60,9 +61,7 @@ def build_examples(
     return rows.select(*TRAINING_EXAMPLES)
 
 
-def _positives(
-    labels: ibis.Table, days: Days, *, settings: ExampleSettings
-) -> ibis.Table:
+def _positives(labels: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.Table:
     """One row per T, impression and task, the evidence that had arrived summed."""
     known = _known(labels.rename(example_day="dt"), days, settings=settings)
     known = known.filter(
@@ -79,7 +78,7 @@ def _positives(
     grouped = known.group_by("day", "split", "example_day", "impression_id", "task").agg(
         **one_value,
         touch_type=known.touch_type.min(),
-        weight=known.weight.sum(),
+        weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
         evidence_dt=known.evidence_dt.max(),
     )
     return grouped.mutate(is_negative=ibis.literal(False)).rename(dt="day").select(*_EXAMPLE)
@@ -103,7 +102,7 @@ def _negatives(
             task=ibis.null("string"),
             is_negative=ibis.literal(True),
             touch_type=ibis.null("string"),
-            weight=ibis.literal(1.0),
+            weight=double(1),
             evidence_dt=ibis.null("date"),
         )
         .rename(dt="day")
@@ -140,8 +139,10 @@ def _join_features(
     """Join a side's features of the example day, each column under the side's prefix."""
     wanted = {f"{side}_{c}": c for c in columns if f"{side}_{c}" in TRAINING_EXAMPLES}
     key = f"{side}_id"
-    right = features.select(example_day=features.dt, **{key: features[key]}, **{
-        to: features[c] for to, c in wanted.items()
-    })
+    right = features.select(
+        example_day=features.dt,
+        **{key: features[key]},
+        **{to: features[c] for to, c in wanted.items()},
+    )
     joined = rows.left_join(right, ["example_day", key])
     return joined.select(*rows.columns, *wanted)

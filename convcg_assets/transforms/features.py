@@ -9,10 +9,17 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.settings import FeatureSettings
+from convcg_assets.transforms.exact import (
+    AMOUNT_DECIMALS,
+    SHARE_DECIMALS,
+    double,
+    exact_sum,
+    to_units,
+)
 
 LONG_DAYS = 30
 SHORT_DAYS = 7
-SECONDS_PER_DAY = 86_400.0
+SECONDS_PER_DAY = 86_400
 
 
 def describe_users(
@@ -51,8 +58,9 @@ def describe_users(
             **_windows("num_clicks", _.num_clicks),
             num_repins_30d=_.num_repins.sum(),
             num_conversions_30d=_.num_conversions.sum(),
-            conversion_value_30d=_.value.sum(),
-            mean_click_duration_s=_.duration_s.sum() / _.num_durations.sum().nullif(0),
+            conversion_value_30d=exact_sum(_.value, decimals=AMOUNT_DECIMALS),
+            mean_click_duration_s=exact_sum(_.duration_s, decimals=AMOUNT_DECIMALS)
+            / _.num_durations.sum().nullif(0),
             days_since_action=_.age.min(where=_.num_clicks + _.num_repins + _.num_conversions > 0),
         )
     )
@@ -67,9 +75,7 @@ def describe_users(
         .left_join(recent, ["dt", "user_id"])
         .drop("dt_right", "user_id_right")
     )
-    counted = [
-        c for c in counters.columns if c.startswith("num_") or c == "conversion_value_30d"
-    ]
+    counted = [c for c in counters.columns if c.startswith("num_") or c == "conversion_value_30d"]
     return rows.mutate(
         account_age_days=_age_days(rows.dt, rows.created_ts),
         **{c: rows[c].fill_null(0) for c in counted},
@@ -104,24 +110,27 @@ def describe_pins(
             **_windows("num_impressions", _.num_impressions),
             **_windows("num_clicks", _.num_clicks),
             num_repins_30d=_.num_repins.sum(),
-            num_conversions_30d=_.credit.sum(),
-            conversion_value_30d=_.value.sum(),
-            mean_click_duration_s=_.duration_s.sum() / _.num_durations.sum().nullif(0),
+            num_conversions_30d=exact_sum(_.credit, decimals=SHARE_DECIMALS),
+            conversion_value_30d=exact_sum(_.value, decimals=AMOUNT_DECIMALS),
+            mean_click_duration_s=exact_sum(_.duration_s, decimals=AMOUNT_DECIMALS)
+            / _.num_durations.sum().nullif(0),
         )
     )
     rows = active.left_join(counters, ["dt", "pin_id"]).drop("dt_right", "pin_id_right")
-    counted = [
-        c for c in counters.columns if c.startswith("num_") or c == "conversion_value_30d"
-    ]
+    counted = [c for c in counters.columns if c.startswith("num_") or c == "conversion_value_30d"]
     rows = rows.mutate(
-        age_days=_age_days(rows.dt, ibis.coalesce(rows.created_ts, rows.first_seen.cast("timestamp"))),
+        age_days=_age_days(
+            rows.dt, ibis.coalesce(rows.created_ts, rows.first_seen.cast("timestamp"))
+        ),
         **{c: rows[c].fill_null(0) for c in counted},
     )
     advertiser = ibis.window(group_by=["dt", "advertiser_id"])
     return rows.mutate(
         **{
             f"advertiser_{c}": rows.advertiser_id.notnull().ifelse(
-                rows[c].sum().over(advertiser), ibis.null()
+                to_units(rows[c], decimals=SHARE_DECIMALS // 2).sum().over(advertiser)
+                / double(10 ** (SHARE_DECIMALS // 2)),
+                ibis.null(),
             )
             for c in ("num_impressions_30d", "num_clicks_30d", "num_conversions_30d")
         }
@@ -153,7 +162,8 @@ def _user_day_counts(
     shown = impressions.group_by("dt", "user_id").agg(num_impressions=_.count())
     engaged = _count_engagements(engagements, key="user_id")
     converted = actions.group_by("dt", "user_id").agg(
-        num_conversions=_.count(), value=_.value.sum().fill_null(0.0)
+        num_conversions=_.count(),
+        value=exact_sum(_.value, decimals=AMOUNT_DECIMALS).fill_null(double(0)),
     )
     return _stack([shown, engaged, converted])
 
@@ -166,7 +176,10 @@ def _pin_day_counts(
     credited = (
         attributed.filter(_.status == "attributed")
         .group_by("dt", pin_id=_.touch_pin_id)
-        .agg(credit=_.credit.sum(), value=(_.value * _.credit).sum().fill_null(0.0))
+        .agg(
+            credit=exact_sum(_.credit, decimals=SHARE_DECIMALS),
+            value=exact_sum(_.value * _.credit, decimals=AMOUNT_DECIMALS).fill_null(double(0)),
+        )
     )
     return _stack([shown, engaged, credited])
 
@@ -176,7 +189,9 @@ def _count_engagements(engagements: ibis.Table, *, key: str) -> ibis.Table:
     return engagements.group_by("dt", key).agg(
         num_clicks=_.count(where=is_click),
         num_repins=_.count(where=~is_click),
-        duration_s=_.duration_s.sum(where=is_click).fill_null(0.0),
+        duration_s=exact_sum(_.duration_s, decimals=AMOUNT_DECIMALS, where=is_click).fill_null(
+            double(0)
+        ),
         num_durations=_.duration_s.count(where=is_click),
     )
 
@@ -230,13 +245,26 @@ def _recent_actions(
         .filter(_.rank < settings.max_recent_actions)
         .mutate(action_age_days=_age_days(_.day, _.action_ts))
     )
-    return ranked.group_by(dt=_.day, user_id=_.user_id).agg(
-        recent_pin_ids=_.pin_id.collect(order_by=_.rank),
-        recent_actions=_.action.collect(order_by=_.rank),
-        recent_age_days=_.action_age_days.collect(order_by=_.rank),
+    # Lists sorted by their first field: an ordered collect is not portable.
+    entry = ibis.struct(
+        {
+            "rank": ranked.rank,
+            "pin": ranked.pin_id,
+            "act": ranked.action,
+            "age": ranked.action_age_days,
+        }
+    )
+    listed = ranked.group_by(dt=_.day, user_id=_.user_id).agg(entries=entry.collect())
+    entries = listed.entries.sort()
+    return listed.select(
+        "dt",
+        "user_id",
+        recent_pin_ids=entries.map(lambda entry: entry["pin"]),
+        recent_actions=entries.map(lambda entry: entry["act"]),
+        recent_age_days=entries.map(lambda entry: entry["age"]),
     )
 
 
 def _age_days(day: ibis.Value, ts: ibis.Value) -> ibis.Value:
     """Days from a time to the midnight at which `day` begins."""
-    return (day.cast("timestamp").epoch_seconds() - ts.epoch_seconds()) / SECONDS_PER_DAY
+    return (day.cast("timestamp").epoch_seconds() - ts.epoch_seconds()) / double(SECONDS_PER_DAY)

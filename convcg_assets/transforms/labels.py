@@ -10,6 +10,7 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.settings import LabelSettings
+from convcg_assets.transforms.exact import SHARE_DECIMALS, double, to_units
 from convcg_assets.transforms.touches import first_arrivals, impressions_of_days, link_engagements
 
 
@@ -55,18 +56,21 @@ def click_duration_factor(duration_s: ibis.Value, *, settings: LabelSettings) ->
     log(1 + min(t, t_max) / t_max) / log 2. A duration that was not logged has its own factor.
     """
     t_max = settings.click_t_max_s
-    capped = ibis.least(duration_s, t_max)
+    capped = ibis.least(duration_s, double(t_max))
     if settings.click_formula == "log_ratio":
-        factor = (capped + 1.0).ln() / math.log1p(t_max)
+        factor = (capped + double(1)).ln() / double(math.log1p(t_max))
     else:
-        factor = (capped / t_max + 1.0).ln() / math.log(2)
-    return factor.fill_null(settings.unknown_duration_factor)
+        factor = (capped / double(t_max) + double(1)).ln() / double(math.log(2))
+    return factor.round(SHARE_DECIMALS).fill_null(double(settings.unknown_duration_factor))
 
 
 def value_factor(value: ibis.Value, *, settings: LabelSettings) -> ibis.Value:
     """Factor from a conversion's value: log(1+value) / log(1+reference), clipped; 1 without a value."""
-    ratio = (value + 1.0).ln() / math.log1p(settings.value_reference)
-    return ratio.clip(settings.value_factor_min, settings.value_factor_max).fill_null(1.0)
+    ratio = (value + double(1)).ln() / double(math.log1p(settings.value_reference))
+    clipped = ibis.greatest(
+        ibis.least(ratio, double(settings.value_factor_max)), double(settings.value_factor_min)
+    )
+    return clipped.round(SHARE_DECIMALS).fill_null(double(1))
 
 
 def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> ibis.Table:
@@ -78,7 +82,10 @@ def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> 
     per_impression = ibis.window(group_by=["dt", "conversion_id", "impression_id"])
     rows = (
         attributed.filter(_.status == "attributed")
-        .mutate(total_credit=_.credit.sum().over(per_impression), rank=ibis.row_number().over(strongest))
+        .mutate(
+            total_units=to_units(_.credit, decimals=SHARE_DECIMALS).sum().over(per_impression),
+            rank=ibis.row_number().over(strongest),
+        )
         .filter(_.rank == 0)
     )
     weights = {
@@ -96,11 +103,15 @@ def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> 
         evidence_id=_.conversion_id.cast("string"),
         evidence_dt=_.dt,
         evidence_ts=_.event_ts,
-        event_weight=_.event_name.cases(*weights.items(), else_=0.0),
+        event_weight=_.event_name.cases(
+            *((name, double(weight)) for name, weight in weights.items()), else_=double(0)
+        ),
         value_factor=value_factor(_.value, settings=settings),
-        credit=_.total_credit,
-        match_factor=(_.match_level == "pin").ifelse(1.0, settings.advertiser_match_factor),
-        duration_factor=ibis.literal(1.0),
+        credit=_.total_units / double(10**SHARE_DECIMALS),
+        match_factor=(_.match_level == "pin").ifelse(
+            double(1), double(settings.advertiser_match_factor)
+        ),
+        duration_factor=double(1),
     )
 
 
@@ -113,7 +124,7 @@ def _engagement_evidence(
         "repin": settings.repin_weight,
         "close_up": settings.close_up_weight,
     }
-    one = ibis.literal(1.0)
+    one = double(1)
     return linked.select(
         "impression_id",
         touch_type=ibis.null("string"),
@@ -123,11 +134,13 @@ def _engagement_evidence(
         evidence_id=_.engagement_id.cast("string"),
         evidence_dt=_.dt,
         evidence_ts=_.engagement_ts,
-        event_weight=_.engagement_type.cases(*weights.items(), else_=0.0),
+        event_weight=_.engagement_type.cases(
+            *((name, double(weight)) for name, weight in weights.items()), else_=double(0)
+        ),
         value_factor=one,
         credit=one,
         match_factor=one,
         duration_factor=(_.engagement_type == "click").ifelse(
-            click_duration_factor(_.duration_s, settings=settings), 1.0
+            click_duration_factor(_.duration_s, settings=settings), double(1)
         ),
     )
