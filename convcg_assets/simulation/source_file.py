@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,10 +13,9 @@ from convcg_assets.simulation.world import World
 STREAMS = ("impressions", "engagements", "conversions", "pins", "users")
 
 
-def write_source(config: WorldConfig, *, folder: Path, landing: str = "landing") -> Path:
-    """Writes `source.yaml` into `folder`; `landing` is the logs' folder, relative to it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source = {
+def describe_source(config: WorldConfig, *, landing: str = "landing") -> dict[str, Any]:
+    """What a source file says of a simulated world; `landing` is relative to that file."""
+    return {
         "name": "simulated",
         "first_day": config.first_day,
         "landing": landing,
@@ -23,6 +23,12 @@ def write_source(config: WorldConfig, *, folder: Path, landing: str = "landing")
         "streams": {stream: {} for stream in STREAMS},
         "simulation": config.model_dump(mode="json"),
     }
+
+
+def write_source(config: WorldConfig, *, folder: Path, landing: str = "landing") -> Path:
+    """Writes `source.yaml` into `folder`; `landing` is the logs' folder, relative to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = describe_source(config, landing=landing)
     path = folder / "source.yaml"
     unfinished = folder / "_source.yaml"
     unfinished.write_text(yaml.safe_dump(source, sort_keys=False), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The assets, one file per group, their checks, resources and jobs: all that knows Dagster."""

@@ -1,0 +1,193 @@
+"""Evaluation: the model of day T on the held-out days, beside baselines and the ceiling."""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from convcg_assets.days import Days
+from convcg_assets.defs.metadata import markdown_table
+from convcg_assets.defs.resources import Warehouse
+from convcg_assets.partitions import daily_partitions, holdout_window, run_days, same_day
+from convcg_assets.schema import TABLES
+from convcg_assets.tracking import track_run
+
+
+class EvaluationRun(dg.Config):
+    """Settings of the evaluation, by the names of `convcg_model`'s EvaluationConfig."""
+
+    evaluation: dict[str, Any] = Field(
+        default_factory=dict, description="fields of EvaluationConfig that differ from its defaults"
+    )
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep("two_tower_checkpoint", partition_mapping=same_day),
+        dg.AssetDep("pin_embedding_index", partition_mapping=same_day),
+        dg.AssetDep("training_examples", partition_mapping=same_day),
+        dg.AssetDep("pin_features", partition_mapping=holdout_window),
+    ],
+    partitions_def=daily_partitions,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="evaluation",
+    kinds={"mlflow", "html"},
+    owners=["team:ads-ml"],
+)
+def evaluation_report(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, config: EvaluationRun
+) -> None:
+    """Recall and NDCG on the held-out days' positives, by slice, beside the baselines.
+
+    Each query is asked with what was known on its own day, among that day's Pins. One
+    self-contained HTML page and a JSON of the same.
+    """
+    for day in run_days(context):
+        context.add_asset_metadata(
+            _evaluate(day, warehouse, config), asset_key="evaluation_report", partition_key=str(day)
+        )
+
+
+def _evaluate(day: dt.date, warehouse: Warehouse, config: EvaluationRun) -> dict[str, Any]:
+    import pyarrow as pa
+
+    from convcg_assets.report.render import ReportContext, render, to_json
+    from convcg_model.baselines import popularity, recently_viewed
+    from convcg_model.checkpoint import read_description
+    from convcg_model.evaluation import evaluate
+    from convcg_model.evaluation_result import EvaluationConfig
+    from convcg_model.index import load_bundle, measure_recall
+    from convcg_model.matrix_factorisation import fit_als
+    from convcg_model.scoring import embedding_scorer
+    from convcg_model.training_set import select_split
+
+    project, settings = warehouse.project, warehouse.settings
+    bundle = load_bundle(project.indexes / f"dt={day}", checkpoint=project.models / f"dt={day}")
+    made_by = read_description(project.models / f"dt={day}")
+    holdout = Days(
+        day - dt.timedelta(days=settings.examples.holdout_days), day - dt.timedelta(days=1)
+    )
+    with warehouse.connect() as con:
+        examples = con.to_pyarrow(
+            warehouse.read("training_examples", Days(day, day), con=con).order_by(
+                "impression_id", "task", "is_negative"
+            )
+        )
+        pins = con.to_pyarrow(
+            warehouse.read("pin_features", holdout, con=con).order_by("dt", "pin_id")
+        )
+        all_days = Days(project.source.first_day, day)
+        row_counts = {
+            table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
+            for table in TABLES
+            if warehouse.lake.exists(table)
+        }
+    train = select_split(examples)
+    is_positive = pa.compute.invert(train["is_negative"])
+    als = fit_als(train.filter(is_positive))
+    catalogue = pins.filter(pa.compute.equal(pins["dt"], pins["dt"][-1]))
+    scorers: dict[str, Callable[[pa.Table, pa.Table], Any]] = {
+        "model": embedding_scorer(
+            embed_users=lambda queries: bundle.model.embed_users(queries, catalogue=catalogue),
+            embed_pins=bundle.model.embed_pins,
+        ),
+        "popularity": popularity,
+        "recently viewed": recently_viewed,
+        "als": als,
+    }
+    if project.source.simulation is not None:
+        from convcg_assets.simulation.config import WorldConfig
+        from convcg_assets.simulation.scorer import ceiling_scorer
+
+        scorers["oracle"] = ceiling_scorer(WorldConfig(**project.source.simulation), as_of=day)
+    evaluation = evaluate(
+        examples,
+        pin_features=pins,
+        scorers=scorers,
+        config=EvaluationConfig.model_validate(
+            {"horizon_days": settings.attribution.horizon_days, **config.evaluation}
+        ),
+    )
+    users = bundle.model.embed_users(select_split(examples, "holdout").slice(0, 500))
+    report_context = ReportContext(
+        source=project.source.name,
+        model_version=bundle.model.model_version,
+        index={
+            "factory": bundle.factory,
+            "Pins": len(bundle.pin_ids),
+            "recall@100 against exact search": measure_recall(bundle, users, 100),
+        },
+        row_counts=row_counts,
+        table_versions={
+            table: version
+            for table, version in made_by["provenance"]["table_versions"].items()
+            if version is not None
+        },
+        settings={
+            "attribution": settings.attribution.model,
+            "epochs": made_by["training"]["epochs"],
+            "batch size": made_by["training"]["batch_size"],
+            "ALS factors": als.settings.factors,
+        },
+    )
+    history = [
+        {"step": step, **values} for step, values in made_by["provenance"]["loss_history"]
+    ]
+    folder = project.reports / f"dt={day}"
+    page = render(evaluation, training_history=history, context=report_context)
+    _write(folder / "report.html", page)
+    figures = to_json(evaluation, training_history=history, context=report_context)
+    _write(folder / "report.json", figures)
+    headline = {
+        f"{task}_{metric}_{scorer}".replace(" ", "_"): estimate.value
+        for task in ("conversion", "engagement")
+        for scorer in scorers
+        for figure in evaluation.figures
+        if (figure.scorer, figure.task, figure.dimension) == (scorer, task, "all")
+        for metric, estimate in figure.metrics.items()
+    }
+    with track_run(
+        f"evaluation_report {day}",
+        tracking_uri=project.tracking_uri,
+        artifacts=(project.home / "mlartifacts").as_uri(),
+        tags={"asset": "evaluation_report", "partition": str(day)},
+    ) as run:
+        run.log_params({"model_version": bundle.model.model_version})
+        run.log_metrics(headline)
+        run.log_artifacts(str(folder), to="report")
+    return {
+        "report": dg.MetadataValue.path(str(folder / "report.html")),
+        "model_version": bundle.model.model_version,
+        "figures": dg.MetadataValue.md(markdown_table(headline_rows(json.loads(figures)))),
+        **{k: v for k, v in headline.items() if k.startswith("conversion_recall@100")},
+    }
+
+
+def headline_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a report's JSON: one row per task and scorer, over all queries and over unseen Pins."""
+    rows = []
+    for figure in report["evaluation"]["figures"]:
+        where = (figure["dimension"], figure["group"])
+        if where[0] == "all" or where == ("seen before", "unseen"):
+            rows.append(
+                {
+                    "task": figure["task"],
+                    "Pins": "all" if where[0] == "all" else "unseen",
+                    "scorer": figure["scorer"],
+                    "queries": figure["num_queries"],
+                    **{m: round(e["value"], 4) for m, e in figure["metrics"].items()},
+                }
+            )
+    return rows
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(path.suffix + ".tmp")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)

@@ -1,0 +1,110 @@
+"""What an asset's page shows: rows per day, a preview, counts by group, plots."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import ibis
+from ibis import _
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.days import Days
+from convcg_assets.defs.resources import Warehouse
+
+PREVIEW_ROWS = 5
+PREVIEW_CHARACTERS = 40
+Metadata = dict[str, Any]
+
+
+def describe_table(
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    table: str,
+    days: Days,
+    *,
+    con: Backend,
+) -> Metadata:
+    """Attach each day's row count to its own partition; return what all days share."""
+    counts = warehouse.lake.num_rows(table, days, con=con)
+    for day, rows in counts.items():
+        if str(day) in partition_keys(context):
+            context.add_asset_metadata(
+                {"dagster/partition_row_count": rows},
+                asset_key=dg.AssetKey(table),
+                partition_key=str(day),
+            )
+    preview = con.to_pyarrow(warehouse.read(table, days, con=con).limit(PREVIEW_ROWS)).to_pylist()
+    return {
+        "days": str(days),
+        "rows": sum(counts.values()),
+        "lake_version": warehouse.lake.version(table),
+        "path": dg.MetadataValue.path(warehouse.lake.path(table)),
+        "preview": dg.MetadataValue.md(markdown_table(preview)),
+        **({"rows_per_day": plot_bars(counts, ylabel="rows")} if len(days) > 1 else {}),
+    }
+
+
+def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partitions of the run."""
+    return context.partition_keys
+
+
+def count_by(rows: ibis.Table, *columns: str, con: Backend) -> dg.MarkdownMetadataValue:
+    """Rows per combination of the columns, most first, as a Markdown table."""
+    counts = rows.group_by(columns).agg(rows=_.count())
+    total = ibis.window()
+    counts = counts.mutate(share=(_.rows / _.rows.sum().over(total)).round(4))
+    listed = con.to_pyarrow(counts.order_by(ibis.desc("rows"), *columns).limit(50)).to_pylist()
+    return dg.MetadataValue.md(markdown_table(listed))
+
+
+def window_metadata(warehouse: Warehouse, table: str, window: Days) -> Metadata:
+    """How much of the window that was read the lake holds: what is missing is said, not guessed."""
+    held = set(warehouse.lake.days(table))
+    return {f"window_{table}": f"{window}: {sum(d in held for d in window)} of {len(window)} days"}
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a Markdown table; long values are cut.
+
+    >>> print(markdown_table([{"a": 1, "b": "x|y"}]))
+    | a | b |
+    | --- | --- |
+    | 1 | x\\\\|y |
+    """
+    if not rows:
+        return "no rows"
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *([_cell(row[n]) for n in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plot_bars(values: Mapping[Any, float], *, ylabel: str) -> dg.MarkdownMetadataValue:
+    """A bar per key, as an inline picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.2), layout="constrained")
+    axes = figure.subplots()
+    labels = [str(key) for key in values]
+    axes.bar(range(len(labels)), list(values.values()), color="#4f6bed")
+    step = max(1, len(labels) // 8)
+    axes.set_xticks(range(0, len(labels), step), labels[::step], fontsize=8, rotation=20)
+    axes.set_ylabel(ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    return inline_figure(figure)
+
+
+def inline_figure(figure: Any) -> dg.MarkdownMetadataValue:
+    """A matplotlib figure as a Markdown picture that needs no file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{encoded})")
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"

@@ -1,0 +1,131 @@
+"""The model: a two-tower model trained on the examples of its day."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from convcg_assets.days import Days
+from convcg_assets.defs.metadata import inline_figure, markdown_table
+from convcg_assets.defs.resources import Warehouse
+from convcg_assets.partitions import daily_partitions, run_days, same_day
+from convcg_assets.tracking import track_run
+
+DATA_TABLES = (
+    "impressions",
+    "engagements",
+    "conversions",
+    "attributed_conversions",
+    "weighted_labels",
+    "hard_negatives",
+    "user_features",
+    "pin_features",
+    "training_examples",
+)
+
+
+class TwoTowerConfig(dg.Config):
+    """Settings of the towers and of their training, by the names of `convcg_model.config`."""
+
+    model: dict[str, Any] = Field(
+        default_factory=dict, description="fields of ModelConfig that differ from its defaults"
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="fields of TrainingConfig that differ from its defaults"
+    )
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep("training_examples", partition_mapping=same_day),
+        dg.AssetDep("pin_features", partition_mapping=same_day),
+    ],
+    partitions_def=daily_partitions,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="model",
+    kinds={"pytorch", "mlflow"},
+    owners=["team:ads-ml"],
+)
+def two_tower_checkpoint(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, config: TwoTowerConfig
+) -> None:
+    """A trained model of day T: DCN v2 beside an MLP in both towers, one head for both tasks.
+
+    Tracked in MLflow with the versions of the tables that it was trained on; a training that was
+    killed goes on where it stopped.
+    """
+    for day in run_days(context):
+        context.add_asset_metadata(
+            _train(day, warehouse, config), asset_key="two_tower_checkpoint", partition_key=str(day)
+        )
+
+
+def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig) -> dict[str, Any]:
+    from convcg_model.checkpoint import save_checkpoint
+    from convcg_model.config import ModelConfig, TrainingConfig
+    from convcg_model.training import fit
+    from convcg_model.training_set import select_split
+
+    lake, project = warehouse.lake, warehouse.project
+    one_day = Days(day, day)
+    model_config = ModelConfig.model_validate(config.model)
+    training_config = TrainingConfig.model_validate(config.training)
+    # Versions before rows: what is recorded is never newer than what was read.
+    versions = {table: lake.version(table) for table in DATA_TABLES}
+    with warehouse.connect() as con:
+        examples = con.to_pyarrow(warehouse.read("training_examples", one_day, con=con))
+        pins = con.to_pyarrow(warehouse.read("pin_features", one_day, con=con))
+    provenance = {"day": str(day), "source": project.source.name, "table_versions": versions}
+    history: list[tuple[int, dict[str, float]]] = []
+    with track_run(
+        f"two_tower_checkpoint {day}",
+        tracking_uri=project.tracking_uri,
+        artifacts=(project.home / "mlartifacts").as_uri(),
+        tags={"asset": "two_tower_checkpoint", "partition": str(day)},
+    ) as run:
+        run.log_params({"model": model_config.model_dump(), "training": training_config.model_dump()})
+        run.log_params({"table_versions": versions})
+        model = fit(
+            select_split(examples),
+            pins,
+            config=model_config,
+            training=training_config,
+            checkpoint_dir=project.models / "partial" / f"dt={day}",
+            on_step=lambda step, metrics: history.append((step, metrics)),
+        )
+        run.log_history(history)
+        path = project.models / f"dt={day}"
+        version = save_checkpoint(
+            model,
+            path,
+            provenance={**provenance, "mlflow_run_id": run.run_id, "loss_history": history},
+        )
+        run.log_params({"model_version": version})
+        run.log_artifacts(str(path), to="checkpoint")
+    return {
+        "model_version": version,
+        "path": dg.MetadataValue.path(str(path)),
+        "examples": examples.num_rows,
+        "steps": len(history),
+        "mlflow_run": run.run_id,
+        "loss": _plot_losses(history),
+        "table_versions": dg.MetadataValue.md(markdown_table([versions])),
+        **{f"last_{name}": value for name, value in history[-1][1].items()},
+    }
+
+
+def _plot_losses(history: list[tuple[int, dict[str, float]]]) -> dg.MarkdownMetadataValue:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for name in ("loss_conversion", "loss_engagement"):
+        points = [(step, values[name]) for step, values in history if name in values]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_"), linewidth=1)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return inline_figure(figure)

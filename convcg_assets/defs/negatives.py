@@ -1,0 +1,53 @@
+"""Hard negatives: what a person was shown and left alone."""
+
+import dagster as dg
+
+from convcg_assets.defs.metadata import count_by, describe_table
+from convcg_assets.defs.resources import Warehouse
+from convcg_assets.partitions import (
+    daily_partitions,
+    engagement_days,
+    engagement_window,
+    late_days,
+    late_window,
+    run_days,
+)
+from convcg_assets.transforms.negatives import sample_negatives
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep("impressions", partition_mapping=late_window),
+        dg.AssetDep("engagements", partition_mapping=engagement_window),
+    ],
+    partitions_def=daily_partitions,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="negatives",
+    kinds={"deltalake", "ibis"},
+    owners=["team:ads-ml"],
+)
+def hard_negatives(
+    context: dg.AssetExecutionContext, warehouse: Warehouse
+) -> dg.MaterializeResult:
+    """One unengaged impression by impression day, sampled by a hash of its id.
+
+    The same rows on every rebuild and on every engine, and at most a few per user and day.
+    """
+    days, settings = run_days(context), warehouse.settings.negatives
+    with warehouse.connect() as con:
+        rows = sample_negatives(
+            warehouse.read("impressions", days.widen(after=late_days), con=con),
+            warehouse.read("engagements", days.widen(after=engagement_days), con=con),
+            settings=settings,
+            days=days,
+        )
+        warehouse.lake.replace("hard_negatives", days, rows, con=con)
+        stored = warehouse.read("hard_negatives", days, con=con)
+        return dg.MaterializeResult(
+            metadata={
+                **describe_table(context, warehouse, "hard_negatives", days, con=con),
+                "sample_rate": settings.sample_rate,
+                "by_surface": count_by(stored, "surface", con=con),
+                "engaged_later": con.to_pyarrow(stored.engaged_dt.count()).as_py(),
+            }
+        )

@@ -1,0 +1,60 @@
+"""Raw events: each day's logs as they landed, checked against the contract, typed, deduplicated."""
+
+import dagster as dg
+from ibis import _
+
+from convcg_assets.days import Days
+from convcg_assets.defs.metadata import count_by, describe_table
+from convcg_assets.defs.resources import Warehouse
+from convcg_assets.ingestion import ingest
+from convcg_assets.partitions import daily_partitions, run_days
+
+DESCRIPTIONS = {
+    "impressions": "One row per showing of one ad Pin to one user, by arrival day.",
+    "engagements": "One row per onsite action on an ad Pin: click (with duration), repin, close-up.",
+    "conversions": "One row per report of an offsite conversion, by the day that it was received: "
+    "late, sparse, and at times twice.",
+    "pins": "The catalogue: one row per Pin as known on the snapshot day.",
+    "users": "One row per user as known on the snapshot day.",
+    "rejected_events": "Rows that break the contract, with file, row and the first rule broken. "
+    "Nothing is dropped silently.",
+}
+
+
+def _spec(table: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table,
+        description=DESCRIPTIONS[table],
+        group_name="raw_events",
+        kinds={"deltalake", "duckdb"},
+        owners=["team:data"],
+        partitions_def=daily_partitions,
+    )
+
+
+@dg.multi_asset(
+    specs=[_spec(table) for table in DESCRIPTIONS],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    name="raw_events",
+)
+def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
+    """All streams of the days' landing folders: a day's logs land as a whole or not at all."""
+    days = run_days(context)
+    with warehouse.connect() as con:
+        ingested = ingest(warehouse.source, days, lake=warehouse.lake, con=con)
+        rejected = warehouse.read("rejected_events", days, con=con)
+        for table in DESCRIPTIONS:
+            metadata = describe_table(context, warehouse, table, days, con=con)
+            mine = rejected if table == "rejected_events" else rejected.filter(_.stream == table)
+            metadata["rejected_rows"] = con.to_pyarrow(mine.count()).as_py()
+            metadata["rejected_by_reason"] = count_by(mine, "stream", "reason", con=con)
+            metadata["ignored_rows"] = sum(ingested.num_ignored.get(table, {}).values())
+            metadata["landing"] = _landing(warehouse, table, days)
+            yield dg.MaterializeResult(asset_key=table, metadata=metadata)
+
+
+def _landing(warehouse: Warehouse, table: str, days: Days) -> str:
+    stream = warehouse.source.stream(table) if table != "rejected_events" else None
+    if stream is None:
+        return "all streams" if table == "rejected_events" else "implied by the other streams"
+    return f"{warehouse.source.landing / (stream.path or table)}/dt={days.first}"

@@ -1,0 +1,64 @@
+"""What assets are given: the lake, the source, the settings and an engine."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+import ibis
+from ibis.backends.duckdb import Backend
+from pydantic import Field
+
+from convcg_assets.days import Days
+from convcg_assets.lake import Lake, connect
+from convcg_assets.project import Project, current_project
+from convcg_assets.settings import Settings
+from convcg_assets.sources import Source
+
+
+class Warehouse(dg.ConfigurableResource):
+    """The lake of this deployment and an embedded engine to compute with."""
+
+    memory_limit: str = Field(
+        default="3GB", description="memory of the embedded engine; it spills to disk beyond"
+    )
+    threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of the engine"
+    )
+
+    @property
+    def project(self) -> Project:
+        """This deployment."""
+        return current_project()
+
+    @property
+    def lake(self) -> Lake:
+        """The tables."""
+        return self.project.lake
+
+    @property
+    def source(self) -> Source:
+        """The logs."""
+        return self.project.source
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the data stages."""
+        return self.project.settings
+
+    @contextmanager
+    def connect(self) -> Iterator[Backend]:
+        """An engine for one asset; closed afterwards, so that its memory goes back."""
+        con = connect(
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            temp=self.project.home / "spill",
+        )
+        try:
+            yield con
+        finally:
+            con.disconnect()
+
+    def read(self, table: str, days: Days, *, con: Backend) -> ibis.Table:
+        """The rows of those days of a table."""
+        return self.lake.read(table, days, con=con)

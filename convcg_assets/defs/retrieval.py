@@ -1,0 +1,77 @@
+"""Retrieval: an index over the embeddings of the active Pins, bound to the model that made them."""
+
+from typing import Any
+
+import dagster as dg
+from ibis import _
+from pydantic import Field
+
+from convcg_assets.days import Days
+from convcg_assets.defs.resources import Warehouse
+from convcg_assets.partitions import daily_partitions, run_days, same_day
+
+MEASURED_QUERIES = 500
+MEASURED_K = 100
+
+
+class RetrievalConfig(dg.Config):
+    """Settings of the index, by the names of `convcg_model.config.IndexConfig`."""
+
+    index: dict[str, Any] = Field(
+        default_factory=dict, description="fields of IndexConfig that differ from its defaults"
+    )
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep("two_tower_checkpoint", partition_mapping=same_day),
+        dg.AssetDep("pin_features", partition_mapping=same_day),
+        dg.AssetDep("training_examples", partition_mapping=same_day),
+    ],
+    partitions_def=daily_partitions,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="retrieval",
+    kinds={"faiss"},
+    owners=["team:ads-serving"],
+)
+def pin_embedding_index(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, config: RetrievalConfig
+) -> None:
+    """An inner-product index over day T's active Pins, with Pin ids and the user tower.
+
+    Its recall against exact search is measured on held-out queries at every build.
+    """
+    from convcg_model.checkpoint import load_checkpoint
+    from convcg_model.config import IndexConfig
+    from convcg_model.index import build_index, measure_recall
+
+    project = warehouse.project
+    for day in run_days(context):
+        model = load_checkpoint(project.models / f"dt={day}")
+        with warehouse.connect() as con:
+            pins = con.to_pyarrow(warehouse.read("pin_features", Days(day, day), con=con))
+            held_out = warehouse.read("training_examples", Days(day, day), con=con).filter(
+                _.split == "holdout"
+            )
+            queries = con.to_pyarrow(
+                held_out.order_by("impression_id", "task").limit(MEASURED_QUERIES)
+            )
+        bundle = build_index(model, pins, config=IndexConfig.model_validate(config.index))
+        path = project.indexes / f"dt={day}"
+        bundle.save(path)
+        recall = None
+        if queries.num_rows:
+            users = model.embed_users(queries, catalogue=pins)
+            recall = measure_recall(bundle, users, MEASURED_K)
+        context.add_asset_metadata(
+            {
+                "model_version": model.model_version,
+                "pins": pins.num_rows,
+                "factory": bundle.factory,
+                f"recall_at_{MEASURED_K}_against_exact": recall,
+                "measured_on_queries": queries.num_rows,
+                "path": dg.MetadataValue.path(str(path)),
+            },
+            asset_key="pin_embedding_index",
+            partition_key=str(day),
+        )

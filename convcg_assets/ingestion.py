@@ -1,0 +1,79 @@
+"""Raw logs into the lake: a range of days of all streams, checked, typed and written.
+
+How files are found and read belongs to `landing.py`, the rules for rows to `transforms/contract.py`.
+"""
+
+from dataclasses import dataclass
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.days import Days
+from convcg_assets.lake import Lake
+from convcg_assets.landing import check_files, read_stream, reading
+from convcg_assets.sources import Source
+from convcg_assets.streams import STREAMS
+from convcg_assets.transforms.contract import apply_contract, count_ignored, has_column
+from convcg_assets.transforms.implied import implied_impressions, implied_pins, implied_users
+from convcg_assets.transforms.touches import name_advertisers
+
+EVENT_STREAMS = ("engagements", "impressions", "conversions")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What a landing came to, per stream: rows ignored on purpose per day, and table versions."""
+
+    num_ignored: dict[str, dict[str, int]]
+    versions: dict[str, int]
+
+
+def ingest(source: Source, days: Days, *, lake: Lake, con: Backend) -> Ingested:
+    """Replace those days of all raw tables by what their landing folders hold.
+
+    Every file of every stream is looked into before anything is written: LandingError leaves the
+    tables as they were. Streams that the source lacks are implied by those that it has.
+    """
+    present = [s for s in STREAMS if source.stream(s) is not None]
+    for stream in present:
+        check_files(source, stream, days)
+    num_ignored: dict[str, dict[str, int]] = {}
+    versions: dict[str, int] = {}
+    rejects: list[ibis.Table] = []
+
+    def write(table: str, rows: ibis.Table) -> None:
+        with reading(table):
+            versions[table] = lake.replace(table, days, rows, con=con)
+
+    # The catalogue first: it names the advertisers of events whose log does not.
+    for stream in ("pins", "users", *EVENT_STREAMS):
+        if stream not in present:
+            continue
+        raw = read_stream(source, stream, days, con=con)
+        valid, rejected = apply_contract(raw, stream=stream, source=source)
+        if stream in ("impressions", "conversions") and "pins" in present:
+            if not has_column(raw, "advertiser_id", stream=stream, source=source):
+                valid = name_advertisers(valid, lake.read("pins", days, con=con))
+        write(stream, valid)
+        rejects.append(rejected)
+        with reading(stream):
+            ignored = con.to_pyarrow(count_ignored(raw, stream=stream, source=source))
+        num_ignored[stream] = {str(r["dt"]): r["ignored"] for r in ignored.to_pylist()}
+    write("rejected_events", ibis.union(*rejects) if len(rejects) > 1 else rejects[0])
+
+    def stored(table: str) -> ibis.Table:
+        return lake.read(table, days, con=con)
+
+    if "impressions" not in present:
+        implied = implied_impressions(
+            stored("engagements"), surface=source.implied_surface, id_types=source.id_types
+        )
+        if "pins" in present:
+            implied = name_advertisers(implied, stored("pins"))
+        write("impressions", implied)
+    events = [stored(s) for s in EVENT_STREAMS if s in present]
+    if "pins" not in present:
+        write("pins", implied_pins(*events, id_types=source.id_types))
+    if "users" not in present:
+        write("users", implied_users(*events, id_types=source.id_types))
+    return Ingested(num_ignored=num_ignored, versions=versions)

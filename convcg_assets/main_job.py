@@ -1,0 +1,170 @@
+"""The main job from the command line: all stages for all landed days, then the model of day T.
+
+    python -m convcg_assets.main_job
+
+runs in this process on the instance that `DAGSTER_HOME` names, so that `dagster dev` on the same
+home shows what was built. What each stage does belongs to `defs/`.
+"""
+
+import argparse
+import datetime as dt
+import json
+import logging
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from convcg_assets.days import Days
+from convcg_assets.definitions import defs
+from convcg_assets.project import Project, current_project
+from convcg_assets.schema import TABLES
+
+STAGES = (
+    ("raw events", dg.AssetSelection.groups("raw_events"), "logs"),
+    ("attribution", dg.AssetSelection.groups("attribution"), "logs"),
+    ("labels", dg.AssetSelection.groups("labels"), "logs"),
+    ("hard negatives", dg.AssetSelection.groups("negatives"), "logs"),
+    ("features", dg.AssetSelection.groups("features"), "features"),
+    ("training examples", dg.AssetSelection.assets("training_examples"), "model"),
+    ("two-tower model", dg.AssetSelection.assets("two_tower_checkpoint"), "model"),
+    ("Pin index", dg.AssetSelection.groups("retrieval"), "model"),
+    ("evaluation", dg.AssetSelection.groups("evaluation"), "model"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all stages; 1 where one fails."""
+    parser = argparse.ArgumentParser(prog="python -m convcg_assets.main_job", description=__doc__)
+    parser.add_argument("--first-day", type=dt.date.fromisoformat, help="first day of the logs")
+    parser.add_argument("--last-day", type=dt.date.fromisoformat, help="last day of the logs")
+    parser.add_argument(
+        "--config", type=json.loads, default={}, help="run config of the assets, as JSON"
+    )
+    options = parser.parse_args(arguments)
+    project = current_project()
+    last = options.last_day or project.source.last_day or newest_landed_day(project)
+    days = Days(options.first_day or project.source.first_day, last)
+    return run_stages(project, days, config=options.config)
+
+
+def newest_landed_day(project: Project) -> dt.date:
+    """The newest day that any stream's landing folder holds; ValueError if none does."""
+    folders = [
+        path.name.removeprefix("dt=")
+        for name in type(project.source.streams).model_fields
+        if (stream := project.source.stream(name)) is not None
+        for path in (project.source.landing / (stream.path or name)).glob("dt=*")
+    ]
+    if not folders:
+        raise ValueError(f"nothing has landed below {project.source.landing}")
+    return dt.date.fromisoformat(max(folders))
+
+
+def run_stages(project: Project, days: Days, *, config: dict) -> int:
+    """Run every stage for the logs of `days` and the model of the day after; prints progress."""
+    console = Console()
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    model_day = days.last + dt.timedelta(days=1)
+    ranges = {
+        "logs": days,
+        "features": Days(min(days.first + dt.timedelta(days=1), model_day), model_day),
+        "model": Days(model_day, model_day),
+    }
+    console.print(f"[bold]{project.source.name}[/]: logs of {days}, model of {model_day}")
+    started = time.perf_counter()
+    with dg.DagsterInstance.get() as instance:
+        for number, (name, selection, kind) in enumerate(STAGES, 1):
+            stage_days = ranges[kind]
+            title = f"[{number}/{len(STAGES)}] {name:<18} {stage_days}"
+            begun = time.perf_counter()
+            console.print(f"{title} ...", style="dim", highlight=False)
+            result = materialize(selection, stage_days, instance=instance, config=config)
+            seconds = time.perf_counter() - begun
+            if not result.success:
+                console.print(f"{title} [red]failed[/] after {seconds:.1f} s", highlight=False)
+                for failure in explain_failures(result):
+                    console.print(failure, style="red", highlight=False, markup=False)
+                return 1
+            rows = ", ".join(f"{k} {v:,}" for k, v in materialized_rows(result).items())
+            console.print(f"{title} [green]{seconds:5.1f} s[/]  {rows}", highlight=False)
+    print_outcome(project, model_day, console=console)
+    console.print(f"{time.perf_counter() - started:.0f} s in all")
+    return 0
+
+
+def materialize(
+    selection: dg.AssetSelection, days: Days, *, instance: dg.DagsterInstance, config: dict
+) -> dg.ExecuteInProcessResult:
+    """Materialise a selection for a range of days in one run, its checks included."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    graph = defs.resolve_asset_graph()
+    keys = selection.resolve(graph)
+    checks = selection.resolve_checks(graph)
+    return job.get_subset(asset_selection=keys, asset_check_selection=checks).execute_in_process(
+        instance=instance,
+        run_config={"ops": {k: v for k, v in config.items() if dg.AssetKey(k) in keys}},
+        tags={
+            "dagster/asset_partition_range_start": str(days.first),
+            "dagster/asset_partition_range_end": str(days.last),
+        },
+        raise_on_error=False,
+    )
+
+
+def materialized_rows(result: dg.ExecuteInProcessResult) -> dict[str, int]:
+    """Rows per table that a run wrote."""
+    rows = {}
+    for event in result.get_asset_materialization_events():
+        metadata = event.materialization.metadata
+        if "rows" in metadata:
+            rows[event.materialization.asset_key.to_user_string()] = metadata["rows"].value
+    return rows
+
+
+def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What a person needs to know of a failed run: the error itself, the failed checks."""
+    failures = []
+    for event in result.filter_events(lambda e: e.is_step_failure):
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        failures.append(f"{event.step_key}: {error.message.strip() if error else 'failed'}")
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed:
+            name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
+            failures.append(f"{name}: {evaluation.description or 'failed'}")
+    return failures
+
+
+def print_outcome(project: Project, day: dt.date, *, console: Console) -> None:
+    """What came out: rows by stage, recall of the model beside the baselines, and the report."""
+    folder = project.reports / f"dt={day}"
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    rows = Table("table", "rows", title="Rows by stage")
+    for table in TABLES:
+        rows.add_row(table, f"{report['context']['row_counts'].get(table, 0):,}")
+    console.print(rows)
+    from convcg_assets.defs.evaluation import headline_rows
+
+    for task in ("conversion", "engagement"):
+        chosen = [row for row in headline_rows(report) if row["task"] == task]
+        if not chosen:
+            continue
+        metrics = [m for m in chosen[0] if m not in ("task", "Pins", "scorer", "queries")]
+        figures = Table("Pins", "scorer", *metrics, title=f"Held-out {task} queries")
+        for row in chosen:
+            figures.add_row(
+                f"{row['Pins']} ({row['queries']:,} queries)",
+                row["scorer"],
+                *(f"{row[m]:.3f}" for m in metrics),
+            )
+        console.print(figures)
+    console.print("Report to open:", style="bold")
+    console.print(str(folder / "report.html"), soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

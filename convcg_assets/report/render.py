@@ -1,0 +1,219 @@
+"""From an evaluation to one self-contained HTML page and to JSON.
+
+What is measured is decided in `convcg_model.evaluation`; the plots are in `plots.py`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, Field
+
+from convcg_model.evaluation_result import Estimate, Evaluation, Figures
+
+_WORDS = {
+    "als": "ALS",
+    "oracle": "ceiling (oracle)",
+    "recall": "recall",
+    "ndcg": "NDCG",
+    "homefeed": "Homefeed",
+    "related_pins": "Related Pins",
+    "search": "Search",
+    "pin": "Pin",
+}
+_DIMENSIONS = {
+    "seen before": "Pin seen before",
+    "surface": "Surface",
+    "touch type": "Touch type",
+    "Pin": "Pin age",
+    "user": "User",
+    "advertiser decile": "Advertiser decile",
+}
+
+
+class ReportContext(BaseModel):
+    """What made the model that is reported on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(description="Name of the source of the logs.")
+    model_version: str = Field(description="Version of the checkpoint.")
+    index: dict[str, str | int | float] = Field(
+        default={}, description="The index by property: factory, Pins, recall against exact search."
+    )
+    row_counts: dict[str, int] = Field(default={}, description="Rows by table, in stage order.")
+    table_versions: dict[str, int] = Field(default={}, description="Lake version by table.")
+    settings: dict[str, str | int | float | bool] = Field(
+        default={}, description="Settings worth showing: of training, of the ALS baseline."
+    )
+    notes: tuple[str, ...] = Field(default=(), description="Caveats of this run, shown on top.")
+
+
+def render(
+    evaluation: Evaluation,
+    *,
+    training_history: Sequence[Mapping[str, float]],
+    context: ReportContext,
+) -> str:
+    """The report as one HTML page that loads nothing from anywhere.
+
+    `training_history` holds one mapping per logged step: `step` and losses by name. All text from
+    logs (titles, queries, ids) is escaped.
+    """
+    from convcg_assets.report import plots
+
+    names = [name for name in evaluation.scorers if name != evaluation.config.oracle]
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "words": words,
+        "percent": percent,
+        "bounds": bounds,
+        "rank": rank_words,
+        "thousands": lambda number: f"{number:,}",
+        "figure": _figure,
+    }
+    template = environment.from_string(
+        resources.files("convcg_assets.report").joinpath("report.html.j2").read_text("utf-8")
+    )
+    return template.render(
+        evaluation=evaluation,
+        config=evaluation.config,
+        context=context,
+        tasks=[task for task in evaluation.tasks if task.num_queries],
+        headline=f"recall@{evaluation.config.headline_k}",
+        metrics=metric_names(evaluation),
+        figures=evaluation.find,
+        best=best_values(evaluation),
+        verdicts=verdicts(evaluation),
+        has_ceiling=evaluation.config.oracle in evaluation.scorers,
+        baselines=[name for name in names if name != evaluation.config.model],
+        dimensions=slice_rows(evaluation, task="conversion"),
+        plots={
+            "headline": Markup(plots.headline(evaluation)),
+            "slices": Markup(plots.slices(evaluation)),
+            "losses": Markup(plots.losses(training_history)) if training_history else "",
+            "label_days": Markup(plots.label_days(evaluation)),
+        },
+    )
+
+
+def to_json(
+    evaluation: Evaluation,
+    *,
+    training_history: Sequence[Mapping[str, float]],
+    context: ReportContext,
+) -> str:
+    """Everything that the page shows, for machines: evaluation, losses and context."""
+    return json.dumps(
+        {
+            "context": context.model_dump(mode="json"),
+            "evaluation": evaluation.model_dump(mode="json"),
+            "training_history": [dict(step) for step in training_history],
+        },
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+def metric_names(evaluation: Evaluation) -> list[str]:
+    """The metrics in the order of the table's columns."""
+    config = evaluation.config
+    return [*(f"recall@{k}" for k in config.recall_ks), f"ndcg@{config.ndcg_k}"]
+
+
+def best_values(evaluation: Evaluation) -> dict[tuple[str, str], float]:
+    """Best value of every (task, metric) over all queries, the oracle left out."""
+    best: dict[tuple[str, str], float] = {}
+    for figures in evaluation.figures:
+        if figures.dimension == "all" and figures.scorer != evaluation.config.oracle:
+            for metric, estimate in figures.metrics.items():
+                key = figures.task, metric
+                best[key] = max(best.get(key, 0.0), estimate.value)
+    return best
+
+
+def verdicts(evaluation: Evaluation) -> dict[str, dict[str, tuple[Estimate, str]]]:
+    """By place (all Pins, Pins not seen before) and baseline, the model's difference and a verdict.
+
+    The verdict is `better`, `worse`, or `not clearly different` when the paired interval holds 0.
+    """
+    places = {("all", "all"): "all Pins", ("seen before", "unseen"): "Pins not seen before"}
+    found: dict[str, dict[str, tuple[Estimate, str]]] = {}
+    for difference in evaluation.differences:
+        place = places.get((difference.dimension, difference.group))
+        if difference.task != "conversion" or difference.against == evaluation.config.oracle:
+            continue
+        if place:
+            estimate = difference.estimate
+            found.setdefault(place, {})[difference.against] = estimate, _verdict(estimate)
+    return found
+
+
+def slice_rows(evaluation: Evaluation, *, task: str) -> dict[str, list[dict[str, Figures]]]:
+    """By dimension, one row per group: the figures of every scorer."""
+    rows: dict[str, dict[str, dict[str, Figures]]] = {}
+    for figures in evaluation.figures:
+        if figures.task == task and figures.dimension != "all":
+            groups = rows.setdefault(figures.dimension, {})
+            groups.setdefault(figures.group, {})[figures.scorer] = figures
+    return {dimension: list(groups.values()) for dimension, groups in rows.items()}
+
+
+def words(name: str) -> str:
+    """A name of the code as people write it.
+
+    >>> words("recently_viewed"), words("ndcg@100"), words("related_pins")
+    ('recently viewed', 'NDCG@100', 'Related Pins')
+    """
+    if name in _DIMENSIONS:
+        return _DIMENSIONS[name]
+    first, at, k = name.partition("@")
+    return _WORDS.get(first, first.replace("_", " ")) + at + k
+
+
+def percent(value: float, *, signed: bool = False) -> str:
+    """A share in percent, with as many digits as it takes to tell small ones from zero.
+
+    >>> percent(0.2351), percent(0.00042), percent(0.05, signed=True)
+    ('23.5%', '0.042%', '+5.0%')
+    """
+    scaled = 100 * value
+    digits = 1 if scaled == 0 or abs(scaled) >= 0.1 else 3
+    return f"{scaled:{'+' if signed else ''}.{digits}f}%"
+
+
+def bounds(estimate: Estimate) -> str:
+    """The interval in percent.
+
+    >>> bounds(Estimate(value=0.2, low=0.181, high=0.22))
+    '18.1 to 22.0'
+    """
+    return f"{percent(estimate.low)[:-1]} to {percent(estimate.high)[:-1]}"
+
+
+def rank_words(rank: float | None) -> str:
+    """The rank of a target, which ties can make a half.
+
+    >>> rank_words(3.0), rank_words(1234.5), rank_words(None)
+    ('3', '1,234.5', 'not a candidate')
+    """
+    return "not a candidate" if rank is None else f"{rank:,g}" if rank % 1 else f"{int(rank):,}"
+
+
+def _figure(value: str | float) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _verdict(estimate: Estimate) -> str:
+    if estimate.low > 0:
+        return "better"
+    return "worse" if estimate.high < 0 else "not clearly different"

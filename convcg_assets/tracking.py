@@ -1,0 +1,83 @@
+"""One MLflow run per materialised day: parameters, metrics, artifacts. MLflow is imported here only."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+EXPERIMENT = "convcg"
+
+
+class Run:
+    """An open MLflow run."""
+
+    def __init__(self, client: Any, run_id: str, url: str) -> None:
+        self._client = client
+        self.run_id = run_id
+        self.url = url
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Parameters; nested ones as `a.b`."""
+        for key, value in _flatten(params):
+            self._client.log_param(self.run_id, key, str(value)[:500])
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Metrics of one step."""
+        for key, value in metrics.items():
+            self._client.log_metric(self.run_id, _metric_name(key), value, step=step)
+
+    def log_history(self, history: list[tuple[int, dict[str, float]]]) -> None:
+        """Metrics of many steps, in a few calls."""
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(_metric_name(key), value, now, step)
+            for step, values in history
+            for key, value in values.items()
+        ]
+        for start in range(0, len(metrics), 1000):
+            self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+
+    def log_artifacts(self, folder: str, *, to: str) -> None:
+        """A folder of files."""
+        self._client.log_artifacts(self.run_id, folder, to)
+
+
+@contextmanager
+def track_run(
+    name: str, *, tracking_uri: str, artifacts: str, tags: Mapping[str, str]
+) -> Iterator[Run]:
+    """A run named `name`; marked failed where the body raises."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment_id = (
+        experiment.experiment_id
+        if experiment
+        else client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+    )
+    created = client.create_run(experiment_id, run_name=name, tags=dict(tags))
+    run_id = created.info.run_id
+    try:
+        yield Run(client, run_id, f"{tracking_uri} experiment {EXPERIMENT} run {run_id}")
+    except BaseException:
+        client.set_terminated(run_id, status="FAILED")
+        raise
+    client.set_terminated(run_id)
+
+
+def _flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _metric_name(name: str) -> str:
+    return name.replace("@", "_at_")

@@ -1,0 +1,211 @@
+"""What tables must agree on: each check takes tables and returns the rows that break it, with ids.
+
+No rows: the check holds. What a single table's columns may hold belongs to `expectations/`.
+"""
+
+import math
+
+import ibis
+from ibis import _
+
+from convcg_assets.settings import AttributionSettings, ExampleSettings
+from convcg_assets.transforms.exact import double
+
+CREDIT_TOLERANCE = 1e-9
+"""Credits are shares: what adding them may lose in the last digits."""
+WEIGHT_TOLERANCE = 1e-9
+"""Relative: what multiplying the factors in another order may change."""
+FACTORS = ("event_weight", "value_factor", "credit", "match_factor", "duration_factor")
+
+
+def uneven_credits(attributed: ibis.Table) -> ibis.Table:
+    """Attributed conversions whose credits do not sum to 1."""
+    credited = attributed.filter(_.status == "attributed")
+    sums = credited.group_by("dt", "conversion_id").agg(
+        num_touches=_.count(), total_credit=_.credit.sum()
+    )
+    off = (sums.total_credit - double(1)).abs() > double(CREDIT_TOLERANCE)
+    return sums.filter(off.fill_null(True))
+
+
+def touches_outside_window(attributed: ibis.Table, *, settings: AttributionSettings) -> ibis.Table:
+    """Credited touches outside `touch_ts <= event_ts < touch_ts + window`, or past the horizon."""
+    windows = {
+        "click": settings.click_window_days,
+        "engagement": settings.engagement_window_days,
+        "view": settings.view_window_days,
+    }
+    rows = attributed.filter(_.status == "attributed")
+    ends = ibis.cases(
+        *(
+            (rows.touch_type == kind, rows.touch_ts + ibis.interval(days=n))
+            for kind, n in windows.items()
+        ),
+        else_=rows.touch_ts,
+    )
+    inside = (
+        (rows.touch_ts <= rows.event_ts)
+        & (rows.event_ts < ends)
+        & rows.dt.delta(rows.impression_day, unit="day").between(0, settings.horizon_days)
+    )
+    return rows.filter(~inside.fill_null(False)).select(
+        "dt", "conversion_id", "impression_id", "touch_type", "touch_ts", "event_ts"
+    )
+
+
+def labels_without_impression(labels: ibis.Table, impressions: ibis.Table) -> ibis.Table:
+    """Labels whose impression (id, user, Pin, day and arrival day) is not in `impressions`."""
+    key = {"dt": "impression_day", "impression_dt": "dt"}
+    key |= {c: c for c in ("impression_id", "user_id", "pin_id")}
+    missing = labels.anti_join(impressions, [labels[a] == impressions[b] for a, b in key.items()])
+    return missing.select("dt", "impression_id", "user_id", "pin_id", "task", "evidence_id")
+
+
+def labels_from_future(labels: ibis.Table, *, tolerance_minutes: int) -> ibis.Table:
+    """Labels known before they could be: from an earlier log than their day, or later than their log.
+
+    A conversion's evidence must not have arrived before its impression, an engagement's not before
+    the impression's day; nothing may have happened after the day on which it arrived, apart from what
+    clocks may be off.
+    """
+    earliest = ibis.ifelse(labels.task == "conversion", labels.impression_dt, labels.dt)
+    # Twice: a report's clock and its event's may both be off.
+    slack = ibis.interval(minutes=24 * 60 + 2 * tolerance_minutes)
+    early = labels.evidence_dt < earliest
+    late = labels.evidence_ts >= labels.evidence_dt.cast("timestamp") + slack
+    unborn = labels.impression_ts >= labels.impression_dt.cast("timestamp") + slack
+    return labels.filter((early | late | unborn).fill_null(True)).select(
+        "dt", "impression_id", "task", "evidence_id", "evidence_dt", "evidence_ts", "impression_dt"
+    )
+
+
+def labels_before_impression(labels: ibis.Table, *, tolerance_minutes: int) -> ibis.Table:
+    """Labels whose evidence precedes their impression by more than two clocks may be off."""
+    slack = ibis.interval(minutes=2 * tolerance_minutes)
+    return labels.filter(_.evidence_ts + slack < _.impression_ts).select(
+        "dt", "impression_id", "task", "evidence_id", "evidence_ts", "impression_ts"
+    )
+
+
+def overcredited_conversions(labels: ibis.Table) -> ibis.Table:
+    """Conversions whose labels, over all impressions at hand, hold more than the whole credit."""
+    sums = (
+        labels.filter(_.task == "conversion")
+        .group_by("evidence_dt", "evidence_id")
+        .agg(num_labels=_.count(), total_credit=_.credit.sum())
+    )
+    return sums.filter(sums.total_credit > double(1 + CREDIT_TOLERANCE))
+
+
+def labels_unlike_attribution(labels: ibis.Table, attributed: ibis.Table) -> ibis.Table:
+    """Conversion labels whose credit is not what attribution gave their impression."""
+    given = (
+        attributed.filter(_.status == "attributed")
+        .group_by("impression_id", evidence_dt=_.dt, evidence_id=_.conversion_id.cast("string"))
+        .agg(given_credit=_.credit.sum())
+    )
+    key = ["impression_id", "evidence_dt", "evidence_id"]
+    rows = labels.filter(_.task == "conversion").left_join(given, key)
+    differs = (rows.credit - rows.given_credit).abs() > double(CREDIT_TOLERANCE)
+    return rows.filter(differs.fill_null(True)).select("dt", *key, "credit", "given_credit")
+
+
+def weights_not_product(labels: ibis.Table) -> ibis.Table:
+    """Labels whose weight is not the product of their factors."""
+    product = math.prod((labels[f] for f in FACTORS[1:]), start=labels[FACTORS[0]])
+    bound = ibis.greatest(product.abs(), double(1)) * double(WEIGHT_TOLERANCE)
+    differs = (labels.weight - product).abs() > bound
+    return labels.filter(differs.fill_null(True)).select(
+        "dt", "impression_id", "evidence_id", "weight", *FACTORS
+    )
+
+
+def engaged_negatives(negatives: ibis.Table, engagements: ibis.Table) -> ibis.Table:
+    """Hard negatives that an engagement had reached by the end of their own arrival day."""
+    engaged = engagements.filter(_.impression_id.notnull()).select(
+        "impression_id", "user_id", "pin_id", "engagement_id", engagement_dt=_.dt
+    )
+    rows = negatives.inner_join(engaged, ["impression_id", "user_id", "pin_id"])
+    return rows.filter(rows.engagement_dt.between(rows.dt, rows.impression_dt)).select(
+        "dt", "impression_id", "engagement_id", "engagement_dt"
+    )
+
+
+def false_negatives(examples: ibis.Table) -> ibis.Table:
+    """Hard negatives of a user and a Pin that are a positive of the same training set."""
+    training = examples.filter(_.split == "train")
+    liked = training.filter(~_.is_negative).select("dt", "user_id", "pin_id").distinct()
+    negatives = training.filter(_.is_negative)
+    return negatives.semi_join(liked, ["dt", "user_id", "pin_id"]).select(
+        "dt", "impression_id", "user_id", "pin_id"
+    )
+
+
+def examples_from_future(examples: ibis.Table, *, settings: ExampleSettings) -> ibis.Table:
+    """Examples that their split must not know: the holdout's days or what arrived in them, or T's."""
+    cutoff = (examples.dt - ibis.interval(days=settings.holdout_days)).cast("date")
+    is_holdout = examples.split == "holdout"
+    first_day = (
+        examples.dt - ibis.interval(days=settings.training_days + settings.holdout_days)
+    ).cast("date")
+    end = ibis.ifelse(is_holdout, examples.dt, cutoff)
+    allowed = (
+        (examples.example_day >= ibis.ifelse(is_holdout, cutoff, first_day))
+        & (examples.example_day < end)
+        & (examples.evidence_dt.isnull() | (examples.evidence_dt < end))
+    )
+    return examples.filter(~allowed.fill_null(False)).select(
+        "dt", "split", "example_day", "impression_id", "evidence_dt"
+    )
+
+
+def broken_histories(user_features: ibis.Table, *, tolerance_minutes: int) -> ibis.Table:
+    """Users whose lists of recent actions differ in length, or hold an action of the future."""
+    lists = ("recent_pin_ids", "recent_actions", "recent_age_days")
+    lengths = {f"num_{c}": user_features[c].length().fill_null(0) for c in lists}
+    rows = user_features.mutate(**lengths, newest_age_days=_.recent_age_days.mins())
+    first, *others = (rows[name] for name in lengths)
+    uneven = ibis.or_(*(first != other for other in others))
+    future = rows.newest_age_days < double(-2 * tolerance_minutes / (24 * 60))
+    return rows.filter(uneven | future.fill_null(False)).select(
+        "dt", "user_id", *lengths, "newest_age_days"
+    )
+
+
+def uneven_content(pins: ibis.Table) -> ibis.Table:
+    """Pins whose content vector is shorter than others of the same day; Pins without one are fine."""
+    rows = pins.filter(_.content.notnull()).select("dt", "pin_id", length=_.content.length())
+    longest = rows.group_by("dt").agg(day_length=_.length.max())
+    joined = rows.inner_join(longest, "dt")
+    return joined.filter(joined.length != joined.day_length).select(
+        "dt", "pin_id", "length", "day_length"
+    )
+
+
+def not_finite(rows: ibis.Table, *, ids: tuple[str, ...]) -> ibis.Table:
+    """Rows with a NaN or an infinity in any column: one of them makes every weight of a model NaN."""
+    faults = []
+    for name, kind in rows.schema().items():
+        if kind.is_floating():
+            faults.append(rows[name].isnan() | rows[name].isinf())
+        elif kind.is_array() and kind.value_type.is_floating():
+            faults.append(rows[name].filter(lambda x: x.isnan() | x.isinf()).length() > 0)
+    broken = ibis.or_(*(fault.fill_null(False) for fault in faults))
+    return rows.filter(broken).select(*ids)
+
+
+def rejected_shares(
+    accepted: ibis.Table, rejected: ibis.Table, *, stream: str, above: float, min_rejected: int
+) -> ibis.Table:
+    """Days on which more than a share `above` of a stream's rows, and `min_rejected`, were rejected."""
+    kept = accepted.group_by("dt").agg(num_accepted=_.count())
+    refused = rejected.filter(_.stream == stream).group_by("dt").agg(num_rejected=_.count())
+    days = refused.left_join(kept, "dt").mutate(num_accepted=_.num_accepted.fill_null(0))
+    shares = days.mutate(share=_.num_rejected / (_.num_rejected + _.num_accepted))
+    return shares.filter(shares.num_rejected >= min_rejected, shares.share > double(above)).select(
+        "dt",
+        stream=ibis.literal(stream),
+        num_rejected=_.num_rejected,
+        num_accepted=_.num_accepted,
+        share=_.share,
+    )

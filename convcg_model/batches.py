@@ -1,0 +1,60 @@
+"""The tensors of one batch, as the towers take them.
+
+Shape suffixes, here and in every file of this package:
+B users (positives) of a batch, N Pins, H hard negatives, M distinct Pins mentioned (items),
+L recent actions, Q query tokens, F numeric features, C content, K history pools,
+D embedding, X input of a tower.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class _OnDevice:
+    """A dataclass of tensors, of dicts of tensors, or of more of the kind, that can be moved."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on another device."""
+        moved = {}
+        for field, value in vars(self).items():
+            if isinstance(value, dict):
+                moved[field] = {name: tensor.to(device) for name, tensor in value.items()}
+            else:
+                moved[field] = value.to(device)
+        return type(self)(**moved)
+
+
+@dataclass(frozen=True)
+class ItemBatch(_OnDevice):
+    """Static features of M Pins: codes, numbers, and content with a column of its presence."""
+
+    pin_M: Tensor
+    category_M: Tensor
+    advertiser_M: Tensor
+    numeric_MF: Tensor
+    content_MC: Tensor
+
+
+@dataclass(frozen=True)
+class PinBatch(_OnDevice):
+    """Pin side of N Pins."""
+
+    items: ItemBatch
+    numeric_NF: Tensor
+
+
+@dataclass(frozen=True)
+class UserBatch(_OnDevice):
+    """User side of B rows; `subject_B` and `recent_BL` point into `items`, 0 where nothing is."""
+
+    items: ItemBatch
+    categorical: dict[str, Tensor]
+    numeric_BF: Tensor
+    subject_B: Tensor
+    token_BQ: Tensor
+    recent_BL: Tensor
+    action_BL: Tensor
+    age_BL: Tensor

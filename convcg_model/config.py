@@ -1,0 +1,143 @@
+"""What can be chosen about the model, its training and its index.
+
+The plain configs live here; whoever runs the model (a job, a command line) extends or embeds them.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Dimension = PositiveInt
+
+
+class FrozenConfig(BaseModel):
+    """A config that cannot change after validation and refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(FrozenConfig):
+    """The two towers and what they read."""
+
+    embedding_dim: Dimension = Field(
+        default=64, le=1024, description="length of user and Pin embeddings"
+    )
+    tower: Literal["parallel", "sequential"] = Field(
+        default="parallel",
+        description="DCN v2 beside the MLP on the same input, or DCN v2 and then the MLP",
+    )
+    cross_layers: int = Field(default=3, ge=1, le=8, description="full-rank cross layers of DCN v2")
+    mlp_sizes: tuple[Dimension, ...] = Field(
+        default=(256, 128, 64), min_length=1, max_length=8, description="hidden sizes of the MLP"
+    )
+    pin_id_dim: Dimension = Field(default=32, le=512, description="embedding of a Pin's id")
+    advertiser_dim: Dimension = Field(
+        default=16, le=512, description="embedding of an advertiser's id"
+    )
+    category_dim: Dimension = Field(default=16, le=512, description="embedding of a category")
+    content_dim: Dimension = Field(
+        default=32, le=512, description="projection of a Pin's content vector"
+    )
+    context_dim: Dimension = Field(
+        default=8, le=512, description="embedding of surface, country, age bucket and gender, each"
+    )
+    query_dim: Dimension = Field(default=32, le=512, description="embedding of one query token")
+    query_buckets: int = Field(
+        default=8192, ge=2, le=2**24, description="hash buckets of query tokens"
+    )
+    max_query_tokens: int = Field(
+        default=8, ge=1, le=64, description="tokens of a query that are read"
+    )
+    max_recent_actions: int = Field(
+        default=30, ge=1, le=1000, description="newest actions that are read"
+    )
+    history_pools: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="pools over the recent actions, each with its own recency",
+    )
+    min_pin_count: int = Field(
+        default=2, ge=1, description="a Pin seen less often in training shares one id embedding"
+    )
+    min_advertiser_count: int = Field(default=2, ge=1, description="the same for advertisers")
+    max_id_vocabulary: int = Field(
+        default=500_000, ge=1, description="most frequent ids that get an embedding of their own"
+    )
+    id_dropout: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of ids hidden in training, so that new Pins are learnt",
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout after each MLP layer")
+    temperature: float = Field(
+        default=0.07, gt=0, le=10, description="inner products are divided by it before the softmax"
+    )
+
+
+class TaskWeights(FrozenConfig):
+    """What one epoch's loss of each task counts, whatever its number of positives."""
+
+    conversion: float = Field(default=1.0, ge=0, description="weight of the conversion task")
+    engagement: float = Field(default=1.0, ge=0, description="weight of the engagement task")
+
+
+class TrainingConfig(FrozenConfig):
+    """How the towers are trained."""
+
+    epochs: int = Field(default=5, ge=1, le=1000, description="passes over the positives")
+    batch_size: int = Field(default=1024, ge=2, le=65536, description="positives per step")
+    learning_rate: float = Field(
+        default=3e-3, gt=0, le=1, description="highest learning rate of AdamW"
+    )
+    warmup_share: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="share of the steps in which the rate rises; then it falls",
+    )
+    weight_decay: float = Field(
+        default=1e-4, ge=0, le=1, description="of matrices, not of embeddings"
+    )
+    max_gradient_norm: float = Field(
+        default=5.0, gt=0, description="gradients are clipped to this norm"
+    )
+    task_weights: TaskWeights = Field(default_factory=lambda: TaskWeights())
+    logq_correction: bool = Field(
+        default=True, description="correct in-batch columns for how often their Pin is drawn"
+    )
+    hard_negatives_per_batch: int = Field(
+        default=256, ge=0, le=65536, description="unengaged impressions per step; 0 leaves them out"
+    )
+    hard_negative_scope: Literal["batch", "user"] = Field(
+        default="batch",
+        description="a hard negative counts for every row, or for its own user's rows only",
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="same seed, same bytes")
+    save_every_steps: int = Field(
+        default=200, ge=1, description="steps between partial states for resuming"
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto: cuda where there is one",
+    )
+
+
+class IndexConfig(FrozenConfig):
+    """The approximate nearest neighbour index over Pin embeddings."""
+
+    factory: str = Field(
+        default="auto",
+        min_length=1,
+        description="FAISS factory string; auto: Flat below exact_below Pins, else HNSW32",
+    )
+    exact_below: int = Field(
+        default=50_000, ge=0, description="auto: exact search below so many Pins"
+    )
+    ef_construction: int = Field(default=200, ge=1, description="HNSW: breadth while building")
+    ef_search: int = Field(
+        default=400, ge=1, description="HNSW: breadth while searching, at least k"
+    )
+    num_probes: int = Field(default=64, ge=1, description="IVF: lists visited per search")

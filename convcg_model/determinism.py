@@ -1,0 +1,35 @@
+"""Torch set so that the same seed gives the same bytes, and set back afterwards."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def deterministic_torch(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels and a generator state of its own inside the block.
+
+    Same bytes hold for one machine, number of threads and release of torch.
+    """
+    if device.type == "cuda":
+        # cuBLAS reads it when its first handle is made; without it torch refuses.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    was_on = torch.are_deterministic_algorithms_enabled()
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(was_on)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a config: `auto` is the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is {name!r}, but no CUDA device is available; use auto or cpu")
+    return torch.device(name)

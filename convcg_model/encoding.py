@@ -1,0 +1,186 @@
+"""From tables to arrays, once, and from arrays to the tensors of one batch, many times.
+
+`encode_users` and `encode_pins` read whole tables; `user_batch` and `pin_batch` take some of their
+rows. Histories and query tokens are kept without padding and padded per batch.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from convcg_model.arrow_columns import as_array, as_flat_lists, as_floats, table_column
+from convcg_model.batches import ItemBatch, PinBatch, UserBatch
+from convcg_model.catalogue import NO_PIN, Catalogue
+from convcg_model.features import FeatureSpec
+from convcg_model.numeric import encode_numeric
+
+
+@dataclass(frozen=True)
+class EncodedUsers:
+    """The user side of n rows; `starts[i]:starts[i + 1]` are the positions of row i's list."""
+
+    categorical: dict[str, np.ndarray]
+    numeric: np.ndarray
+    subject: np.ndarray
+    token: np.ndarray
+    token_starts: np.ndarray
+    recent: np.ndarray
+    recent_action: np.ndarray
+    recent_age: np.ndarray
+    recent_starts: np.ndarray
+
+
+@dataclass(frozen=True)
+class EncodedPins:
+    """The Pin side of n rows: the Pin's row in the catalogue, and its numbers."""
+
+    row: np.ndarray
+    numeric: np.ndarray
+
+
+def encode_users(
+    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str = "users"
+) -> EncodedUsers:
+    """The user side of a table with the user columns of training examples."""
+    categorical = {
+        name: vocabulary.encode(table_column(table, name, role=role), role=f"{role}, {name}")
+        for name, vocabulary in spec.context.items()
+    }
+    subject = np.full(table.num_rows, NO_PIN, dtype=np.int32)
+    if spec.has_subject:
+        column = table_column(table, "subject_pin_id", role=role)
+        subject = catalogue.rows(column, role=f"{role}, subject_pin_id")
+    token, token_starts = _encode_queries(table, spec, role=role)
+    recent, action, age, starts = _encode_histories(table, spec, catalogue, role=role)
+    return EncodedUsers(
+        categorical=categorical,
+        numeric=encode_numeric(table, spec.user_numeric, role=role),
+        subject=subject,
+        token=token,
+        token_starts=token_starts,
+        recent=recent,
+        recent_action=action,
+        recent_age=age,
+        recent_starts=starts,
+    )
+
+
+def encode_pins(
+    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str = "pins"
+) -> EncodedPins:
+    """The Pin side of a table with the columns of Pin features."""
+    return EncodedPins(
+        row=catalogue.rows(table_column(table, "pin_id", role=role), role=f"{role}, pin_id"),
+        numeric=encode_numeric(table, spec.pin_numeric, role=role),
+    )
+
+
+def user_batch(users: EncodedUsers, catalogue: Catalogue, rows: np.ndarray) -> UserBatch:
+    """Tensors of some rows; each Pin that they mention stands once among the batch's items."""
+    positions = _padded_positions(users.recent_starts, rows)
+    recent = users.recent[positions]
+    subject = users.subject[rows]
+    mentioned, place = np.unique(
+        np.concatenate([[NO_PIN], subject, recent.ravel()]), return_inverse=True
+    )
+    return UserBatch(
+        items=_item_batch(catalogue, mentioned),
+        categorical={name: _indices(codes[rows]) for name, codes in users.categorical.items()},
+        numeric_BF=torch.from_numpy(users.numeric[rows]),
+        subject_B=_indices(place[1 : 1 + len(rows)]),
+        token_BQ=_indices(users.token[_padded_positions(users.token_starts, rows)]),
+        recent_BL=_indices(place[1 + len(rows) :].reshape(recent.shape)),
+        action_BL=_indices(users.recent_action[positions]),
+        age_BL=torch.from_numpy(users.recent_age[positions]),
+    )
+
+
+def pin_batch(pins: EncodedPins, catalogue: Catalogue, rows: np.ndarray) -> PinBatch:
+    """Tensors of some rows."""
+    return PinBatch(
+        items=_item_batch(catalogue, pins.row[rows]),
+        numeric_NF=torch.from_numpy(pins.numeric[rows]),
+    )
+
+
+def query_tokens(query: str | None, *, buckets: int, max_tokens: int) -> list[int]:
+    """Hash buckets 1 to `buckets` of a query's words and, last, of the query as a whole.
+
+    The hash is CRC-32, so that the same word has the same bucket in every process.
+    """
+    words = query.lower().split() if query else []
+    parts = [*words[: max_tokens - 1], " ".join(words)] if len(words) > 1 else words
+    return [zlib.crc32(part.encode()) % buckets + 1 for part in parts]
+
+
+def _encode_queries(
+    table: pa.Table, spec: FeatureSpec, *, role: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if not spec.has_query:
+        return np.zeros(1, dtype=np.int32), np.zeros(table.num_rows + 1, dtype=np.int64)
+    queries = table_column(table, "query", role=role).cast(pa.string()).dictionary_encode("encode")
+    tokens = [
+        query_tokens(query, buckets=spec.query_buckets, max_tokens=spec.max_query_tokens)
+        for query in queries.dictionary.to_pylist()
+    ]
+    width = max([len(row) for row in tokens], default=0)
+    padded = np.zeros((len(tokens), width), dtype=np.int32)
+    for row, codes in zip(padded, tokens, strict=True):
+        row[: len(codes)] = codes
+    by_row = padded[queries.indices.to_numpy()]
+    present = by_row > 0
+    return np.append(by_row[present], np.int32(0)), _starts(present.sum(axis=1))
+
+
+def _encode_histories(
+    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    if spec.actions is None:
+        empty = np.zeros(1, dtype=np.int32)
+        return empty, empty, empty.astype("f4"), np.zeros(table.num_rows + 1, dtype=np.int64)
+    names = ("user_recent_pin_ids", "user_recent_actions", "user_recent_age_days")
+    flat, lengths = zip(
+        *(as_flat_lists(table_column(table, name, role=role)) for name in names), strict=True
+    )
+    for name, other in zip(names[1:], lengths[1:], strict=True):
+        if not np.array_equal(lengths[0], other):
+            row = int(np.flatnonzero(lengths[0] != other)[0])
+            raise ValueError(f"{role}, row {row}: {name} and {names[0]} differ in length")
+    kept = np.minimum(lengths[0], spec.max_recent_actions)
+    position = np.arange(len(flat[0])) - np.repeat(_starts(lengths[0])[:-1], lengths[0])
+    newest = pa.array(position < spec.max_recent_actions)
+    pin_ids, actions, ages = (as_array(values.filter(newest)) for values in flat)
+    return (
+        np.append(catalogue.rows(pin_ids, role=f"{role}, {names[0]}"), np.int32(NO_PIN)),
+        np.append(spec.actions.encode(actions, role=f"{role}, {names[1]}"), np.int32(0)),
+        np.append(np.nan_to_num(as_floats(ages), nan=0.0).astype("f4"), np.float32(0)),
+        _starts(kept),
+    )
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _padded_positions(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """int64 [n, longest]: positions of the rows' values; padding points at the last, empty one."""
+    lengths = starts[rows + 1] - starts[rows]
+    offset = np.arange(max(1, lengths.max(initial=0)))
+    return np.where(offset < lengths[:, None], starts[rows][:, None] + offset, starts[-1])
+
+
+def _item_batch(catalogue: Catalogue, rows: np.ndarray) -> ItemBatch:
+    return ItemBatch(
+        pin_M=_indices(catalogue.pin[rows]),
+        category_M=_indices(catalogue.category[rows]),
+        advertiser_M=_indices(catalogue.advertiser[rows]),
+        numeric_MF=torch.from_numpy(catalogue.numeric[rows]),
+        content_MC=torch.from_numpy(catalogue.content[rows]),
+    )
+
+
+def _indices(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.int64))

@@ -1,0 +1,148 @@
+"""Which features a model reads, fitted on training examples: the feature spec.
+
+A feature that is null in every training row is left out, not invented. The spec is plain JSON and
+travels with the checkpoint. How a table becomes tensors by it: `encoding.py`.
+"""
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from convcg_model.arrow_columns import (
+    as_array,
+    as_flat_lists,
+    as_vectors,
+    is_all_null,
+    table_column,
+)
+from convcg_model.config import FrozenConfig, ModelConfig
+from convcg_model.numeric import NumericFeature, fit_numeric, fit_rate
+from convcg_model.vocabulary import Vocabulary, fit_vocabulary
+
+CONTEXT_COLUMNS = ("surface", "user_country", "user_age_bucket", "user_gender")
+USER_NUMBERS = (
+    "user_account_age_days",
+    "user_num_impressions_7d",
+    "user_num_impressions_30d",
+    "user_num_clicks_7d",
+    "user_num_clicks_30d",
+    "user_num_repins_30d",
+    "user_num_conversions_30d",
+    "user_conversion_value_30d",
+    "user_mean_click_duration_s",
+    "user_days_since_action",
+)
+USER_RATES = (
+    ("user_num_clicks_30d", "user_num_impressions_30d"),
+    ("user_num_conversions_30d", "user_num_clicks_30d"),
+)
+PIN_NUMBERS = (
+    "price",
+    "age_days",
+    "num_impressions_7d",
+    "num_impressions_30d",
+    "num_clicks_7d",
+    "num_clicks_30d",
+    "num_repins_30d",
+    "num_conversions_30d",
+    "conversion_value_30d",
+    "mean_click_duration_s",
+    "advertiser_num_impressions_30d",
+    "advertiser_num_clicks_30d",
+    "advertiser_num_conversions_30d",
+)
+PIN_RATES = (
+    ("num_clicks_7d", "num_impressions_7d"),
+    ("num_clicks_30d", "num_impressions_30d"),
+    ("num_repins_30d", "num_impressions_30d"),
+    ("num_conversions_30d", "num_impressions_30d"),
+    ("num_conversions_30d", "num_clicks_30d"),
+    ("conversion_value_30d", "num_conversions_30d"),
+    ("advertiser_num_clicks_30d", "advertiser_num_impressions_30d"),
+    ("advertiser_num_conversions_30d", "advertiser_num_impressions_30d"),
+    ("advertiser_num_conversions_30d", "advertiser_num_clicks_30d"),
+)
+
+
+class FeatureSpec(FrozenConfig):
+    """The features of both towers, with vocabularies and training statistics."""
+
+    pins: Vocabulary = Field(description="Pins with an id embedding of their own")
+    advertisers: Vocabulary | None = Field(description="advertisers; None: the source has none")
+    categories: Vocabulary | None = Field(description="categories; None: the source has none")
+    actions: Vocabulary | None = Field(description="kinds of recent actions; None: no histories")
+    context: dict[str, Vocabulary] = Field(description="user-side categorical columns")
+    has_query: bool = Field(description="whether any row has a search query")
+    has_subject: bool = Field(description="whether any row has a subject Pin")
+    content_size: int = Field(ge=0, description="numbers of a content vector; 0: no content")
+    content_scale: float = Field(gt=0, description="root mean square of the content's numbers")
+    item_numeric: tuple[NumericFeature, ...] = Field(description="static numbers of a Pin")
+    user_numeric: tuple[NumericFeature, ...] = Field(description="numbers of the user side")
+    pin_numeric: tuple[NumericFeature, ...] = Field(description="numbers of the Pin side")
+    query_buckets: int = Field(ge=2, description="hash buckets of query tokens")
+    max_query_tokens: int = Field(ge=1, description="tokens of a query that are read")
+    max_recent_actions: int = Field(ge=1, description="newest actions that are read")
+
+
+def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -> FeatureSpec:
+    """The spec of these training examples and of the `catalogue.static_pins` that they mention.
+
+    It does not depend on the order of the rows.
+    """
+    role = "training examples"
+    pin_ids = table_column(examples, "pin_id", role=role)
+    recent, _ = as_flat_lists(table_column(examples, "user_recent_pin_ids", role=role))
+    seen = as_array(pa.chunked_array([pin_ids, recent.cast(pin_ids.type)]))
+    pins = fit_vocabulary(seen, min_count=config.min_pin_count, max_size=config.max_id_vocabulary)
+    if pins is None:
+        raise ValueError("training examples: pin_id is null in every row")
+    actions, _ = as_flat_lists(table_column(examples, "user_recent_actions", role=role))
+    context = {
+        name: fit_vocabulary(table_column(examples, name, role=role)) for name in CONTEXT_COLUMNS
+    }
+    content, present = as_vectors(table_column(static, "content", role="catalogue"), role="content")
+    pin_side = pin_columns(examples)
+    return FeatureSpec(
+        pins=pins,
+        advertisers=fit_vocabulary(
+            table_column(examples, "advertiser_id", role=role),
+            min_count=config.min_advertiser_count,
+            max_size=config.max_id_vocabulary,
+        ),
+        categories=fit_vocabulary(table_column(static, "category", role="catalogue")),
+        actions=fit_vocabulary(actions),
+        context={name: vocabulary for name, vocabulary in context.items() if vocabulary},
+        has_query=not is_all_null(table_column(examples, "query", role=role)),
+        has_subject=not is_all_null(table_column(examples, "subject_pin_id", role=role)),
+        content_size=content.shape[1],
+        content_scale=_root_mean_square(content[present]),
+        item_numeric=_kept([fit_numeric(static, "price")]),
+        user_numeric=_kept(
+            [fit_numeric(examples, name) for name in USER_NUMBERS]
+            + [fit_rate(examples, *pair) for pair in USER_RATES]
+        ),
+        pin_numeric=_kept(
+            [fit_numeric(pin_side, name) for name in PIN_NUMBERS]
+            + [fit_rate(pin_side, *pair) for pair in PIN_RATES]
+        ),
+        query_buckets=config.query_buckets,
+        max_query_tokens=config.max_query_tokens,
+        max_recent_actions=config.max_recent_actions,
+    )
+
+
+def pin_columns(examples: pa.Table) -> pa.Table:
+    """The Pin side of training examples under the names of a table of Pins (no `pin_` prefix)."""
+    columns = {"pin_id": table_column(examples, "pin_id", role="training examples")}
+    for name in PIN_NUMBERS:
+        columns[name] = table_column(examples, f"pin_{name}", role="training examples")
+    return pa.table(columns)
+
+
+def _kept(features: list[NumericFeature | None]) -> tuple[NumericFeature, ...]:
+    return tuple(feature for feature in features if feature is not None)
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    squares = float(np.square(values, dtype=np.float64).mean()) if values.size else 0.0
+    return squares**0.5 or 1.0

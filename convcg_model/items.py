@@ -1,0 +1,75 @@
+"""The vector of a Pin's static features, shared by the Pin tower, the history and the subject Pin.
+
+Shape suffixes: see `batches.py`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from convcg_model.batches import ItemBatch
+from convcg_model.config import ModelConfig
+from convcg_model.features import FeatureSpec
+from convcg_model.vocabulary import FIRST_KNOWN, MISSING, UNKNOWN, Vocabulary
+
+EMBEDDING_STD = 0.1
+
+
+class CodeEmbedding(nn.Module):
+    """Embedding of a vocabulary's codes; a missing value is the zero vector.
+
+    In training a share of the known codes is hidden as unknown ones, so that the unknown code
+    stands for what a new id has in common with the others.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, dim: int, *, hidden_share: float = 0.0):
+        super().__init__()
+        self.hidden_share = hidden_share
+        self.table = embedding_table(vocabulary.size, dim)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes of any shape to their embeddings [..., dim]."""
+        if self.training and self.hidden_share > 0:
+            hidden = torch.rand(codes.shape, device=codes.device) < self.hidden_share
+            codes = torch.where(hidden & (codes >= FIRST_KNOWN), UNKNOWN, codes)
+        return self.table(codes)
+
+
+class ItemEncoder(nn.Module):
+    """Static features of M Pins to item_MX."""
+
+    def __init__(self, spec: FeatureSpec, config: ModelConfig):
+        super().__init__()
+        self.pin = CodeEmbedding(spec.pins, config.pin_id_dim, hidden_share=config.id_dropout)
+        self.advertiser = self.category = self.content = None
+        self.size = config.pin_id_dim + sum(feature.width for feature in spec.item_numeric)
+        if spec.advertisers:
+            self.advertiser = CodeEmbedding(
+                spec.advertisers, config.advertiser_dim, hidden_share=config.id_dropout
+            )
+            self.size += config.advertiser_dim
+        if spec.categories:
+            self.category = CodeEmbedding(spec.categories, config.category_dim)
+            self.size += config.category_dim
+        if spec.content_size:
+            self.content = nn.Linear(spec.content_size + 1, config.content_dim, bias=False)
+            self.size += config.content_dim
+
+    def forward(self, items: ItemBatch) -> Tensor:
+        """item_MX; zero for `catalogue.NO_PIN`."""
+        parts = [self.pin(items.pin_M), items.numeric_MF]
+        if self.advertiser:
+            parts.append(self.advertiser(items.advertiser_M))
+        if self.category:
+            parts.append(self.category(items.category_M))
+        if self.content:
+            parts.append(self.content(items.content_MC))
+        return torch.cat(parts, dim=1)
+
+
+def embedding_table(num_codes: int, dim: int) -> nn.Embedding:
+    """Small random embeddings; the missing code's is zero and stays so."""
+    table = nn.Embedding(num_codes, dim, padding_idx=MISSING)
+    nn.init.normal_(table.weight, std=EMBEDDING_STD)
+    with torch.no_grad():
+        table.weight[MISSING].zero_()
+    return table

@@ -1,0 +1,53 @@
+"""Partial states of a training: written now and then, so that a crash costs minutes only.
+
+A partial state belongs to one training by its fingerprint (configs, feature spec, data); a training
+with another fingerprint does not see it.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+PATTERN = "partial-{fingerprint}-{step:09d}.pt"
+
+
+def save_partial_state(
+    folder: Path,
+    *,
+    fingerprint: str,
+    step: int,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write the state after `step` steps, atomically; remove the older ones of this training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / PATTERN.format(fingerprint=fingerprint, step=step)
+    unfinished = path.with_suffix(".tmp")
+    state = {"step": step, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
+    with unfinished.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+    for older in _paths(folder, fingerprint):
+        if older != path:
+            older.unlink()
+
+
+def load_partial_state(folder: Path, *, fingerprint: str) -> dict[str, Any] | None:
+    """The newest state of this training as `step`, `network` and `optimizer`; None without one."""
+    paths = _paths(folder, fingerprint)
+    return torch.load(paths[-1], weights_only=True, map_location="cpu") if paths else None
+
+
+def remove_partial_states(folder: Path, *, fingerprint: str) -> None:
+    """Remove the states of this training, when it has ended."""
+    for path in _paths(folder, fingerprint):
+        path.unlink()
+
+
+def _paths(folder: Path, fingerprint: str) -> list[Path]:
+    return sorted(folder.glob(f"partial-{fingerprint}-*.pt"))

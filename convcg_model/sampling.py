@@ -1,0 +1,69 @@
+"""Which rows a step sees: batches of positives, hard negatives, and their probabilities.
+
+Every draw depends on the seed and the place in the training only, so that a resumed run needs no
+generator state.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def num_steps(num_positives: int, *, batch_size: int) -> int:
+    """Steps per epoch: batches of about `batch_size`, all equally large but for one row."""
+    return max(1, round(num_positives / batch_size))
+
+
+def epoch_batches(
+    num_positives: int, *, batch_size: int, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """Every positive once, in random order, cut into batches."""
+    order = np.random.default_rng([seed, 0, epoch]).permutation(num_positives)
+    return np.array_split(order, num_steps(num_positives, batch_size=batch_size))
+
+
+def sampling_probability(pin: np.ndarray) -> np.ndarray:
+    """float64 [P]: each positive's Pin's share of all positives.
+
+    Batches take every positive equally often, whatever its weight, so counts are what matters.
+
+    >>> sampling_probability(np.array([4, 4, 9, 4])).tolist()
+    [0.75, 0.75, 0.25, 0.75]
+    """
+    _, place, counts = np.unique(pin, return_inverse=True, return_counts=True)
+    return counts[place] / len(pin)
+
+
+@dataclass(frozen=True)
+class HardNegativePool:
+    """The hard negatives, grouped by user: user u's are `order[starts[u]:starts[u + 1]]`."""
+
+    order: np.ndarray
+    starts: np.ndarray
+
+    def draw(self, user: np.ndarray, count: int, *, fill: bool, seed: int, step: int) -> np.ndarray:
+        """Up to `count` hard negatives for a batch with these users, each at most once.
+
+        First one of each of the batch's users who have any; then, with `fill`, of anybody.
+        """
+        generator = np.random.default_rng([seed, 1, step])
+        present = np.unique(user)
+        lengths = self.starts[present + 1] - self.starts[present]
+        present, lengths = present[lengths > 0], lengths[lengths > 0]
+        offset = (generator.random(len(present)) * lengths).astype(np.int64)
+        drawn = generator.permutation(self.order[self.starts[present] + offset])[:count]
+        missing = min(count, len(self.order)) - len(drawn)
+        if fill and missing > 0:
+            # Twice as many as needed, because some may be drawn already.
+            others = generator.integers(0, len(self.order), size=2 * missing + len(drawn))
+            others = np.setdiff1d(others, drawn)
+            drawn = np.concatenate([drawn, generator.permutation(others)[:missing]])
+        return drawn
+
+
+def hard_negative_pool(user: np.ndarray, *, num_users: int) -> HardNegativePool:
+    """Pool of hard negatives 0 to n - 1, of which the i-th is `user[i]`'s."""
+    counts = np.bincount(user, minlength=num_users)
+    return HardNegativePool(
+        order=np.argsort(user, kind="stable"), starts=np.concatenate([[0], np.cumsum(counts)])
+    )

@@ -1,0 +1,108 @@
+"""A trained model: towers with all that they need to embed plain tables of users and Pins."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from convcg_model.arrow_columns import id_kind, table_column
+from convcg_model.catalogue import Catalogue, encode_catalogue, static_pins
+from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.encoding import encode_pins, encode_users, pin_batch, user_batch
+from convcg_model.features import FeatureSpec
+from convcg_model.towers import TwoTower
+
+ROWS_PER_PASS = 4096
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Weights, feature spec and the static Pin table that histories are read with.
+
+    `static` has one row per Pin that training knew (`catalogue.static_pins`).
+    """
+
+    network: TwoTower
+    spec: FeatureSpec
+    config: ModelConfig
+    training: TrainingConfig
+    static: pa.Table
+
+    def embed_users(self, users: pa.Table, *, catalogue: pa.Table | None = None) -> np.ndarray:
+        """float32 [n, D] of a table with the user-side columns of training examples.
+
+        `catalogue`, a table of Pin features, makes Pins known that are newer than the model.
+        """
+        known = self._static_catalogue if catalogue is None else self._catalogue_with(catalogue)
+        encoded = encode_users(users, self.spec, known)
+        return self._embed(
+            users.num_rows,
+            lambda rows: self.network.embed_users(
+                user_batch(encoded, known, rows).to(self._device)
+            ),
+        )
+
+    def embed_pins(self, pins: pa.Table) -> np.ndarray:
+        """float32 [n, D] of a table of Pin features, in its order."""
+        static = self._static_of(pins)
+        known = encode_catalogue(static, self.spec, role="pins")
+        encoded = encode_pins(pins, self.spec, known)
+        return self._embed(
+            pins.num_rows,
+            lambda rows: self.network.embed_pins(pin_batch(encoded, known, rows).to(self._device)),
+        )
+
+    @cached_property
+    def model_version(self) -> str:
+        """SHA-256 over weights, configs, feature spec and static Pins: what embeddings depend on.
+
+        Training configs are in it; where and when it was trained is not.
+        """
+        digest = hashlib.sha256()
+        for part in (self.config, self.training, self.spec):
+            digest.update(part.model_dump_json().encode() + b"\n")
+        for name, tensor in sorted(self.network.state_dict().items()):
+            array = tensor.detach().cpu().contiguous().numpy()
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+        known = self._static_catalogue
+        for array in (known.pin, known.category, known.advertiser, known.numeric, known.content):
+            digest.update(array.tobytes())
+        for pin_id in known.pin_ids.to_pylist():
+            digest.update(f"{pin_id}\n".encode())
+        return digest.hexdigest()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @cached_property
+    def _static_catalogue(self) -> Catalogue:
+        return encode_catalogue(self.static, self.spec, role="catalogue")
+
+    def _catalogue_with(self, pins: pa.Table) -> Catalogue:
+        return encode_catalogue(self._static_of(pins, self.static), self.spec, role="catalogue")
+
+    def _static_of(self, *tables: pa.Table) -> pa.Table:
+        return static_pins(
+            *tables,
+            pin_id_kind=id_kind(table_column(self.static, "pin_id", role="catalogue")),
+            advertiser_id_kind=id_kind(
+                table_column(self.static, "advertiser_id", role="catalogue")
+            ),
+        )
+
+    def _embed(self, num_rows: int, embed_rows: Callable[[np.ndarray], torch.Tensor]) -> np.ndarray:
+        self.network.eval()
+        embeddings = np.zeros((num_rows, self.config.embedding_dim), dtype=np.float32)
+        cuts = [*range(0, num_rows, ROWS_PER_PASS), num_rows]
+        with torch.inference_mode():
+            for start, end in pairwise(cuts):
+                rows = np.arange(start, end)
+                embeddings[start:end] = embed_rows(rows).cpu().numpy()
+        return embeddings

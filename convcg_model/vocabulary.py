@@ -1,0 +1,54 @@
+"""A vocabulary: which values of a categorical feature have a code of their own."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import StrictInt, StrictStr
+
+from convcg_model.arrow_columns import IdKind, as_ids, id_kind
+from convcg_model.config import FrozenConfig
+
+MISSING = 0
+"""Code of a null."""
+UNKNOWN = 1
+"""Code of a value that is not in the vocabulary."""
+FIRST_KNOWN = 2
+
+
+class Vocabulary(FrozenConfig):
+    """The values that have a code; `values[i]` has the code `i + 2`."""
+
+    kind: IdKind
+    values: tuple[StrictInt, ...] | tuple[StrictStr, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of codes, missing and unknown among them."""
+        return len(self.values) + FIRST_KNOWN
+
+    def encode(self, column: pa.Array, *, role: str) -> np.ndarray:
+        """int32 [n]: the code of each value."""
+        ids = as_ids(column, self.kind, role=role)
+        known = pc.index_in(ids, value_set=pa.array(self.values, type=ids.type))
+        codes = pc.add(pc.fill_null(known, UNKNOWN - FIRST_KNOWN), FIRST_KNOWN)
+        return pc.if_else(ids.is_null(), MISSING, codes).to_numpy(zero_copy_only=False).astype("i4")
+
+
+def fit_vocabulary(
+    column: pa.Array, *, min_count: int = 1, max_size: int = 1_000_000
+) -> Vocabulary | None:
+    """Vocabulary of the values seen at least `min_count` times, most frequent first.
+
+    None where the column is null throughout.
+
+    >>> fit_vocabulary(pa.array(["b", "a", "b", None])).values
+    ('b', 'a')
+    """
+    kind = id_kind(column)
+    counted = pc.value_counts(column.cast(pa.type_for_alias(kind)).drop_null())
+    if len(counted) == 0:
+        return None
+    table = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
+    kept = table.filter(pc.greater_equal(table["count"], min_count))
+    kept = kept.sort_by([("count", "descending"), ("value", "ascending")]).slice(0, max_size)
+    return Vocabulary(kind=kind, values=tuple(kept["value"].to_pylist()))

@@ -1,0 +1,27 @@
+"""One embedded DuckDB for all tests, and property tests that draw the same cases every time."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from ibis.backends import BaseBackend
+
+from convcg_assets.lake import connect
+
+settings.register_profile(
+    "convcg",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("convcg")
+
+
+@pytest.fixture(scope="session")
+def con() -> Iterator[BaseBackend]:
+    """An embedded DuckDB."""
+    backend = connect(memory_limit="1GB", threads=2)
+    yield backend
+    backend.disconnect()

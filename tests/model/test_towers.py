@@ -1,0 +1,53 @@
+"""The towers' arithmetic, and that every parameter learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.history import HistoryPooling
+from convcg_model.towers import CrossNetwork, Tower, TwoTower
+from convcg_model.training import _batch_loss
+from convcg_model.training_set import fit_catalogue_and_features, training_set
+from convcg_model.vocabulary import Vocabulary
+
+
+def test_cross_layer_is_the_formula():
+    cross = CrossNetwork(2, num_layers=1)
+    with torch.no_grad():
+        cross.get_parameter("layers.0.weight").copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        cross.get_parameter("layers.0.bias").copy_(torch.tensor([0.5, -1.0]))
+    # x0 * (W x0 + b) + x0 for x0 = (2, 3)
+    expected = [2 * (1 * 2 + 2 * 3 + 0.5) + 2, 3 * (3 * 2 + 4 * 3 - 1.0) + 3]
+    assert cross(torch.tensor([[2.0, 3.0]])).tolist() == [expected]
+
+
+@pytest.mark.parametrize(("kind", "head_size"), [("parallel", 4 + 5), ("sequential", 4)])
+def test_head_reads_both_or_the_mlp_alone(kind, head_size):
+    tower = Tower(5, ModelConfig(tower=kind, mlp_sizes=(8, 4), embedding_dim=3))
+    assert tower.head.in_features == head_size
+    embedding = tower(torch.randn(7, 5))
+    assert embedding.shape == (7, 3)
+    assert embedding.norm(dim=1).tolist() == pytest.approx([1.0] * 7)
+
+
+def test_history_is_a_weighted_mean_and_zero_without_actions():
+    pooling = HistoryPooling(Vocabulary(kind="string", values=("click",)), item_size=1, num_pools=2)
+    items = torch.tensor([[0.0], [6.0], [12.0]])
+    recent, action = torch.tensor([[1, 2], [0, 0]]), torch.tensor([[2, 2], [0, 0]])
+    pooled = pooling(items, recent, action, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+    # Decay 0: plain mean. Decay 2: 1 / (1 + age)^2, so 1 and 1/4.
+    assert pooled[0, :2].tolist() == pytest.approx([9.0, (6 + 12 / 4) / (1 + 1 / 4)])
+    assert pooled[1].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["parallel", "sequential"])
+def test_every_parameter_gets_a_gradient(world, kind):
+    config, training = ModelConfig(tower=kind, dropout=0.1), TrainingConfig()
+    static, spec = fit_catalogue_and_features(world.examples, world.pins, config=config)
+    data = training_set(world.examples, static, spec, task_weights=training.task_weights)
+    network = TwoTower(spec, config)
+    rows = np.arange(len(data.positive))
+    _batch_loss(network, data, rows, step=0, config=config, training=training).loss.backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []

@@ -1,0 +1,148 @@
+"""The loop learns, repeats itself to the byte, survives being killed, and stops when it must."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.training import fit
+from convcg_model.training_set import select_split
+
+SMALL = ModelConfig(embedding_dim=16, mlp_sizes=(16, 16, 16), pin_id_dim=8, content_dim=4)
+SHORT = TrainingConfig(epochs=2, batch_size=100, hard_negatives_per_batch=20, device="cpu")
+
+
+class KilledError(Exception):
+    pass
+
+
+def train(world, *, examples=None, config=SMALL, training=SHORT, **options):
+    examples = world.examples if examples is None else examples
+    return fit(examples, world.pins, config=config, training=training, progress=False, **options)
+
+
+@pytest.mark.parametrize("scope", ["batch", "user"])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_learns_the_checkerboard(make_world, sparse, scope):
+    world = make_world(sparse=sparse, string_ids=sparse)
+    training = SHORT.model_copy(update={"epochs": 25, "hard_negative_scope": scope})
+    losses = []
+    model = train(world, training=training, on_step=lambda _, metrics: losses.append(metrics))
+    scores = model.embed_users(world.examples) @ model.embed_pins(world.pins).T
+    parity = np.array(
+        [int(str(u).removeprefix("u")) % 2 for u in world.examples["user_id"].to_pylist()]
+    )
+    best = np.argsort(-scores, axis=1)[:, :10]
+    assert ((best % 2) == parity[:, None]).mean() > (0.9 if sparse else 0.7)
+    assert losses[-1]["loss"] < 0.7 * losses[0]["loss"]
+    assert set(losses[0]) == {"loss", "learning_rate", "loss_conversion", "loss_engagement"}
+
+
+def test_same_seed_same_bytes_whatever_the_row_order(world):
+    shuffled = world.examples.take(np.random.default_rng(1).permutation(world.examples.num_rows))
+    version = train(world).model_version
+    assert train(world, examples=shuffled).model_version == version
+    other_seed = SHORT.model_copy(update={"seed": 1})
+    assert train(world, training=other_seed).model_version != version
+
+
+def test_killed_and_resumed_ends_in_the_same_bytes(world, tmp_path):
+    training = SHORT.model_copy(update={"save_every_steps": 2})
+    config = SMALL.model_copy(update={"dropout": 0.2})
+    steps = []
+
+    def die_at_step_5(step, _):
+        steps.append(step)
+        if step == 5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(
+            world, config=config, training=training, checkpoint_dir=tmp_path, on_step=die_at_step_5
+        )
+    assert [path.name[-12:] for path in tmp_path.iterdir()] == ["000000004.pt"]
+    resumed = train(
+        world,
+        config=config,
+        training=training,
+        checkpoint_dir=tmp_path,
+        on_step=lambda step, _: steps.append(step),
+    )
+    assert steps == [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9]
+    assert resumed.model_version == train(world, config=config, training=training).model_version
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_partial_states_of_another_training_are_left_alone(world, tmp_path):
+    training = SHORT.model_copy(update={"save_every_steps": 3})
+
+    def die(step, _):
+        if step == 4:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(world, training=training, checkpoint_dir=tmp_path, on_step=die)
+    left = list(tmp_path.iterdir())
+    steps = []
+    train(world, checkpoint_dir=tmp_path, on_step=lambda step, _: steps.append(step))
+    assert steps[0] == 0
+    assert list(tmp_path.iterdir()) == left
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(world):
+    weight = world.examples["weight"].to_numpy().copy()
+    weight[:] = 1e-300
+    weight[np.flatnonzero(~world.examples["is_negative"].to_numpy())[0]] = 1e300
+    place = world.examples.column_names.index("weight")
+    huge = world.examples.set_column(place, "weight", pa.array(weight))
+    # Temperature so low that the scores overflow float32
+    config = SMALL.model_copy(update={"temperature": 1e-45})
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 0 of 10"):
+        train(world, examples=huge, config=config)
+
+
+def test_without_positives_there_is_nothing_to_learn(world):
+    negatives = world.examples.filter(world.examples["is_negative"])
+    with pytest.raises(ValueError, match="no positives among"):
+        train(world, examples=negatives)
+
+
+def test_without_hard_negatives_or_of_one_task(world):
+    is_conversion = pc.equal(world.examples["task"], "conversion")
+    model = train(world, examples=world.examples.filter(is_conversion))
+    assert model.embed_pins(world.pins).shape == (40, 16)
+
+
+@pytest.mark.parametrize("bad", [-1.0, float("nan"), None])
+def test_bad_weights_are_named(world, bad):
+    weight = world.examples["weight"].to_pylist()
+    row = world.examples["is_negative"].to_pylist().index(False)
+    weight[row] = bad
+    place = world.examples.column_names.index("weight")
+    examples = world.examples.set_column(place, "weight", pa.array(weight, pa.float64()))
+    with pytest.raises(ValueError, match=rf"1 positives have a weight .* impression {row}"):
+        train(world, examples=examples)
+
+
+def test_a_row_of_no_task_is_refused(world):
+    task = pa.array(["purchase"] * world.examples.num_rows)
+    place = world.examples.column_names.index("task")
+    with pytest.raises(ValueError, match="'purchase'; tasks are conversion, engagement"):
+        train(world, examples=world.examples.set_column(place, "task", task))
+
+
+def test_split_is_selected_by_name(world):
+    assert select_split(world.examples, "train").num_rows == world.examples.num_rows
+    assert select_split(world.examples, "holdout").num_rows == 0
+
+
+def test_pins_newer_than_the_model_count_in_histories_when_given(world):
+    model = train(world)
+    users = world.examples.slice(0, 5)
+    place = users.column_names.index("user_recent_pin_ids")
+    lengths = [len(row) for row in users["user_recent_pin_ids"].to_pylist()]
+    users = users.set_column(place, "user_recent_pin_ids", pa.array([[999] * n for n in lengths]))
+    new_pin = world.pins.slice(3, 1).set_column(0, "pin_id", pa.array([999]))
+    known = model.embed_users(users, catalogue=new_pin)
+    assert np.abs(known - model.embed_users(users)).max() > 1e-3

@@ -1,0 +1,1 @@
+"""The transforms against brute force, over time and on both engines."""

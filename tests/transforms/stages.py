@@ -1,0 +1,135 @@
+"""Each transform over the rows that its asset would read, no more; engines belong to the caller."""
+
+from collections.abc import Callable
+
+import ibis
+
+from convcg_assets.days import Days
+from convcg_assets.settings import (
+    AttributionSettings,
+    ExampleSettings,
+    FeatureSettings,
+    LabelSettings,
+    NegativeSettings,
+)
+from convcg_assets.transforms.attribution import attribute
+from convcg_assets.transforms.examples import SEEN_DAYS, build_examples
+from convcg_assets.transforms.features import LONG_DAYS, describe_pins, describe_users
+from convcg_assets.transforms.labels import weigh_labels
+from convcg_assets.transforms.negatives import sample_negatives
+
+from .tables import of_days
+from .world import DAY, LATE_DAYS, Row, World
+
+AFTER_DAYS = LATE_DAYS + 3
+"""Engagements of the worlds come up to two days after the impression, their log a day later."""
+
+Read = Callable[[str, list[Row]], ibis.Table]
+"""Makes a table of that name of rows."""
+
+
+def attributed(
+    world: World, read: Read, *, settings: AttributionSettings, days: Days
+) -> ibis.Table:
+    reports = days.widen(before=settings.dedup_lookback_days)
+    touched = days.widen(before=settings.horizon_days)
+    return attribute(
+        read("conversions", of_days(world.conversions, reports)),
+        read("impressions", of_days(world.impressions, touched)),
+        read("engagements", of_days(world.engagements, touched)),
+        settings=settings,
+        days=days,
+    )
+
+
+def labels(
+    world: World,
+    credited: list[Row],
+    read: Read,
+    *,
+    settings: LabelSettings,
+    horizon_days: int,
+    days: Days,
+) -> ibis.Table:
+    arrivals = days.widen(after=AFTER_DAYS)
+    return weigh_labels(
+        read("attributed_conversions", of_days(credited, days.widen(after=horizon_days))),
+        read("engagements", of_days(world.engagements, arrivals)),
+        read("impressions", of_days(world.impressions, arrivals)),
+        settings=settings,
+        days=days,
+    )
+
+
+def negatives(
+    world: World, read: Read, *, settings: NegativeSettings, days: Days
+) -> ibis.Table:
+    arrivals = days.widen(after=AFTER_DAYS)
+    return sample_negatives(
+        read("impressions", of_days(world.impressions, arrivals)),
+        read("engagements", of_days(world.engagements, arrivals)),
+        settings=settings,
+        days=days,
+    )
+
+
+def before(days: Days, *, num_days: int) -> Days:
+    """All days that are one of the `num_days` before one of `days`."""
+    return Days(days.first - num_days * DAY, days.last - DAY)
+
+
+def user_features(
+    world: World, credited: list[Row], read: Read, *, settings: FeatureSettings, days: Days
+) -> ibis.Table:
+    past = before(days, num_days=max(LONG_DAYS, settings.active_days))
+    return describe_users(
+        read("impressions", of_days(world.impressions, past)),
+        read("engagements", of_days(world.engagements, past)),
+        read("attributed_conversions", of_days(credited, past)),
+        read("users", of_days(world.users, past)),
+        settings=settings,
+        days=days,
+    )
+
+
+def pin_features(
+    world: World,
+    credited: list[Row],
+    read: Read,
+    *,
+    has_catalogue: bool,
+    settings: FeatureSettings,
+    days: Days,
+) -> ibis.Table:
+    past = before(days, num_days=max(LONG_DAYS, settings.active_days))
+    return describe_pins(
+        read("impressions", of_days(world.impressions, past)),
+        read("engagements", of_days(world.engagements, past)),
+        read("attributed_conversions", of_days(credited, past)),
+        read("pins", of_days(world.pins, past)),
+        has_catalogue=has_catalogue,
+        settings=settings,
+        days=days,
+    )
+
+
+def examples(
+    world: World,
+    derived: dict[str, list[Row]],
+    read: Read,
+    *,
+    settings: ExampleSettings,
+    days: Days,
+) -> ibis.Table:
+    """`derived` holds the rows of labels, negatives and both sides' features."""
+    num_days = settings.training_days + settings.holdout_days
+    past = before(days, num_days=num_days)
+    return build_examples(
+        *(
+            read(table, of_days(derived[table], past))
+            for table in ("weighted_labels", "hard_negatives", "user_features", "pin_features")
+        ),
+        read("impressions", of_days(world.impressions, before(days, num_days=num_days + SEEN_DAYS))),
+        settings=settings,
+        days=days,
+    )
