@@ -1,0 +1,58 @@
+# Every command of the project; CI and pre-commit run the same ones.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export CONVCG_HOME ?= $(CURDIR)/.convcg
+export DAGSTER_HOME ?= $(CONVCG_HOME)/dagster
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: demo test dev install format lint typecheck validate bench-data clean
+
+demo: install dagster-home  ## simulated days of logs to a trained model, an index and a report
+	$(BIN)/python -m convcg_assets.simulation land --into $(CONVCG_HOME)
+	$(BIN)/python -m convcg_assets.main_job
+
+run: install dagster-home  ## the main job on the logs that CONVCG_SOURCE describes
+	$(BIN)/python -m convcg_assets.main_job
+
+dev: install dagster-home  ## dagster dev on the same lake
+	$(BIN)/dagster dev -w workspace.yaml
+
+test: install  ## all tests
+	$(BIN)/pytest
+
+install: $(VENV)/.installed  ## a virtual environment with the pinned dependencies
+
+# torch first and by itself: named with its version it is the build that the platform offers, where
+# a range would take the newest with gigabytes of CUDA.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+.PHONY: dagster-home run
+dagster-home:
+	@mkdir -p $(DAGSTER_HOME)
+	@cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+typecheck: install
+	$(BIN)/pyright
+
+validate: install dagster-home  ## the code location loads
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+bench-data: install  ## raw logs to training examples; JSON on the last line
+	$(BIN)/python -m convcg_assets.bench_data
+
+clean:
+	rm -rf $(CONVCG_HOME)
