@@ -9,7 +9,6 @@ home shows what was built. What each stage does belongs to `defs/`.
 import argparse
 import datetime as dt
 import json
-import logging
 import time
 from collections.abc import Sequence
 
@@ -22,7 +21,8 @@ from convcg_assets.definitions import defs
 from convcg_assets.project import Project, current_project
 from convcg_assets.schema import TABLES
 
-STAGES = (
+Stage = tuple[str, dg.AssetSelection, str]
+STAGES: tuple[Stage, ...] = (
     ("raw events", dg.AssetSelection.groups("raw_events"), "logs"),
     ("attribution", dg.AssetSelection.groups("attribution"), "logs"),
     ("labels", dg.AssetSelection.groups("labels"), "logs"),
@@ -41,13 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first-day", type=dt.date.fromisoformat, help="first day of the logs")
     parser.add_argument("--last-day", type=dt.date.fromisoformat, help="last day of the logs")
     parser.add_argument(
+        "--stages", nargs="+", choices=[name for name, *_ in STAGES], help="only these stages"
+    )
+    parser.add_argument(
         "--config", type=json.loads, default={}, help="run config of the assets, as JSON"
     )
     options = parser.parse_args(arguments)
     project = current_project()
     last = options.last_day or project.source.last_day or newest_landed_day(project)
     days = Days(options.first_day or project.source.first_day, last)
-    return run_stages(project, days, config=options.config)
+    stages = [stage for stage in STAGES if not options.stages or stage[0] in options.stages]
+    return run_stages(project, days, stages=stages, config=options.config)
 
 
 def newest_landed_day(project: Project) -> dt.date:
@@ -63,10 +67,9 @@ def newest_landed_day(project: Project) -> dt.date:
     return dt.date.fromisoformat(max(folders))
 
 
-def run_stages(project: Project, days: Days, *, config: dict) -> int:
-    """Run every stage for the logs of `days` and the model of the day after; prints progress."""
+def run_stages(project: Project, days: Days, *, stages: Sequence[Stage], config: dict) -> int:
+    """Run stages for the logs of `days` and the model of the day after; prints progress."""
     console = Console()
-    logging.getLogger("dagster").setLevel(logging.ERROR)
     model_day = days.last + dt.timedelta(days=1)
     ranges = {
         "logs": days,
@@ -76,9 +79,9 @@ def run_stages(project: Project, days: Days, *, config: dict) -> int:
     console.print(f"[bold]{project.source.name}[/]: logs of {days}, model of {model_day}")
     started = time.perf_counter()
     with dg.DagsterInstance.get() as instance:
-        for number, (name, selection, kind) in enumerate(STAGES, 1):
+        for number, (name, selection, kind) in enumerate(stages, 1):
             stage_days = ranges[kind]
-            title = f"[{number}/{len(STAGES)}] {name:<18} {stage_days}"
+            title = f"[{number}/{len(stages)}] {name:<18} {stage_days}"
             begun = time.perf_counter()
             console.print(f"{title} ...", style="dim", highlight=False)
             result = materialize(selection, stage_days, instance=instance, config=config)
@@ -90,7 +93,8 @@ def run_stages(project: Project, days: Days, *, config: dict) -> int:
                 return 1
             rows = ", ".join(f"{k} {v:,}" for k, v in materialized_rows(result).items())
             console.print(f"{title} [green]{seconds:5.1f} s[/]  {rows}", highlight=False)
-    print_outcome(project, model_day, console=console)
+    if stages[-1] is STAGES[-1]:
+        print_outcome(project, model_day, console=console)
     console.print(f"{time.perf_counter() - started:.0f} s in all")
     return 0
 
@@ -105,7 +109,11 @@ def materialize(
     checks = selection.resolve_checks(graph)
     return job.get_subset(asset_selection=keys, asset_check_selection=checks).execute_in_process(
         instance=instance,
-        run_config={"ops": {k: v for k, v in config.items() if dg.AssetKey(k) in keys}},
+        run_config={
+            "ops": {k: v for k, v in config.items() if dg.AssetKey(k) in keys},
+            # Progress is printed here, and the event log keeps the rest.
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
         tags={
             "dagster/asset_partition_range_start": str(days.first),
             "dagster/asset_partition_range_end": str(days.last),

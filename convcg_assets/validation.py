@@ -5,7 +5,7 @@ seconds. What Dagster makes of the result belongs to `defs/checks.py`.
 """
 
 import json
-import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -102,11 +102,10 @@ def validate_frame(
 
     Raises ValueError where an expectation could not be evaluated: a missing column, a wrong type.
     """
-    import great_expectations as gx
-
+    gx = load_gx()
     frame = frame.reset_index(drop=True)
     batch = (
-        _quiet_context()
+        _context()
         .data_sources.add_or_update_pandas("frames")
         .add_dataframe_asset(suite)
         .add_batch_definition_whole_dataframe("all")
@@ -125,11 +124,13 @@ def validate_frame(
     return ValidationResult(suite, len(frame), tuple(outcomes[d] for d in described))
 
 
-def validate_days(lake: Lake, table: str, days: Days, *, con: Backend) -> ValidationResult:
-    """Run a table's suite on days of the lake, at most `MAX_FRAME_ROWS` rows at a time."""
+def validate_days(
+    lake: Lake, table: str, days: Days, *, con: Backend, max_rows: int = MAX_FRAME_ROWS
+) -> ValidationResult:
+    """Run a table's suite on days of the lake, about `max_rows` rows at a time."""
     result = None
-    for rows in _parts(lake, table, days, con=con):
-        frame = _to_frame(con.to_pyarrow(rows.select(suite_columns(table))))
+    for rows in _parts(lake, table, days, con=con, max_rows=max_rows):
+        frame = to_frame(con.to_pyarrow(rows.select(suite_columns(table))))
         part = validate_frame(frame, suite=table, id_columns=id_columns(table))
         result = part if result is None else merge(result, part)
     assert result is not None
@@ -151,33 +152,36 @@ def merge(one: ValidationResult, other: ValidationResult) -> ValidationResult:
     return ValidationResult(one.suite, one.num_rows + other.num_rows, outcomes)
 
 
-def _parts(lake: Lake, table: str, days: Days, *, con: Backend) -> Iterator[ibis.Table]:
+def _parts(
+    lake: Lake, table: str, days: Days, *, con: Backend, max_rows: int
+) -> Iterator[ibis.Table]:
     """Whole days together while they fit; a day that does not is split by its rows' id.
 
     Rows of one id stay together, so that what must be unique within a day is seen together.
     """
-    group: list[Days] = []
+    groups: list[Days] = []
     held = 0
     counts = lake.num_rows(table, days, con=con)
     for day, num_rows in counts.items():
-        if group and held + num_rows > MAX_FRAME_ROWS:
-            yield lake.read(table, Days(group[0].first, group[-1].last), con=con)
-            group, held = [], 0
-        if num_rows > MAX_FRAME_ROWS:
-            num_parts = -(-num_rows // MAX_FRAME_ROWS)
-            rows = lake.read(table, Days(day, day), con=con)
-            number = rows[id_columns(table)[-1]].hash().abs() % num_parts
-            for part in range(num_parts):
-                yield rows.filter(number == part)
+        if groups and held + num_rows <= max_rows:
+            groups[-1] = Days(groups[-1].first, day)
+            held += num_rows
+        else:
+            groups.append(Days(day, day))
+            held = num_rows
+    for group in groups:
+        rows = lake.read(table, group, con=con)
+        num_parts = -(-sum(counts[day] for day in group) // max_rows)
+        if num_parts <= 1:
+            yield rows
             continue
-        group.append(Days(day, day))
-        held += num_rows
-    if group:
-        yield lake.read(table, Days(group[0].first, group[-1].last), con=con)
+        number = rows[id_columns(table)[-1]].hash().abs() % num_parts
+        for part in range(num_parts):
+            yield rows.filter(number == part)
 
 
-def _to_frame(rows: pa.Table) -> "pd.DataFrame":
-    """A frame whose integers stay integers beside nulls: as floats, large ids would run together."""
+def to_frame(rows: pa.Table) -> "pd.DataFrame":
+    """A frame whose integers stay integers beside nulls: large ids are no floats."""
     import pandas as pd
 
     kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -185,13 +189,20 @@ def _to_frame(rows: pa.Table) -> "pd.DataFrame":
 
 
 @cache
-def _quiet_context() -> Any:
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+def load_gx() -> Any:
+    """Great Expectations, imported when first needed, without the warnings of its own imports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        import great_expectations
+    return great_expectations
 
-    context = gx.get_context(mode="ephemeral")
+
+@cache
+def _context() -> Any:
+    """A context in memory that draws no progress bars and reports nothing to anyone."""
+    context = load_gx().get_context(mode="ephemeral")
     context.enable_analytics(False)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     return context
 
 
@@ -224,7 +235,7 @@ def _columns(kwargs: Mapping[str, Any]) -> set[str]:
     named |= set(kwargs.get("column_list", ()))
     condition = kwargs.get("row_condition")
     if condition:
-        named.add(re.match(r"\w+", condition["pass_through_filter"])[0])
+        named.add(condition["column"]["name"])
     return named
 
 

@@ -65,28 +65,28 @@ class ModelConfig(FrozenConfig):
         default=500_000, ge=1, description="most frequent ids that get an embedding of their own"
     )
     id_dropout: float = Field(
-        default=0.1,
+        default=0.5,
         ge=0,
         lt=1,
         description="share of ids hidden in training, so that new Pins are learnt",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout after each MLP layer")
     temperature: float = Field(
-        default=0.07, gt=0, le=10, description="inner products are divided by it before the softmax"
+        default=0.12, gt=0, le=10, description="inner products are divided by it before the softmax"
     )
 
 
 class TaskWeights(FrozenConfig):
     """What one epoch's loss of each task counts, whatever its number of positives."""
 
-    conversion: float = Field(default=1.0, ge=0, description="weight of the conversion task")
+    conversion: float = Field(default=0.3, ge=0, description="weight of the conversion task")
     engagement: float = Field(default=1.0, ge=0, description="weight of the engagement task")
 
 
 class TrainingConfig(FrozenConfig):
     """How the towers are trained."""
 
-    epochs: int = Field(default=5, ge=1, le=1000, description="passes over the positives")
+    epochs: int = Field(default=3, ge=1, le=1000, description="passes over the positives")
     batch_size: int = Field(default=1024, ge=2, le=65536, description="positives per step")
     learning_rate: float = Field(
         default=3e-3, gt=0, le=1, description="highest learning rate of AdamW"

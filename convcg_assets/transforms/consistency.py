@@ -3,10 +3,12 @@
 No rows: the check holds. What a single table's columns may hold belongs to `expectations/`.
 """
 
-import math
+import functools
+import operator
 
 import ibis
 from ibis import _
+from ibis.expr.datatypes import Array
 
 from convcg_assets.settings import AttributionSettings, ExampleSettings
 from convcg_assets.transforms.exact import double
@@ -14,7 +16,7 @@ from convcg_assets.transforms.exact import double
 CREDIT_TOLERANCE = 1e-9
 """Credits are shares: what adding them may lose in the last digits."""
 WEIGHT_TOLERANCE = 1e-9
-"""Relative: what multiplying the factors in another order may change."""
+"""What multiplying the factors in another order may change; of large weights, their share."""
 FACTORS = ("event_weight", "value_factor", "credit", "match_factor", "duration_factor")
 
 
@@ -24,7 +26,7 @@ def uneven_credits(attributed: ibis.Table) -> ibis.Table:
     sums = credited.group_by("dt", "conversion_id").agg(
         num_touches=_.count(), total_credit=_.credit.sum()
     )
-    off = (sums.total_credit - double(1)).abs() > double(CREDIT_TOLERANCE)
+    off = (_.total_credit - double(1)).abs() > double(CREDIT_TOLERANCE)
     return sums.filter(off.fill_null(True))
 
 
@@ -35,20 +37,19 @@ def touches_outside_window(attributed: ibis.Table, *, settings: AttributionSetti
         "engagement": settings.engagement_window_days,
         "view": settings.view_window_days,
     }
-    rows = attributed.filter(_.status == "attributed")
     ends = ibis.cases(
         *(
-            (rows.touch_type == kind, rows.touch_ts + ibis.interval(days=n))
-            for kind, n in windows.items()
+            (_.touch_type == kind, _.touch_ts + ibis.interval(days=days))
+            for kind, days in windows.items()
         ),
-        else_=rows.touch_ts,
+        else_=_.touch_ts,
     )
     inside = (
-        (rows.touch_ts <= rows.event_ts)
-        & (rows.event_ts < ends)
-        & rows.dt.delta(rows.impression_day, unit="day").between(0, settings.horizon_days)
+        (_.touch_ts <= _.event_ts)
+        & (_.event_ts < ends)
+        & _.dt.delta(_.impression_day, unit="day").between(0, settings.horizon_days)
     )
-    return rows.filter(~inside.fill_null(False)).select(
+    return attributed.filter(_.status == "attributed", ~inside.fill_null(False)).select(
         "dt", "conversion_id", "impression_id", "touch_type", "touch_ts", "event_ts"
     )
 
@@ -62,28 +63,28 @@ def labels_without_impression(labels: ibis.Table, impressions: ibis.Table) -> ib
 
 
 def labels_from_future(labels: ibis.Table, *, tolerance_minutes: int) -> ibis.Table:
-    """Labels known before they could be: from an earlier log than their day, or later than their log.
+    """Labels known before they could be.
 
-    A conversion's evidence must not have arrived before its impression, an engagement's not before
-    the impression's day; nothing may have happened after the day on which it arrived, apart from what
-    clocks may be off.
+    A conversion must not have arrived before the impression that it is credited to; no evidence and
+    no impression may be of a time after the day on which it arrived, apart from what clocks may be
+    off.
     """
-    earliest = ibis.ifelse(labels.task == "conversion", labels.impression_dt, labels.dt)
     # Twice: a report's clock and its event's may both be off.
     slack = ibis.interval(minutes=24 * 60 + 2 * tolerance_minutes)
-    early = labels.evidence_dt < earliest
-    late = labels.evidence_ts >= labels.evidence_dt.cast("timestamp") + slack
-    unborn = labels.impression_ts >= labels.impression_dt.cast("timestamp") + slack
+    early = (_.task == "conversion") & (_.evidence_dt < _.impression_dt)
+    late = _.evidence_ts >= _.evidence_dt.cast("timestamp") + slack
+    unborn = _.impression_ts >= _.impression_dt.cast("timestamp") + slack
     return labels.filter((early | late | unborn).fill_null(True)).select(
         "dt", "impression_id", "task", "evidence_id", "evidence_dt", "evidence_ts", "impression_dt"
     )
 
 
 def labels_before_impression(labels: ibis.Table, *, tolerance_minutes: int) -> ibis.Table:
-    """Labels whose evidence precedes their impression by more than two clocks may be off."""
+    """Labels whose evidence precedes their impression, by more than two clocks may be off."""
     slack = ibis.interval(minutes=2 * tolerance_minutes)
-    return labels.filter(_.evidence_ts + slack < _.impression_ts).select(
-        "dt", "impression_id", "task", "evidence_id", "evidence_ts", "impression_ts"
+    before = (_.evidence_ts + slack < _.impression_ts) | (_.evidence_dt < _.dt)
+    return labels.filter(before).select(
+        "dt", "impression_id", "task", "evidence_id", "evidence_dt", "evidence_ts", "impression_ts"
     )
 
 
@@ -94,7 +95,7 @@ def overcredited_conversions(labels: ibis.Table) -> ibis.Table:
         .group_by("evidence_dt", "evidence_id")
         .agg(num_labels=_.count(), total_credit=_.credit.sum())
     )
-    return sums.filter(sums.total_credit > double(1 + CREDIT_TOLERANCE))
+    return sums.filter(_.total_credit > double(1 + CREDIT_TOLERANCE))
 
 
 def labels_unlike_attribution(labels: ibis.Table, attributed: ibis.Table) -> ibis.Table:
@@ -106,15 +107,15 @@ def labels_unlike_attribution(labels: ibis.Table, attributed: ibis.Table) -> ibi
     )
     key = ["impression_id", "evidence_dt", "evidence_id"]
     rows = labels.filter(_.task == "conversion").left_join(given, key)
-    differs = (rows.credit - rows.given_credit).abs() > double(CREDIT_TOLERANCE)
+    differs = (_.credit - _.given_credit).abs() > double(CREDIT_TOLERANCE)
     return rows.filter(differs.fill_null(True)).select("dt", *key, "credit", "given_credit")
 
 
 def weights_not_product(labels: ibis.Table) -> ibis.Table:
     """Labels whose weight is not the product of their factors."""
-    product = math.prod((labels[f] for f in FACTORS[1:]), start=labels[FACTORS[0]])
-    bound = ibis.greatest(product.abs(), double(1)) * double(WEIGHT_TOLERANCE)
-    differs = (labels.weight - product).abs() > bound
+    product = _.event_weight * _.value_factor * _.credit * _.match_factor * _.duration_factor
+    bound = (_.weight + double(1)) * double(WEIGHT_TOLERANCE)
+    differs = (_.weight - product).abs() > bound
     return labels.filter(differs.fill_null(True)).select(
         "dt", "impression_id", "evidence_id", "weight", *FACTORS
     )
@@ -126,7 +127,7 @@ def engaged_negatives(negatives: ibis.Table, engagements: ibis.Table) -> ibis.Ta
         "impression_id", "user_id", "pin_id", "engagement_id", engagement_dt=_.dt
     )
     rows = negatives.inner_join(engaged, ["impression_id", "user_id", "pin_id"])
-    return rows.filter(rows.engagement_dt.between(rows.dt, rows.impression_dt)).select(
+    return rows.filter(_.engagement_dt.between(_.dt, _.impression_dt)).select(
         "dt", "impression_id", "engagement_id", "engagement_dt"
     )
 
@@ -142,67 +143,69 @@ def false_negatives(examples: ibis.Table) -> ibis.Table:
 
 
 def examples_from_future(examples: ibis.Table, *, settings: ExampleSettings) -> ibis.Table:
-    """Examples that their split must not know: the holdout's days or what arrived in them, or T's."""
-    cutoff = (examples.dt - ibis.interval(days=settings.holdout_days)).cast("date")
-    is_holdout = examples.split == "holdout"
-    first_day = (
-        examples.dt - ibis.interval(days=settings.training_days + settings.holdout_days)
-    ).cast("date")
-    end = ibis.ifelse(is_holdout, examples.dt, cutoff)
-    allowed = (
-        (examples.example_day >= ibis.ifelse(is_holdout, cutoff, first_day))
-        & (examples.example_day < end)
-        & (examples.evidence_dt.isnull() | (examples.evidence_dt < end))
+    """Examples that their split must not know: what was shown or arrived in its future."""
+    first = ibis.interval(days=settings.training_days + settings.holdout_days)
+    rows = examples.mutate(
+        first_day=(_.dt - first).cast("date"),
+        cutoff=(_.dt - ibis.interval(days=settings.holdout_days)).cast("date"),
     )
-    return examples.filter(~allowed.fill_null(False)).select(
+    is_holdout = _.split == "holdout"
+    in_holdout = (_.example_day >= _.cutoff) & (_.example_day < _.dt) & (_.evidence_dt < _.dt)
+    in_training = (
+        (_.example_day >= _.first_day)
+        & (_.example_day < _.cutoff)
+        & ((_.evidence_dt < _.cutoff) | _.is_negative)
+    )
+    in_time = (is_holdout & in_holdout) | (~is_holdout & in_training)
+    return rows.filter(~in_time.fill_null(False)).select(
         "dt", "split", "example_day", "impression_id", "evidence_dt"
     )
 
 
 def broken_histories(user_features: ibis.Table, *, tolerance_minutes: int) -> ibis.Table:
     """Users whose lists of recent actions differ in length, or hold an action of the future."""
-    lists = ("recent_pin_ids", "recent_actions", "recent_age_days")
-    lengths = {f"num_{c}": user_features[c].length().fill_null(0) for c in lists}
-    rows = user_features.mutate(**lengths, newest_age_days=_.recent_age_days.mins())
-    first, *others = (rows[name] for name in lengths)
-    uneven = ibis.or_(*(first != other for other in others))
-    future = rows.newest_age_days < double(-2 * tolerance_minutes / (24 * 60))
+    rows = user_features.mutate(
+        num_pins=_.recent_pin_ids.length().fill_null(0),
+        num_actions=_.recent_actions.length().fill_null(0),
+        num_ages=_.recent_age_days.length().fill_null(0),
+        newest_age_days=_.recent_age_days.mins(),
+    )
+    uneven = (_.num_pins != _.num_actions) | (_.num_pins != _.num_ages)
+    future = _.newest_age_days < double(-2 * tolerance_minutes / (24 * 60))
     return rows.filter(uneven | future.fill_null(False)).select(
-        "dt", "user_id", *lengths, "newest_age_days"
+        "dt", "user_id", "num_pins", "num_actions", "num_ages", "newest_age_days"
     )
 
 
 def uneven_content(pins: ibis.Table) -> ibis.Table:
-    """Pins whose content vector is shorter than others of the same day; Pins without one are fine."""
+    """Pins whose content vector is shorter than others of the same day."""
     rows = pins.filter(_.content.notnull()).select("dt", "pin_id", length=_.content.length())
     longest = rows.group_by("dt").agg(day_length=_.length.max())
     joined = rows.inner_join(longest, "dt")
-    return joined.filter(joined.length != joined.day_length).select(
-        "dt", "pin_id", "length", "day_length"
-    )
+    return joined.filter(_.length != _.day_length).select("dt", "pin_id", "length", "day_length")
 
 
 def not_finite(rows: ibis.Table, *, ids: tuple[str, ...]) -> ibis.Table:
-    """Rows with a NaN or an infinity in any column: one of them makes every weight of a model NaN."""
+    """Rows with a NaN or an infinity: one of them makes every weight of a model NaN."""
     faults = []
     for name, kind in rows.schema().items():
         if kind.is_floating():
-            faults.append(rows[name].isnan() | rows[name].isinf())
-        elif kind.is_array() and kind.value_type.is_floating():
-            faults.append(rows[name].filter(lambda x: x.isnan() | x.isinf()).length() > 0)
-    broken = ibis.or_(*(fault.fill_null(False) for fault in faults))
+            faults.append(_[name].isnan() | _[name].isinf())
+        elif isinstance(kind, Array) and kind.value_type.is_floating():
+            faults.append(_[name].filter(lambda x: x.isnan() | x.isinf()).length() > 0)
+    broken = functools.reduce(operator.or_, (fault.fill_null(False) for fault in faults))
     return rows.filter(broken).select(*ids)
 
 
 def rejected_shares(
     accepted: ibis.Table, rejected: ibis.Table, *, stream: str, above: float, min_rejected: int
 ) -> ibis.Table:
-    """Days on which more than a share `above` of a stream's rows, and `min_rejected`, were rejected."""
+    """Days on which more than `above` of a stream's rows were rejected, and at least so many."""
     kept = accepted.group_by("dt").agg(num_accepted=_.count())
     refused = rejected.filter(_.stream == stream).group_by("dt").agg(num_rejected=_.count())
     days = refused.left_join(kept, "dt").mutate(num_accepted=_.num_accepted.fill_null(0))
     shares = days.mutate(share=_.num_rejected / (_.num_rejected + _.num_accepted))
-    return shares.filter(shares.num_rejected >= min_rejected, shares.share > double(above)).select(
+    return shares.filter(_.num_rejected >= min_rejected, _.share > double(above)).select(
         "dt",
         stream=ibis.literal(stream),
         num_rejected=_.num_rejected,

@@ -9,7 +9,9 @@ from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.training import fit
 from convcg_model.training_set import select_split
 
-SMALL = ModelConfig(embedding_dim=16, mlp_sizes=(16, 16, 16), pin_id_dim=8, content_dim=4)
+SMALL = ModelConfig(
+    embedding_dim=16, mlp_sizes=(16, 16, 16), pin_id_dim=8, content_dim=4, id_dropout=0.1
+)
 SHORT = TrainingConfig(epochs=2, batch_size=100, hard_negatives_per_batch=20, device="cpu")
 
 
@@ -35,7 +37,7 @@ def test_learns_the_checkerboard(make_world, sparse, scope):
     )
     best = np.argsort(-scores, axis=1)[:, :10]
     assert ((best % 2) == parity[:, None]).mean() > (0.9 if sparse else 0.7)
-    assert losses[-1]["loss"] < 0.7 * losses[0]["loss"]
+    assert losses[-1]["loss"] < 0.85 * losses[0]["loss"]
     assert set(losses[0]) == {"loss", "learning_rate", "loss_conversion", "loss_engagement"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ibis.backends import BaseBackend
+from ibis.backends.duckdb import Backend
 
 from . import stages
 from .tables import to_rows, to_table
@@ -23,7 +23,7 @@ Build = Callable[..., list[Row]]
 
 
 @pytest.fixture(scope="session")
-def build(con: BaseBackend) -> Build:
+def build(con: Backend) -> Build:
     """`build(stages.labels, world, ...)` gives that stage's rows."""
 
     def rows_of(stage: Callable, *inputs: Any, **options: Any) -> list[Row]:

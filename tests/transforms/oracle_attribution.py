@@ -92,9 +92,7 @@ def _received(row: Row) -> tuple:
     return row["dt"], row["received_ts"], row["conversion_id"]
 
 
-def candidates(
-    conversion: Row, found: list[Row], *, settings: AttributionSettings
-) -> list[Row]:
+def candidates(conversion: Row, found: list[Row], *, settings: AttributionSettings) -> list[Row]:
     """Touches that a conversion may be credited to, with their match level."""
     windows = {
         "click": settings.click_window_days,
@@ -150,9 +148,7 @@ def shares(
     ]
 
 
-def _parts(
-    conversion: Row, in_time: list[Row], *, settings: AttributionSettings
-) -> list[float]:
+def _parts(conversion: Row, in_time: list[Row], *, settings: AttributionSettings) -> list[float]:
     n = len(in_time)
     if settings.model == "linear":
         return [1.0] * n
@@ -172,9 +168,7 @@ def attributed(world: World, *, settings: AttributionSettings, days: Days) -> li
             continue
         fitting = candidates(conversion, found, settings=settings)
         lag = (conversion["dt"] - conversion["event_ts"].date()).days
-        if is_duplicate(
-            conversion, world.conversions, window_hours=settings.dedup_window_hours
-        ):
+        if is_duplicate(conversion, world.conversions, window_hours=settings.dedup_window_hours):
             rows.append(_row(conversion, "duplicate"))
         elif conversion["user_id"] is None:
             rows.append(_row(conversion, "no_user"))

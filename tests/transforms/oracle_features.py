@@ -9,6 +9,7 @@ from convcg_assets.settings import FeatureSettings
 from .oracle_attribution import first_deliveries
 from .world import Row, World
 
+
 def midnight(day: dt.date) -> dt.datetime:
     return dt.datetime.combine(day, dt.time())
 
@@ -195,7 +196,9 @@ def _pins_of(world: World, credited: list[Row], day: dt.date, active: list[Row])
                 lambda row, pin=pin: row["pin_id"] == pin,
             ),
             "num_conversions_30d": sum((row["credit"] for row in mine), 0.0),
-            "conversion_value_30d": sum((row["credit"] * (row["value"] or 0.0) for row in mine), 0.0),
+            "conversion_value_30d": sum(
+                (row["credit"] * (row["value"] or 0.0) for row in mine), 0.0
+            ),
         }
     rows = []
     for pin in active:

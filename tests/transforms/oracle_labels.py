@@ -73,7 +73,10 @@ def _conversion_labels(
         "signup": settings.signup_weight,
         "lead": settings.lead_weight,
     }
-    shown = {row["impression_id"]: row for row in first_deliveries(world.impressions, key="impression_id")}
+    shown = {
+        row["impression_id"]: row
+        for row in first_deliveries(world.impressions, key="impression_id")
+    }
     by_evidence = defaultdict(list)
     for row in attributed:
         if row["status"] == "attributed":
@@ -81,9 +84,7 @@ def _conversion_labels(
     rows = []
     for (impression_id, _, _), credited in by_evidence.items():
         # All touches of one impression match alike; the one credited most names the type.
-        one = min(
-            credited, key=lambda row: (-row["credit"], TYPE_ORDER.index(row["touch_type"]))
-        )
+        one = min(credited, key=lambda row: (-row["credit"], TYPE_ORDER.index(row["touch_type"])))
         assert len({row["match_level"] for row in credited}) == 1
         assert one["match_level"] in LEVEL_ORDER
         rows.append(

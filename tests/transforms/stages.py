@@ -61,9 +61,7 @@ def labels(
     )
 
 
-def negatives(
-    world: World, read: Read, *, settings: NegativeSettings, days: Days
-) -> ibis.Table:
+def negatives(world: World, read: Read, *, settings: NegativeSettings, days: Days) -> ibis.Table:
     arrivals = days.widen(after=AFTER_DAYS)
     return sample_negatives(
         read("impressions", of_days(world.impressions, arrivals)),
@@ -129,7 +127,9 @@ def examples(
             read(table, of_days(derived[table], past))
             for table in ("weighted_labels", "hard_negatives", "user_features", "pin_features")
         ),
-        read("impressions", of_days(world.impressions, before(days, num_days=num_days + SEEN_DAYS))),
+        read(
+            "impressions", of_days(world.impressions, before(days, num_days=num_days + SEEN_DAYS))
+        ),
         settings=settings,
         days=days,
     )

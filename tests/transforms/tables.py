@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
-from ibis.backends import BaseBackend
+from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.lake import stream_rows
@@ -15,8 +15,8 @@ from convcg_assets.schema import ID_KINDS, table_schema
 
 from .world import Row
 
-INT_IDS = dict.fromkeys(ID_KINDS, "int64")
-TEXT_IDS = dict.fromkeys(ID_KINDS, "string")
+INT_IDS: dict[str, str] = {kind: "int64" for kind in ID_KINDS}
+TEXT_IDS: dict[str, str] = {kind: "string" for kind in ID_KINDS}
 
 
 def to_arrow(rows: list[Row], *, table: str, id_types: Mapping[str, str] = INT_IDS) -> pa.Table:
@@ -31,7 +31,7 @@ def to_rows(
     expr: ibis.Table,
     *,
     table: str,
-    con: BaseBackend,
+    con: Backend,
     id_types: Mapping[str, str] = INT_IDS,
 ) -> list[Row]:
     """The rows as the lake would get them."""

@@ -66,9 +66,7 @@ def random_world(rng: Random, *, size: int = 12, delivered_again: bool = True) -
     With `delivered_again` some impressions and engagements come a second time, in a later log.
     """
     offsets = rng.choice(DAY_SPREADS)
-    impressions = [
-        _impression(rng, offsets, impression_id=i) for i in range(rng.randint(0, size))
-    ]
+    impressions = [_impression(rng, offsets, impression_id=i) for i in range(rng.randint(0, size))]
     engagements = [
         _engagement(rng, rng.choice(impressions), engagement_id=i)
         for i in range(rng.randint(0, size) if impressions else 0)
