@@ -13,6 +13,7 @@ from convcg_assets.defs import (
     raw_events,
     retrieval,
 )
+from convcg_assets.defs.checks import table_checks
 from convcg_assets.defs.jobs import jobs
 from convcg_assets.defs.resources import Warehouse
 
@@ -30,6 +31,7 @@ defs = dg.Definitions(
             evaluation,
         ]
     ),
+    asset_checks=table_checks,
     jobs=jobs,
     resources={"warehouse": Warehouse()},
     executor=dg.in_process_executor,

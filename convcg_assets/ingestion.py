@@ -1,6 +1,7 @@
 """Raw logs into the lake: a range of days of all streams, checked, typed and written.
 
-How files are found and read belongs to `landing.py`, the rules for rows to `transforms/contract.py`.
+How files are found and read belongs to `landing.py`, the rules for rows to
+`transforms/contract.py`.
 """
 
 from dataclasses import dataclass
@@ -51,9 +52,11 @@ def ingest(source: Source, days: Days, *, lake: Lake, con: Backend) -> Ingested:
             continue
         raw = read_stream(source, stream, days, con=con)
         valid, rejected = apply_contract(raw, stream=stream, source=source)
-        if stream in ("impressions", "conversions") and "pins" in present:
-            if not has_column(raw, "advertiser_id", stream=stream, source=source):
-                valid = name_advertisers(valid, lake.read("pins", days, con=con))
+        silent = stream in ("impressions", "conversions") and not has_column(
+            raw, "advertiser_id", stream=stream, source=source
+        )
+        if silent and "pins" in present:
+            valid = name_advertisers(valid, lake.read("pins", days, con=con))
         write(stream, valid)
         rejects.append(rejected)
         with reading(stream):

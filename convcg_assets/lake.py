@@ -60,11 +60,11 @@ class Lake:
         if self.exists(table):
             delta = DeltaTable(self.path(table), version=version)
             bounds = [("dt", ">=", days.first.isoformat()), ("dt", "<=", days.last.isoformat())]
-            files = delta.file_uris(bounds)
+            files = delta.file_uris(file_pruning_predicate=bounds)
         if not files:
             return ibis.memtable(pa.table(schema.to_pyarrow().empty_table()), schema=schema)
         rows = con.read_parquet(files, hive_partitioning=True)
-        return rows.select(rows[c].cast(t).name(c) for c, t in schema.items())
+        return rows.select(list(schema)).cast(dict(schema.items()))
 
     def replace(
         self,
@@ -111,11 +111,11 @@ def stream_rows(
 ) -> Iterator[pa.RecordBatchReader]:
     """The rows batch by batch, in the columns and types of `schema`.
 
-    Cast in the engine, from the types that it really has: DuckDB types a literal 0.6 as decimal where
-    Ibis expects a double. (Ibis 12's own batches call a method that DuckDB 2 took away.)
+    Cast in the engine, from the types that it really has: DuckDB types a literal 0.6 as decimal
+    where Ibis expects a double. (Ibis 12's own batches call a method that DuckDB 2 took away.)
     """
     view = con.create_view(f"rows_{uuid.uuid4().hex}", rows)
-    typed = view.select(view[c].cast(t).name(c) for c, t in schema.items())
+    typed = view.select(list(schema)).cast(dict(schema.items()))
     try:
         with con.con.sql(con.compile(typed)).to_arrow_reader(BATCH_ROWS) as batches:
             yield batches

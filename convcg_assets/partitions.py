@@ -48,7 +48,8 @@ def window(*, before: int = 0, after: int = 0, offset: int = 0) -> dg.TimeWindow
 
 
 horizon_days = _settings.attribution.horizon_days
-late_days = _source.late_days
+late_days = _source.late_days + 1
+"""Logged at most so many days before the arrival day: the clocks' tolerance may add one."""
 engagement_days = late_days + 1
 """An engagement may follow its impression past midnight, and arrive late as well."""
 history_days = max(LONG_DAYS, _settings.features.active_days)

@@ -1,9 +1,9 @@
 """Where this deployment's logs, lake and settings are: read once from the environment.
 
-`CONVCG_SOURCE` names the source file (default: `source.yaml` in the home folder), `CONVCG_SETTINGS` a settings file (default: all defaults),
-`CONVCG_HOME` the folder for everything that is built (default `.convcg`), `CONVCG_LANDING` a landing
-folder other than the source's own, `CONVCG_LAKE` and `MLFLOW_TRACKING_URI` other places for the lake
-and the experiment tracking.
+`CONVCG_SOURCE` names the source file (default: `source.yaml` in the home folder),
+`CONVCG_SETTINGS` a settings file (default: all defaults), `CONVCG_HOME` the folder for everything
+that is built (default `.convcg`), `CONVCG_LANDING` a landing folder other than the source's own,
+`CONVCG_LAKE` and `MLFLOW_TRACKING_URI` other places for the lake and the experiment tracking.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The one home of table and column names: for every table of the lake its columns, types and meaning.
+"""The one home of table and column names: of every table its columns, types and meaning.
 
 Types are Ibis type strings; an id's type is chosen by the source (64-bit integer or string) and
 stands here as `id:<kind>`. All timestamps are UTC without a zone. What a column may hold (bounds,

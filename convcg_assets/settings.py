@@ -1,6 +1,7 @@
 """The pipeline's settings: attribution, labels, negatives, features and examples; one YAML file.
 
-What the logs look like belongs to `sources.py`, the model's own settings to `convcg_model/config.py`.
+What the logs look like belongs to `sources.py`, the model's own settings to
+`convcg_model/config.py`.
 """
 
 from pathlib import Path
@@ -20,18 +21,25 @@ class _Frozen(BaseModel):
 class AttributionSettings(_Frozen):
     """Which touches a conversion may be credited to, and how the credit is shared."""
 
-    click_window_days: WindowDays = Field(30, description="window after a click; 0 switches it off")
-    engagement_window_days: WindowDays = Field(30, description="window after a repin or close-up")
-    view_window_days: WindowDays = Field(1, description="window after an impression")
-    model: AttributionModel = Field("last_touch", description="how credit is shared")
+    click_window_days: WindowDays = Field(
+        default=30, description="window after a click; 0 switches it off"
+    )
+    engagement_window_days: WindowDays = Field(
+        default=30, description="window after a repin or close-up"
+    )
+    view_window_days: WindowDays = Field(default=1, description="window after an impression")
+    model: AttributionModel = Field(default="last_touch", description="how credit is shared")
     half_life_hours: float = Field(
-        168.0, gt=0, description="time decay: credit halves in this time"
+        default=168.0, gt=0, description="time decay: credit halves in this time"
     )
     dedup_window_hours: int = Field(
-        48, ge=0, le=240, description="the same event received within this time is one conversion"
+        default=48,
+        ge=0,
+        le=240,
+        description="the same event received within this time is one conversion",
     )
     max_reporting_lag_days: int = Field(
-        7,
+        default=7,
         ge=0,
         le=60,
         description="longest time from a conversion to its arrival that is waited for",
@@ -56,59 +64,70 @@ class AttributionSettings(_Frozen):
 class LabelSettings(_Frozen):
     """What each kind of evidence is worth."""
 
-    checkout_weight: float = Field(1.0, ge=0, description="weight of a checkout")
-    add_to_cart_weight: float = Field(0.3, ge=0, description="weight of an add-to-cart")
-    signup_weight: float = Field(0.3, ge=0, description="weight of a signup")
-    lead_weight: float = Field(0.3, ge=0, description="weight of a lead")
+    checkout_weight: float = Field(default=1.0, ge=0, description="weight of a checkout")
+    add_to_cart_weight: float = Field(default=0.3, ge=0, description="weight of an add-to-cart")
+    signup_weight: float = Field(default=0.3, ge=0, description="weight of a signup")
+    lead_weight: float = Field(default=0.3, ge=0, description="weight of a lead")
     click_weight: float = Field(
-        1.0, ge=0, description="weight of a click of duration t_max or more"
+        default=1.0, ge=0, description="weight of a click of duration t_max or more"
     )
-    repin_weight: float = Field(0.6, ge=0, description="weight of a repin")
-    close_up_weight: float = Field(0.3, ge=0, description="weight of a close-up")
+    repin_weight: float = Field(default=0.6, ge=0, description="weight of a repin")
+    close_up_weight: float = Field(default=0.3, ge=0, description="weight of a close-up")
     advertiser_match_factor: float = Field(
-        0.3, ge=0, le=1, description="a conversion matched by advertiser, not by Pin"
+        default=0.3, ge=0, le=1, description="a conversion matched by advertiser, not by Pin"
     )
     click_formula: Literal["log_ratio", "log2_share"] = Field(
-        "log_ratio",
+        default="log_ratio",
         description="log_ratio: min(1, log(1+t)/log(1+t_max)); "
         "log2_share: log(1+min(t,t_max)/t_max)/log 2",
     )
     click_t_max_s: float = Field(
-        60.0, gt=0, description="click duration that earns the full weight"
+        default=60.0, gt=0, description="click duration that earns the full weight"
     )
     unknown_duration_factor: float = Field(
-        0.5, ge=0, le=1, description="factor of a click whose duration was not logged"
+        default=0.5, ge=0, le=1, description="factor of a click whose duration was not logged"
     )
     value_reference: float = Field(
-        50.0, gt=0, description="conversion value whose factor is 1, in the log's currency"
+        default=50.0, gt=0, description="conversion value whose factor is 1, in the log's currency"
     )
-    value_factor_min: float = Field(0.5, gt=0, le=1, description="least value factor")
-    value_factor_max: float = Field(2.0, ge=1, description="greatest value factor")
+    value_factor_min: float = Field(default=0.5, gt=0, le=1, description="least value factor")
+    value_factor_max: float = Field(default=2.0, ge=1, description="greatest value factor")
 
 
 class NegativeSettings(_Frozen):
     """How unengaged impressions are sampled."""
 
-    sample_rate: float = Field(0.1, ge=0, le=1, description="share of unengaged impressions kept")
+    sample_rate: float = Field(
+        default=0.1, ge=0, le=1, description="share of unengaged impressions kept"
+    )
     max_per_user_day: int = Field(
-        5, ge=1, description="cap per user, impression day and arrival day"
+        default=5, ge=1, description="cap per user, impression day and arrival day"
     )
 
 
 class FeatureSettings(_Frozen):
     """How far back features look."""
 
-    max_recent_actions: int = Field(30, ge=1, le=500, description="length of a user's action list")
+    max_recent_actions: int = Field(
+        default=30, ge=1, le=500, description="length of a user's action list"
+    )
     active_days: int = Field(
-        30, ge=1, le=365, description="without a catalogue: a Pin seen in these days is active"
+        default=30,
+        ge=1,
+        le=365,
+        description="without a catalogue: a Pin seen in these days is active",
     )
 
 
 class ExampleSettings(_Frozen):
     """Which days a model of day T learns from and is judged on."""
 
-    training_days: int = Field(30, ge=1, le=365, description="impression days before the holdout")
-    holdout_days: int = Field(5, ge=1, le=60, description="last days before T, kept for evaluation")
+    training_days: int = Field(
+        default=30, ge=1, le=365, description="impression days before the holdout"
+    )
+    holdout_days: int = Field(
+        default=5, ge=1, le=60, description="last days before T, kept for evaluation"
+    )
 
 
 class Settings(_Frozen):

@@ -1,4 +1,4 @@
-"""One MLflow run per materialised day: parameters, metrics, artifacts. MLflow is imported here only."""
+"""One MLflow run per materialised day: parameters, metrics, artifacts; all that knows MLflow."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -22,6 +22,7 @@ FIRST = dt.date(2026, 1, 1)
 WEEK = Days(FIRST, FIRST + dt.timedelta(days=6))
 ID_TYPES = {"user_id": "int64"}
 SCHEMA = table_schema("users", ID_TYPES)
+NULLS = {name: ibis.null(kind) for name, kind in SCHEMA.items()}
 
 
 def nth(offset: int) -> Days:
@@ -108,15 +109,12 @@ def test_a_day_can_be_replaced_by_what_is_made_of_itself(lake: Lake, con: Backen
     assert held(lake, con) == [(0, 2)]
 
 
-def test_an_error_in_the_middle_of_a_write_leaves_the_old_version(
-    lake: Lake, con: Backend
-) -> None:
+def test_an_error_in_the_middle_of_a_write_leaves_the_old_version(lake: Lake, con: Backend) -> None:
     before = lake.replace("users", nth(0), users(nth(0), 1), con=con)
     # The engine fails at the last of a million rows, long after the first batch was handed over.
     numbers = ibis.range(1_000_000).unnest().name("n").as_table()
     broken_id = ibis.ifelse(numbers.n == 999_999, ibis.literal("x"), numbers.n.cast("string"))
-    nulls = {c: ibis.null(SCHEMA[c]) for c in SCHEMA.names}
-    broken = numbers.mutate(**nulls | {"dt": ibis.literal(FIRST), "user_id": broken_id})
+    broken = numbers.mutate(**NULLS | {"dt": ibis.literal(FIRST), "user_id": broken_id})
     with pytest.raises(Exception, match="Could not convert string 'x' to INT64"):
         lake.replace("users", nth(0), broken, con=con)
     assert held(lake, con) == [(0, 1)]
@@ -128,12 +126,9 @@ def test_an_error_in_the_middle_of_a_write_leaves_the_old_version(
 def write_for_long(root: str) -> None:
     """Begin a replacement of day 0 that takes minutes; the caller kills it."""
     con = connect(memory_limit="500MB", threads=1)
-    n, m = (ibis.range(50_000).unnest().name(name).as_table() for name in "nm")
-    pairs = n.cross_join(m)
-    nulls = {c: ibis.null(SCHEMA[c]) for c in SCHEMA.names}
-    rows = pairs.mutate(
-        **nulls | {"dt": ibis.literal(FIRST), "user_id": pairs.n * 50_000 + pairs.m}
-    )
+    numbers, others = (ibis.range(50_000).unnest().name(name).as_table() for name in "nm")
+    pairs = numbers.cross_join(others)
+    rows = pairs.mutate(**NULLS | {"dt": ibis.literal(FIRST), "user_id": pairs["n"]})
     print("writing", flush=True)
     Lake(root, ID_TYPES).replace("users", nth(0), rows, con=con)
 

@@ -135,9 +135,7 @@ def _evaluate(day: dt.date, warehouse: Warehouse, config: EvaluationRun) -> dict
             "ALS factors": als.settings.factors,
         },
     )
-    history = [
-        {"step": step, **values} for step, values in made_by["provenance"]["loss_history"]
-    ]
+    history = [{"step": step, **values} for step, values in made_by["provenance"]["loss_history"]]
     folder = project.reports / f"dt={day}"
     page = render(evaluation, training_history=history, context=report_context)
     _write(folder / "report.html", page)

@@ -55,6 +55,7 @@ def weighted_labels(
             warehouse.read("engagements", days.widen(after=engagement_days), con=con),
             warehouse.read("impressions", days.widen(after=late_days), con=con),
             settings=warehouse.settings.labels,
+            engagement_days=engagement_days,
             days=days,
         )
         warehouse.lake.replace("weighted_labels", days, rows, con=con)

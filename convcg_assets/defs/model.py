@@ -84,7 +84,9 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig) -> dict[str,
         artifacts=(project.home / "mlartifacts").as_uri(),
         tags={"asset": "two_tower_checkpoint", "partition": str(day)},
     ) as run:
-        run.log_params({"model": model_config.model_dump(), "training": training_config.model_dump()})
+        run.log_params(
+            {"model": model_config.model_dump(), "training": training_config.model_dump()}
+        )
         run.log_params({"table_versions": versions})
         model = fit(
             select_split(examples),

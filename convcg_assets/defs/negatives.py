@@ -26,9 +26,7 @@ from convcg_assets.transforms.negatives import sample_negatives
     kinds={"deltalake", "ibis"},
     owners=["team:ads-ml"],
 )
-def hard_negatives(
-    context: dg.AssetExecutionContext, warehouse: Warehouse
-) -> dg.MaterializeResult:
+def hard_negatives(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """One unengaged impression by impression day, sampled by a hash of its id.
 
     The same rows on every rebuild and on every engine, and at most a few per user and day.
@@ -39,6 +37,7 @@ def hard_negatives(
             warehouse.read("impressions", days.widen(after=late_days), con=con),
             warehouse.read("engagements", days.widen(after=engagement_days), con=con),
             settings=settings,
+            engagement_days=engagement_days,
             days=days,
         )
         warehouse.lake.replace("hard_negatives", days, rows, con=con)

@@ -11,7 +11,7 @@ from convcg_assets.partitions import daily_partitions, run_days
 
 DESCRIPTIONS = {
     "impressions": "One row per showing of one ad Pin to one user, by arrival day.",
-    "engagements": "One row per onsite action on an ad Pin: click (with duration), repin, close-up.",
+    "engagements": "One row per onsite action on a Pin: click (with duration), repin, close-up.",
     "conversions": "One row per report of an offsite conversion, by the day that it was received: "
     "late, sparse, and at times twice.",
     "pins": "The catalogue: one row per Pin as known on the snapshot day.",

@@ -1,1 +1,1 @@
-"""Ibis expressions, tables in and tables out: no I/O, no Dagster, nothing that one engine alone knows."""
+"""Ibis expressions, tables in and tables out: no I/O, no Dagster, nothing of one engine alone."""

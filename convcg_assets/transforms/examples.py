@@ -1,4 +1,4 @@
-"""Training examples: positives and hard negatives as known on day T, each with its features of day D.
+"""Training examples: positives and hard negatives as known on day T, with features of day D.
 
 The features themselves belong to `features.py`, what a label weighs to `labels.py`.
 """
@@ -34,6 +34,17 @@ _EXAMPLE = (
 )
 
 
+_OF_IMPRESSION = (
+    "user_id",
+    "pin_id",
+    "advertiser_id",
+    "impression_ts",
+    "surface",
+    "subject_pin_id",
+    "query",
+)
+
+
 def build_examples(
     labels: ibis.Table,
     negatives: ibis.Table,
@@ -48,8 +59,8 @@ def build_examples(
 
     Impression days from T - holdout_days on are the holdout. Training takes only what had arrived
     before the holdout began: neither its impressions, nor conversions or engagements that arrived
-    during it, so that the model is judged as one of that day. `labels`, `negatives` and features must
-    hold the `training_days + holdout_days` before T, `impressions` another `SEEN_DAYS`.
+    during it, so that the model is judged as one of that day. `labels`, `negatives` and features
+    must hold the `training_days + holdout_days` before T, `impressions` another `SEEN_DAYS`.
     """
     positives = _positives(labels, days, settings=settings)
     rows = positives.union(_negatives(negatives, labels, days, settings=settings))
@@ -69,12 +80,8 @@ def _positives(labels: ibis.Table, days: Days, *, settings: ExampleSettings) -> 
         _.impression_dt < _.day,
         _.weight > 0,
     )
-    one_value = {
-        c: known[c].max()
-        for c in ("user_id", "pin_id", "advertiser_id", "impression_ts", "surface")
-        + ("subject_pin_id", "query")
-    }
-    # A label may rest on several touches; the strongest type stands for it: click, engagement, view.
+    one_value = {c: known[c].max() for c in _OF_IMPRESSION}
+    # A label may rest on several touches; the strongest stands for it: click, engagement, view.
     grouped = known.group_by("day", "split", "example_day", "impression_id", "task").agg(
         **one_value,
         touch_type=known.touch_type.min(),
@@ -87,7 +94,7 @@ def _positives(labels: ibis.Table, days: Days, *, settings: ExampleSettings) -> 
 def _negatives(
     negatives: ibis.Table, labels: ibis.Table, days: Days, *, settings: ExampleSettings
 ) -> ibis.Table:
-    """Hard negatives of the training days that, as far as known before the holdout, still are ones."""
+    """Hard negatives of the training days that, as known before the holdout, still are ones."""
     known = _known(negatives.rename(example_day="dt"), days, settings=settings).filter(
         _.split == "train",
         _.impression_dt < _.cutoff,

@@ -138,7 +138,7 @@ def describe_pins(
 
 
 def newest_snapshot(snapshots: ibis.Table, *, days: Days) -> ibis.Table:
-    """For each T in `days` the rows of the newest snapshot of the `LONG_DAYS` before T, as dt = T."""
+    """For each T in `days` the newest snapshot of the `LONG_DAYS` before T, with dt = T."""
     held = snapshots.select(snapshot_dt=_.dt).distinct()
     spread = held.inner_join(days.lookback("snapshot_dt", num_days=LONG_DAYS), "snapshot_dt")
     newest = spread.group_by("day").agg(snapshot_dt=_.snapshot_dt.max())
@@ -197,7 +197,7 @@ def _count_engagements(engagements: ibis.Table, *, key: str) -> ibis.Table:
 
 
 def _stack(parts: list[ibis.Table]) -> ibis.Table:
-    """Daily counts of several kinds as one table: a kind's columns are 0 in the rows of the others."""
+    """Daily counts of several kinds as one table; a kind's columns are 0 in the others' rows."""
     types = {c: t for part in parts for c, t in part.schema().items()}
     padded = [
         part.select(
@@ -210,7 +210,7 @@ def _stack(parts: list[ibis.Table]) -> ibis.Table:
 
 
 def _spread(daily: ibis.Table, *, days: Days) -> ibis.Table:
-    """Each day's counts once for every T whose `LONG_DAYS` hold it, with `age` = T - arrival day."""
+    """Each day's counts once for every T whose `LONG_DAYS` hold it; `age` is T - arrival day."""
     arrived = daily.rename(arrival_dt="dt")
     spread = arrived.inner_join(days.lookback("arrival_dt", num_days=LONG_DAYS), "arrival_dt")
     return spread.rename(dt="day").mutate(age=_.dt.delta(_.arrival_dt, unit="day"))
@@ -226,7 +226,7 @@ def _windows(name: str, column: ibis.Deferred) -> dict[str, ibis.Deferred]:
 def _recent_actions(
     engagements: ibis.Table, actions: ibis.Table, *, settings: FeatureSettings, days: Days
 ) -> ibis.Table:
-    """The newest actions on known Pins before each T, newest first, as three lists of one length."""
+    """The newest actions on known Pins before each T, newest first: three lists of one length."""
     engaged = engagements.select(
         "dt", "user_id", "pin_id", action=_.engagement_type, action_ts=_.engagement_ts
     )

@@ -11,7 +11,12 @@ from ibis import _
 from convcg_assets.days import Days
 from convcg_assets.settings import LabelSettings
 from convcg_assets.transforms.exact import SHARE_DECIMALS, double, to_units
-from convcg_assets.transforms.touches import first_arrivals, impressions_of_days, link_engagements
+from convcg_assets.transforms.touches import (
+    arrived_within,
+    first_arrivals,
+    impressions_of_days,
+    link_engagements,
+)
 
 
 def weigh_labels(
@@ -20,12 +25,15 @@ def weigh_labels(
     impressions: ibis.Table,
     *,
     settings: LabelSettings,
+    engagement_days: int,
     days: Days,
 ) -> ibis.Table:
     """Rows of `weighted_labels` for the impression days `days`.
 
-    `impressions` and `engagements` must hold the days themselves and those after on which their rows
-    may still arrive, `attributed` the horizon after.
+    An engagement counts that arrived up to `engagement_days` after the impression day.
+
+    `impressions` and `engagements` must hold the days themselves and those after on which their
+    rows may still arrive, `attributed` the horizon after.
     """
     shown = impressions_of_days(impressions, days=days)
     columns = shown.select(
@@ -41,7 +49,7 @@ def weigh_labels(
         impression_dt=_.dt,
     )
     evidence = _conversion_evidence(attributed, settings=settings).union(
-        _engagement_evidence(engagements, shown, settings=settings)
+        _engagement_evidence(engagements, shown, settings=settings, num_days=engagement_days)
     )
     rows = columns.inner_join(evidence, "impression_id")
     factors = ("event_weight", "value_factor", "credit", "match_factor", "duration_factor")
@@ -65,7 +73,7 @@ def click_duration_factor(duration_s: ibis.Value, *, settings: LabelSettings) ->
 
 
 def value_factor(value: ibis.Value, *, settings: LabelSettings) -> ibis.Value:
-    """Factor from a conversion's value: log(1+value) / log(1+reference), clipped; 1 without a value."""
+    """Factor from a conversion's value: log(1+value) / log(1+reference), clipped; 1 without one."""
     ratio = (value + double(1)).ln() / double(math.log1p(settings.value_reference))
     clipped = ibis.greatest(
         ibis.least(ratio, double(settings.value_factor_max)), double(settings.value_factor_min)
@@ -74,7 +82,7 @@ def value_factor(value: ibis.Value, *, settings: LabelSettings) -> ibis.Value:
 
 
 def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> ibis.Table:
-    """One row per (impression, conversion): several credited touches of one impression are summed."""
+    """One row per (impression, conversion): credits of several touches of it are summed."""
     strongest = ibis.window(
         group_by=["dt", "conversion_id", "impression_id"],
         order_by=[ibis.desc("credit"), "touch_type", "touch_ts"],
@@ -116,9 +124,10 @@ def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> 
 
 
 def _engagement_evidence(
-    engagements: ibis.Table, shown: ibis.Table, *, settings: LabelSettings
+    engagements: ibis.Table, shown: ibis.Table, *, settings: LabelSettings, num_days: int
 ) -> ibis.Table:
-    linked = first_arrivals(link_engagements(engagements, shown), key="engagement_id")
+    linked = arrived_within(link_engagements(engagements, shown), num_days=num_days)
+    linked = first_arrivals(linked, key="engagement_id")
     weights = {
         "click": settings.click_weight,
         "repin": settings.repin_weight,

@@ -5,25 +5,32 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.settings import NegativeSettings
-from convcg_assets.transforms.touches import impressions_of_days, link_engagements
+from convcg_assets.transforms.touches import arrived_within, impressions_of_days, link_engagements
 
 HASH_DIGITS = 8
 
 
 def sample_negatives(
-    impressions: ibis.Table, engagements: ibis.Table, *, settings: NegativeSettings, days: Days
+    impressions: ibis.Table,
+    engagements: ibis.Table,
+    *,
+    settings: NegativeSettings,
+    engagement_days: int,
+    days: Days,
 ) -> ibis.Table:
     """Rows of `hard_negatives` for the impression days `days`.
 
-    An impression qualifies if nothing had engaged with it by the end of its own arrival day. One that
-    an engagement reached later keeps its row and gets that engagement's arrival day, so that a model
-    of any day T can be rebuilt from what was known on T. Sampled by the MD5 of the impression id,
-    which all engines compute alike; capped per user, impression day and arrival day in that order.
+    An engagement counts that arrived up to `engagement_days` after the impression day.
+
+    An impression qualifies if nothing had engaged with it by the end of its own arrival day. One
+    that an engagement reached later keeps its row and gets that engagement's arrival day, so that a
+    model of any day T can be rebuilt from what was known on T. Sampled by the MD5 of the impression
+    id, which all engines compute alike; capped per user, impression day and arrival day in that
+    order.
     """
     shown = impressions_of_days(impressions, days=days)
-    engaged = (
-        link_engagements(engagements, shown).group_by("impression_id").agg(engaged_dt=_.dt.min())
-    )
+    linked = arrived_within(link_engagements(engagements, shown), num_days=engagement_days)
+    engaged = linked.group_by("impression_id").agg(engaged_dt=_.dt.min())
     hashed = shown.mutate(sample_hash=_.impression_id.cast("string").hexdigest("md5"))
     if settings.sample_rate < 1:
         threshold = f"{int(settings.sample_rate * 16**HASH_DIGITS):0{HASH_DIGITS}x}"

@@ -35,9 +35,9 @@ def impressions_of_days(impressions: ibis.Table, *, days: Days) -> ibis.Table:
 def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.Table:
     """Engagements with the impression acted on: those that name it, and those that can be linked.
 
-    An engagement that names no impression is linked to the newest impression of the same user and Pin
-    shown up to `LINK_WINDOW_HOURS` before it (then the greatest impression id). The result has the
-    engagement's columns and, of the impression, `advertiser_id`, `impression_day` and
+    An engagement that names no impression is linked to the newest impression of the same user and
+    Pin shown up to `LINK_WINDOW_HOURS` before it (then the greatest impression id). The result has
+    the engagement's columns and, of the impression, `advertiser_id`, `impression_day` and
     `impression_dt`. Engagements whose impression is not in `impressions` are left out, and so are
     those whose user or Pin contradict it.
     """
@@ -71,8 +71,16 @@ def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.T
     return named.union(linked.select(named.columns))
 
 
+def arrived_within(linked: ibis.Table, *, num_days: int) -> ibis.Table:
+    """The linked engagements that arrived up to `num_days` after their impression's day.
+
+    A range of days reads further than one day alone does: both must take the same rows.
+    """
+    return linked.filter(_.dt.delta(_.impression_day, unit="day").between(0, num_days))
+
+
 def find_touches(impressions: ibis.Table, engagements: ibis.Table) -> ibis.Table:
-    """One row per touch: every impression as a view, every linked engagement as a click or engagement.
+    """One row per touch: impressions as views, linked engagements as clicks or engagements.
 
     Columns: touch_dt (arrival day), touch_type, user_id, pin_id, advertiser_id, impression_id,
     impression_day, touch_ts.
@@ -103,7 +111,7 @@ def find_touches(impressions: ibis.Table, engagements: ibis.Table) -> ibis.Table
 
 
 def name_advertisers(events: ibis.Table, pins: ibis.Table) -> ibis.Table:
-    """Events whose `advertiser_id`, where the log was silent, is that of the Pin in the day's catalogue."""
+    """Events with the advertiser of their Pin in the day's catalogue where the log was silent."""
     catalogue = pins.select("dt", "pin_id", catalogue_advertiser_id=_.advertiser_id)
     return (
         events.left_join(catalogue, ["dt", "pin_id"])

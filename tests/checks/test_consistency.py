@@ -104,7 +104,7 @@ def test_touches_outside_their_window(con):
         credit(8, 1.0, impression_day=DAY - days(38)),
         credit(9, None, status="no_touch", touch_ts=None, impression_day=None),
     )
-    settings = AttributionSettings(engagement_window_days=0)
+    settings = AttributionSettings.model_validate({"engagement_window_days": 0})
     outside = consistency.touches_outside_window(rows, settings=settings)
     # A window of 0 days is switched off: its touches get no credit.
     assert found(outside, con=con, column="conversion_id") == [2, 3, 5, 6, 8]

@@ -20,7 +20,7 @@ DAY = dt.date(2026, 1, 5)
 BEFORE, AFTER = DAY - dt.timedelta(days=1), DAY + dt.timedelta(days=1)
 NOON = dt.datetime(2026, 1, 5, 12)
 HOUR = dt.timedelta(hours=1)
-INT_IDS = dict.fromkeys(ID_KINDS, "int64")
+INT_IDS: dict[str, str] = dict.fromkeys(ID_KINDS, "int64")
 
 _SHOWN = {
     "dt": DAY,

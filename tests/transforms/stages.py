@@ -57,6 +57,7 @@ def labels(
         read("engagements", of_days(world.engagements, arrivals)),
         read("impressions", of_days(world.impressions, arrivals)),
         settings=settings,
+        engagement_days=AFTER_DAYS,
         days=days,
     )
 
@@ -67,6 +68,7 @@ def negatives(world: World, read: Read, *, settings: NegativeSettings, days: Day
         read("impressions", of_days(world.impressions, arrivals)),
         read("engagements", of_days(world.engagements, arrivals)),
         settings=settings,
+        engagement_days=AFTER_DAYS,
         days=days,
     )
 
@@ -122,14 +124,17 @@ def examples(
     """`derived` holds the rows of labels, negatives and both sides' features."""
     num_days = settings.training_days + settings.holdout_days
     past = before(days, num_days=num_days)
+    labels, negatives, user_side, pin_side = (
+        read(table, of_days(derived[table], past))
+        for table in ("weighted_labels", "hard_negatives", "user_features", "pin_features")
+    )
+    shown = of_days(world.impressions, before(days, num_days=num_days + SEEN_DAYS))
     return build_examples(
-        *(
-            read(table, of_days(derived[table], past))
-            for table in ("weighted_labels", "hard_negatives", "user_features", "pin_features")
-        ),
-        read(
-            "impressions", of_days(world.impressions, before(days, num_days=num_days + SEEN_DAYS))
-        ),
+        labels,
+        negatives,
+        user_side,
+        pin_side,
+        read("impressions", shown),
         settings=settings,
         days=days,
     )

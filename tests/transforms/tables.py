@@ -15,8 +15,8 @@ from convcg_assets.schema import ID_KINDS, table_schema
 
 from .world import Row
 
-INT_IDS: dict[str, str] = {kind: "int64" for kind in ID_KINDS}
-TEXT_IDS: dict[str, str] = {kind: "string" for kind in ID_KINDS}
+INT_IDS: dict[str, str] = dict.fromkeys(ID_KINDS, "int64")
+TEXT_IDS: dict[str, str] = dict.fromkeys(ID_KINDS, "string")
 
 
 def to_arrow(rows: list[Row], *, table: str, id_types: Mapping[str, str] = INT_IDS) -> pa.Table:

@@ -35,7 +35,12 @@ some_settings = st.builds(
 
 
 def attributed(build: Build, events: World, **settings) -> list[Row]:
-    return build(stages.attributed, events, settings=AttributionSettings.model_validate(settings), days=ALWAYS)
+    return build(
+        stages.attributed,
+        events,
+        settings=AttributionSettings.model_validate(settings),
+        days=ALWAYS,
+    )
 
 
 def credits_of(rows: list[Row]) -> dict:
