@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 export CONVCG_HOME ?= $(CURDIR)/.convcg
 export DAGSTER_HOME ?= $(CONVCG_HOME)/dagster
 export MLFLOW_DISABLE_TELEMETRY := true
+# Threads that wait by spinning slow everything down as soon as the cores are shared.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test dev install format lint typecheck validate bench-data clean
 

@@ -8,7 +8,11 @@ from convcg_assets.days import Days
 from convcg_assets.settings import LabelSettings, NegativeSettings
 
 from .oracle_attribution import LEVEL_ORDER, TYPE_ORDER, first_deliveries, linked_engagements
-from .world import Row, World
+from .world import LATE_DAYS, Row, World
+
+ENGAGEMENT_DAYS = LATE_DAYS + 2
+"""An engagement counts that arrived so many days after its impression's day."""
+
 
 IMPRESSION_COLUMNS = (
     "impression_id",
@@ -29,6 +33,15 @@ def of_impression(impression: Row) -> Row:
         "impression_dt": impression["dt"],
         **{name: impression[name] for name in IMPRESSION_COLUMNS},
     }
+
+
+def engagements_in_time(world: World) -> list[tuple[Row, Row]]:
+    """Engagements with their impressions, those that came too late left out."""
+    return [
+        (engagement, impression)
+        for engagement, impression in linked_engagements(world)
+        if (engagement["dt"] - impression["impression_day"]).days <= ENGAGEMENT_DAYS
+    ]
 
 
 def click_factor(duration_s: float | None, *, settings: LabelSettings) -> float:
@@ -116,7 +129,7 @@ def _engagement_labels(world: World, *, settings: LabelSettings) -> list[Row]:
         "close_up": settings.close_up_weight,
     }
     rows = []
-    for engagement, impression in linked_engagements(world):
+    for engagement, impression in engagements_in_time(world):
         kind = engagement["engagement_type"]
         factor = click_factor(engagement["duration_s"], settings=settings)
         rows.append(
@@ -147,7 +160,7 @@ def share_of_hash(impression_id: int | str) -> float:
 def negatives(world: World, *, settings: NegativeSettings, days: Days) -> list[Row]:
     """Rows of `hard_negatives` of those impression days."""
     engaged = defaultdict(list)
-    for engagement, impression in linked_engagements(world):
+    for engagement, impression in engagements_in_time(world):
         engaged[impression["impression_id"]].append(engagement["dt"])
     groups = defaultdict(list)
     for row in first_deliveries(world.impressions, key="impression_id"):

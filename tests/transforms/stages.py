@@ -21,8 +21,10 @@ from convcg_assets.transforms.negatives import sample_negatives
 from .tables import of_days
 from .world import DAY, LATE_DAYS, Row, World
 
-AFTER_DAYS = LATE_DAYS + 3
-"""Engagements of the worlds come up to two days after the impression, their log a day later."""
+SHOWN_DAYS = LATE_DAYS + 1
+"""How long after its day an impression is looked for: a clock ahead may add one."""
+ENGAGEMENT_DAYS = SHOWN_DAYS + 1
+"""How long after its impression's day an engagement may arrive to count."""
 
 Read = Callable[[str, list[Row]], ibis.Table]
 """Makes a table of that name of rows."""
@@ -51,24 +53,22 @@ def labels(
     horizon_days: int,
     days: Days,
 ) -> ibis.Table:
-    arrivals = days.widen(after=AFTER_DAYS)
     return weigh_labels(
         read("attributed_conversions", of_days(credited, days.widen(after=horizon_days))),
-        read("engagements", of_days(world.engagements, arrivals)),
-        read("impressions", of_days(world.impressions, arrivals)),
+        read("engagements", of_days(world.engagements, days.widen(after=ENGAGEMENT_DAYS))),
+        read("impressions", of_days(world.impressions, days.widen(after=SHOWN_DAYS))),
         settings=settings,
-        engagement_days=AFTER_DAYS,
+        engagement_days=ENGAGEMENT_DAYS,
         days=days,
     )
 
 
 def negatives(world: World, read: Read, *, settings: NegativeSettings, days: Days) -> ibis.Table:
-    arrivals = days.widen(after=AFTER_DAYS)
     return sample_negatives(
-        read("impressions", of_days(world.impressions, arrivals)),
-        read("engagements", of_days(world.engagements, arrivals)),
+        read("impressions", of_days(world.impressions, days.widen(after=SHOWN_DAYS))),
+        read("engagements", of_days(world.engagements, days.widen(after=ENGAGEMENT_DAYS))),
         settings=settings,
-        engagement_days=AFTER_DAYS,
+        engagement_days=ENGAGEMENT_DAYS,
         days=days,
     )
 

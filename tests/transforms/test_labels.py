@@ -69,6 +69,32 @@ def test_what_was_known_does_not_change(build: Build, events: World, today: int)
     assert exactly(known) == exactly(labels(build, past, ALWAYS, LabelSettings()))
 
 
+def test_a_late_impression_takes_its_engagement_from_the_day_before(build: Build) -> None:
+    """Day 0 built alone must know of the newer impression, whose log came as late as it may."""
+    late = stages.SHOWN_DAYS
+    events = world(
+        impressions=[impression(1, at(0, seconds=86_399)), impression(2, at(1), late=late)],
+        engagements=[engagement(1, at(1, seconds=60), late=late)],
+    )
+    assert labels(build, events, Days(day(0), day(0)), LabelSettings()) == []
+    (row,) = labels(build, events, Days(day(1), day(1)), LabelSettings())
+    assert row["impression_id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("late", "num_labels"), [(stages.ENGAGEMENT_DAYS, 1), (stages.ENGAGEMENT_DAYS + 1, 0)]
+)
+def test_an_engagement_counts_that_arrives_in_time(
+    build: Build, late: int, num_labels: int
+) -> None:
+    events = world(
+        impressions=[impression(1, at(0))],
+        engagements=[engagement(1, at(0), impression_id=1, late=late)],
+    )
+    # A range reads further than its first day alone does.
+    assert len(labels(build, events, Days(day(0), day(9)), LabelSettings())) == num_labels
+
+
 @pytest.mark.parametrize(
     ("formula", "duration_s", "factor"),
     [
