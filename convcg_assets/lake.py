@@ -13,6 +13,7 @@ from pathlib import Path
 import ibis
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
@@ -83,8 +84,9 @@ class Lake:
         schema = table_schema(table, self.id_types)
         # Created empty first: an overwrite without one could wipe what another process wrote.
         DeltaTable.create(self.path(table), schema.to_pyarrow(), mode="ignore", partition_by=["dt"])
-        with stream_rows(rows, schema=schema, con=con) as batches:
-            checked = (_checked(b, table, days) for b in batches)
+        faults: list[str] = []
+        with stream_rows(rows, schema=schema, con=con) as batches, _stray_days(faults):
+            checked = (_checked(b, table, days, faults=faults) for b in batches)
             write_deltalake(
                 self.path(table),
                 pa.RecordBatchReader.from_batches(schema.to_pyarrow(), checked),
@@ -123,10 +125,23 @@ def stream_rows(
         con.con.execute(f"DROP VIEW {view.get_name()}")
 
 
-def _checked(batch: pa.RecordBatch, table: str, days: Days) -> pa.RecordBatch:
+@contextmanager
+def _stray_days(faults: list[str]) -> Iterator[None]:
+    """The writer reports any error of its reader as its own: raise what was meant."""
+    try:
+        yield
+    except DeltaError as error:
+        if faults:
+            raise ValueError(faults[0]) from error
+        raise
+
+
+def _checked(batch: pa.RecordBatch, table: str, days: Days, *, faults: list[str]) -> pa.RecordBatch:
     stray = {d for d in batch.column("dt").unique().to_pylist() if not days.first <= d <= days.last}
     if stray:
-        raise ValueError(f"{table}: rows of {sorted(stray)} in a replacement of {days}")
+        listed = ", ".join(str(day) for day in sorted(stray))
+        faults.append(f"{table}: rows of {listed} in a replacement of {days}")
+        raise ValueError(faults[0])
     return batch
 
 

@@ -52,14 +52,14 @@ late_days = _source.late_days + 1
 """Logged at most so many days before the arrival day: the clocks' tolerance may add one."""
 engagement_days = late_days + 1
 """An engagement may follow its impression past midnight, and arrive late as well."""
-history_days = max(LONG_DAYS, _settings.features.active_days)
+history_days = max(LONG_DAYS, _settings.features.active_days) + late_days
 example_days = _settings.examples.training_days + _settings.examples.holdout_days
 
 same_day = window()
 touch_window = window(before=horizon_days)
 dedup_window = window(before=_settings.attribution.dedup_lookback_days)
-late_window = window(after=late_days)
-engagement_window = window(after=engagement_days)
+arrival_window = window(before=1, after=engagement_days)
+"""Around an impression day: a clock ahead the day before, late engagements after."""
 evidence_window = window(after=horizon_days)
 history_window = window(before=history_days - 1, offset=-1)
 example_window = window(before=example_days - 1, offset=-1)

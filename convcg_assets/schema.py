@@ -216,7 +216,7 @@ TRAINING_EXAMPLES: Columns = {
     "query": ("string", "Search: what was searched for"),
     "task": ("string", "conversion or engagement; null for a hard negative"),
     "is_negative": ("boolean", "a hard negative"),
-    "touch_type": ("string", "conversion: the touch credited most"),
+    "touch_type": ("string", "conversion: the strongest type of touch credited"),
     "weight": ("float64", "sum of the evidence's weights; 1 for a hard negative"),
     "evidence_dt": ("date", "arrival day of the newest evidence"),
     "seen_before": ("boolean", "the user had an impression of this Pin that arrived before D"),

@@ -6,13 +6,11 @@ from ibis import _
 from convcg_assets.defs.metadata import count_by, describe_table, markdown_table, window_metadata
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.partitions import (
+    arrival_window,
     daily_partitions,
     engagement_days,
-    engagement_window,
     evidence_window,
     horizon_days,
-    late_days,
-    late_window,
     run_days,
 )
 from convcg_assets.transforms.labels import weigh_labels
@@ -30,8 +28,8 @@ FACTORS = (
 @dg.asset(
     deps=[
         dg.AssetDep("attributed_conversions", partition_mapping=evidence_window),
-        dg.AssetDep("engagements", partition_mapping=engagement_window),
-        dg.AssetDep("impressions", partition_mapping=late_window),
+        dg.AssetDep("engagements", partition_mapping=arrival_window),
+        dg.AssetDep("impressions", partition_mapping=arrival_window),
     ],
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -49,11 +47,12 @@ def weighted_labels(
     """
     days = run_days(context)
     evidence = days.widen(after=horizon_days)
+    arrivals = days.widen(before=1, after=engagement_days)
     with warehouse.connect() as con:
         rows = weigh_labels(
             warehouse.read("attributed_conversions", evidence, con=con),
-            warehouse.read("engagements", days.widen(after=engagement_days), con=con),
-            warehouse.read("impressions", days.widen(after=late_days), con=con),
+            warehouse.read("engagements", arrivals, con=con),
+            warehouse.read("impressions", arrivals, con=con),
             settings=warehouse.settings.labels,
             engagement_days=engagement_days,
             days=days,

@@ -5,11 +5,9 @@ import dagster as dg
 from convcg_assets.defs.metadata import count_by, describe_table
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.partitions import (
+    arrival_window,
     daily_partitions,
     engagement_days,
-    engagement_window,
-    late_days,
-    late_window,
     run_days,
 )
 from convcg_assets.transforms.negatives import sample_negatives
@@ -17,8 +15,8 @@ from convcg_assets.transforms.negatives import sample_negatives
 
 @dg.asset(
     deps=[
-        dg.AssetDep("impressions", partition_mapping=late_window),
-        dg.AssetDep("engagements", partition_mapping=engagement_window),
+        dg.AssetDep("impressions", partition_mapping=arrival_window),
+        dg.AssetDep("engagements", partition_mapping=arrival_window),
     ],
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -32,10 +30,11 @@ def hard_negatives(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     The same rows on every rebuild and on every engine, and at most a few per user and day.
     """
     days, settings = run_days(context), warehouse.settings.negatives
+    arrivals = days.widen(before=1, after=engagement_days)
     with warehouse.connect() as con:
         rows = sample_negatives(
-            warehouse.read("impressions", days.widen(after=late_days), con=con),
-            warehouse.read("engagements", days.widen(after=engagement_days), con=con),
+            warehouse.read("impressions", arrivals, con=con),
+            warehouse.read("engagements", arrivals, con=con),
             settings=settings,
             engagement_days=engagement_days,
             days=days,

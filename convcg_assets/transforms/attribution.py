@@ -103,19 +103,14 @@ def match_touches(
             pairs.dt.delta(pairs.impression_day, unit="day") <= settings.horizon_days,
             same_pin | same_advertiser,
         )
-        .select(
-            "dt",
-            "conversion_id",
-            "event_ts",
-            "touch_type",
-            "impression_id",
-            "impression_day",
-            "touch_ts",
-            match_level=same_pin.ifelse("pin", "advertiser"),
-            touch_pin_id=_.pin_id,
-        )
+        .mutate(match_level=same_pin.ifelse("pin", "advertiser"))
         # A touch that was delivered on two days counts once.
-        .distinct()
+        .group_by("dt", "conversion_id", "event_ts", "touch_type", "impression_id", "touch_ts")
+        .agg(
+            impression_day=_.impression_day.min(),
+            match_level=_.match_level.max(),
+            touch_pin_id=_.pin_id.max(),
+        )
     )
 
 
@@ -188,11 +183,10 @@ def _touch_ends(rows: ibis.Table, *, settings: AttributionSettings) -> ibis.Valu
         "engagement": settings.engagement_window_days,
         "view": settings.view_window_days,
     }
-    return ibis.cases(
-        *(
-            (rows.touch_type == touch_type, rows.touch_ts + ibis.interval(days=days))
-            for touch_type, days in windows.items()
-            if days > 0
-        ),
-        else_=ibis.null("timestamp"),
-    )
+    enabled = [
+        (rows.touch_type == touch_type, rows.touch_ts + ibis.interval(days=days))
+        for touch_type, days in windows.items()
+        if days > 0
+    ]
+    never = ibis.null("timestamp")
+    return ibis.cases(*enabled, else_=never) if enabled else never

@@ -75,11 +75,8 @@ def build_examples(
 def _positives(labels: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.Table:
     """One row per T, impression and task, the evidence that had arrived summed."""
     known = _known(labels.rename(example_day="dt"), days, settings=settings)
-    known = known.filter(
-        (_.split == "holdout") & (_.evidence_dt < _.day) | (_.evidence_dt < _.cutoff),
-        _.impression_dt < _.day,
-        _.weight > 0,
-    )
+    limit = (known.split == "holdout").ifelse(known.day, known.cutoff)
+    known = known.filter(_known_on(known) < limit, known.weight > 0)
     one_value = {c: known[c].max() for c in _OF_IMPRESSION}
     # A label may rest on several touches; the strongest stands for it: click, engagement, view.
     grouped = known.group_by("day", "split", "example_day", "impression_id", "task").agg(
@@ -100,10 +97,11 @@ def _negatives(
         _.impression_dt < _.cutoff,
         _.engaged_dt.isnull() | (_.engaged_dt >= _.cutoff),
     )
-    liked = labels.group_by("user_id", "pin_id").agg(first_evidence_dt=_.evidence_dt.min())
-    kept = known.left_join(liked, ["user_id", "pin_id"]).filter(
-        _.first_evidence_dt.isnull() | (_.first_evidence_dt >= _.cutoff)
+    evidence = _known(labels.rename(example_day="dt"), days, settings=settings)
+    liked = evidence.filter(_known_on(evidence) < evidence.cutoff).select(
+        "day", "user_id", "pin_id"
     )
+    kept = known.anti_join(liked.distinct(), ["day", "user_id", "pin_id"])
     return (
         kept.mutate(
             task=ibis.null("string"),
@@ -125,6 +123,11 @@ def _known(rows: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.T
     return paired.mutate(
         cutoff=cutoff, split=(paired.example_day >= cutoff).ifelse("holdout", "train")
     )
+
+
+def _known_on(labels: ibis.Table) -> ibis.Value:
+    """The arrival day on which a label was known: its impression and its evidence had arrived."""
+    return ibis.greatest(labels.impression_dt, labels.evidence_dt)
 
 
 def _seen_pairs(rows: ibis.Table, impressions: ibis.Table) -> ibis.Table:

@@ -16,6 +16,7 @@ from convcg_assets.transforms.exact import (
     exact_sum,
     to_units,
 )
+from convcg_assets.transforms.touches import first_arrivals, first_impressions
 
 LONG_DAYS = 30
 SHORT_DAYS = 7
@@ -33,20 +34,30 @@ def describe_users(
 ) -> ibis.Table:
     """Rows of `user_features` for the days T in `days`.
 
-    All four tables must hold the `LONG_DAYS` before. A user has a row where the newest snapshot
-    before T names him or where an event of his arrived in those days.
+    All four tables must hold the `LONG_DAYS` before, events also the days before those on which a
+    late event can have been delivered first. A user has a row where the newest snapshot before T
+    names him or where an event of his arrived in those days.
     """
-    conversions = attributed.filter(_.status != "duplicate", _.user_id.notnull())
-    # One conversion may have several credited touches; here it is one action.
+    impressions = first_impressions(impressions)
+    engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
+    # One conversion may have several credited touches; here it is one action, on the Pin that it
+    # names, else on the one that earned most.
+    most_credited = ibis.window(
+        group_by=["dt", "conversion_id"],
+        order_by=[ibis.desc("credit"), "touch_ts", "impression_id", "touch_type"],
+    )
     actions = (
-        conversions.mutate(pin_id=ibis.coalesce(_.pin_id, _.touch_pin_id))
-        .group_by("dt", "conversion_id")
-        .agg(
-            user_id=_.user_id.max(),
-            pin_id=_.pin_id.max(),
-            action=_.event_name.max(),
-            action_ts=_.event_ts.max(),
-            value=_.value.max(),
+        attributed.filter(_.status != "duplicate", _.user_id.notnull())
+        .mutate(rank=ibis.row_number().over(most_credited))
+        .filter(_.rank == 0)
+        .select(
+            "dt",
+            "conversion_id",
+            "user_id",
+            "value",
+            pin_id=ibis.coalesce(_.pin_id, _.touch_pin_id),
+            action=_.event_name,
+            action_ts=_.event_ts,
         )
     )
     daily = _user_day_counts(impressions, engagements, actions)
@@ -96,11 +107,19 @@ def describe_pins(
 
     With a catalogue the active Pins are those of its newest snapshot before T; without one
     (`pins` then holds the Pins seen each day) those seen in the `active_days` before T. All four
-    tables must hold the longer of `LONG_DAYS` and `active_days` before.
+    tables must hold the longer of `LONG_DAYS` and `active_days` before, events also the days before
+    those on which a late event can have been delivered first.
     """
+    impressions = first_impressions(impressions)
+    engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
     if has_catalogue:
-        active = newest_snapshot(pins, days=days)
-        active = active.mutate(first_seen=active.dt)
+        unborn = pins.filter(_.created_ts.isnull()).select("dt", "pin_id")
+        sights = unborn.rename(seen_dt="dt").inner_join(
+            days.lookback("seen_dt", num_days=LONG_DAYS), "seen_dt"
+        )
+        first_seen = sights.group_by(dt=_.day, pin_id=_.pin_id).agg(first_seen=_.seen_dt.min())
+        active = newest_snapshot(pins, days=days).left_join(first_seen, ["dt", "pin_id"])
+        active = active.drop("dt_right", "pin_id_right")
     else:
         active = _pins_seen(pins, days=days, active_days=settings.active_days)
     counters = (

@@ -13,7 +13,6 @@ from convcg_assets.settings import LabelSettings
 from convcg_assets.transforms.exact import SHARE_DECIMALS, double, to_units
 from convcg_assets.transforms.touches import (
     arrived_within,
-    first_arrivals,
     impressions_of_days,
     link_engagements,
 )
@@ -32,8 +31,8 @@ def weigh_labels(
 
     An engagement counts that arrived up to `engagement_days` after the impression day.
 
-    `impressions` and `engagements` must hold the days themselves and those after on which their
-    rows may still arrive, `attributed` the horizon after.
+    `impressions` and `engagements` must hold the day before and those after on which engagements
+    may still arrive, `attributed` the horizon after.
     """
     shown = impressions_of_days(impressions, days=days)
     columns = shown.select(
@@ -49,7 +48,7 @@ def weigh_labels(
         impression_dt=_.dt,
     )
     evidence = _conversion_evidence(attributed, settings=settings).union(
-        _engagement_evidence(engagements, shown, settings=settings, num_days=engagement_days)
+        _engagement_evidence(engagements, impressions, settings=settings, num_days=engagement_days)
     )
     rows = columns.inner_join(evidence, "impression_id")
     factors = ("event_weight", "value_factor", "credit", "match_factor", "duration_factor")
@@ -69,7 +68,9 @@ def click_duration_factor(duration_s: ibis.Value, *, settings: LabelSettings) ->
         factor = (capped + double(1)).ln() / double(math.log1p(t_max))
     else:
         factor = (capped / double(t_max) + double(1)).ln() / double(math.log(2))
-    return factor.round(SHARE_DECIMALS).fill_null(double(settings.unknown_duration_factor))
+    # Not fill_null afterwards: the least of null and t_max is t_max.
+    unknown = double(settings.unknown_duration_factor)
+    return duration_s.isnull().ifelse(unknown, factor.round(SHARE_DECIMALS))
 
 
 def value_factor(value: ibis.Value, *, settings: LabelSettings) -> ibis.Value:
@@ -78,7 +79,7 @@ def value_factor(value: ibis.Value, *, settings: LabelSettings) -> ibis.Value:
     clipped = ibis.greatest(
         ibis.least(ratio, double(settings.value_factor_max)), double(settings.value_factor_min)
     )
-    return clipped.round(SHARE_DECIMALS).fill_null(double(1))
+    return value.isnull().ifelse(double(1), clipped.round(SHARE_DECIMALS))
 
 
 def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> ibis.Table:
@@ -124,10 +125,9 @@ def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> 
 
 
 def _engagement_evidence(
-    engagements: ibis.Table, shown: ibis.Table, *, settings: LabelSettings, num_days: int
+    engagements: ibis.Table, impressions: ibis.Table, *, settings: LabelSettings, num_days: int
 ) -> ibis.Table:
-    linked = arrived_within(link_engagements(engagements, shown), num_days=num_days)
-    linked = first_arrivals(linked, key="engagement_id")
+    linked = arrived_within(link_engagements(engagements, impressions), num_days=num_days)
     weights = {
         "click": settings.click_weight,
         "repin": settings.repin_weight,

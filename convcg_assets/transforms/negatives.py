@@ -29,7 +29,7 @@ def sample_negatives(
     order.
     """
     shown = impressions_of_days(impressions, days=days)
-    linked = arrived_within(link_engagements(engagements, shown), num_days=engagement_days)
+    linked = arrived_within(link_engagements(engagements, impressions), num_days=engagement_days)
     engaged = linked.group_by("impression_id").agg(engaged_dt=_.dt.min())
     hashed = shown.mutate(sample_hash=_.impression_id.cast("string").hexdigest("md5"))
     if settings.sample_rate < 1:

@@ -12,24 +12,40 @@ LINK_WINDOW_HOURS = 24
 """An engagement without an impression id belongs to an impression shown at most so long before."""
 
 
-def first_arrivals(rows: ibis.Table, *, key: str) -> ibis.Table:
-    """The rows without those that an earlier arrival day already held under the same `key`."""
-    window = ibis.window(group_by=key, order_by="dt")
+def first_arrivals(rows: ibis.Table, *, key: str, ts: str) -> ibis.Table:
+    """The rows without those that an earlier arrival day already held: same id, same time."""
+    window = ibis.window(group_by=[key, ts], order_by="dt")
     ranked = rows.mutate(arrival_rank=ibis.row_number().over(window))
     return ranked.filter(_.arrival_rank == 0).drop("arrival_rank")
+
+
+def first_impressions(impressions: ibis.Table) -> ibis.Table:
+    """The impressions, each as it first arrived.
+
+    Ids are unique within an arrival day, so that only a row that arrived after its day, or whose
+    clock was a day ahead, can be repeated by another: only those few are sorted and looked up.
+    """
+    on_time = impressions.filter(
+        _.dt == _.impression_day, _.impression_ts.date() == _.impression_day
+    )
+    others = impressions.filter(
+        (_.dt != _.impression_day) | (_.impression_ts.date() != _.impression_day)
+    )
+    others = first_arrivals(others, key="impression_id", ts="impression_ts")
+    key = ["impression_id", "impression_ts"]
+    ahead = others.filter(_.dt == _.impression_day)
+    late = others.filter(_.dt > _.impression_day)
+    repeated = on_time.semi_join(late, key)
+    return ibis.union(on_time.anti_join(ahead, key), ahead, late.anti_join(repeated, key))
 
 
 def impressions_of_days(impressions: ibis.Table, *, days: Days) -> ibis.Table:
     """The impressions shown on those days, each as it first arrived.
 
-    Ids are unique within an arrival day and nothing arrives before its impression day: only the few
-    rows that arrived later can repeat one, so that only they are sorted.
+    `impressions` must hold the day before as well: what it logged with a clock ahead is its own.
     """
-    shown = impressions.filter(_.impression_day.between(days.first, days.last))
-    on_time = shown.filter(_.dt == _.impression_day)
-    late = first_arrivals(shown.filter(_.dt > _.impression_day), key="impression_id")
-    repeated = on_time.semi_join(late, "impression_id")
-    return on_time.union(late.anti_join(repeated, "impression_id"))
+    shown = first_impressions(impressions)
+    return shown.filter(_.impression_day.between(days.first, days.last))
 
 
 def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.Table:
@@ -68,7 +84,12 @@ def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.T
         .mutate(link_rank=ibis.row_number().over(newest))
         .filter(_.link_rank == 0)
     )
-    return named.union(linked.select(named.columns))
+    # An engagement, or its impression, may have been delivered on two days: the first counts.
+    first = ibis.window(
+        group_by=["engagement_id", "engagement_ts"], order_by=["dt", "impression_dt"]
+    )
+    both = named.union(linked.select(named.columns)).mutate(rank=ibis.row_number().over(first))
+    return both.filter(_.rank == 0).drop("rank")
 
 
 def arrived_within(linked: ibis.Table, *, num_days: int) -> ibis.Table:

@@ -44,6 +44,11 @@ def attributed(
     )
 
 
+def arrivals(days: Days) -> Days:
+    """The arrival days that labels and negatives of impression days look at."""
+    return days.widen(before=1, after=ENGAGEMENT_DAYS)
+
+
 def labels(
     world: World,
     credited: list[Row],
@@ -55,8 +60,8 @@ def labels(
 ) -> ibis.Table:
     return weigh_labels(
         read("attributed_conversions", of_days(credited, days.widen(after=horizon_days))),
-        read("engagements", of_days(world.engagements, days.widen(after=ENGAGEMENT_DAYS))),
-        read("impressions", of_days(world.impressions, days.widen(after=SHOWN_DAYS))),
+        read("engagements", of_days(world.engagements, arrivals(days))),
+        read("impressions", of_days(world.impressions, arrivals(days))),
         settings=settings,
         engagement_days=ENGAGEMENT_DAYS,
         days=days,
@@ -65,8 +70,8 @@ def labels(
 
 def negatives(world: World, read: Read, *, settings: NegativeSettings, days: Days) -> ibis.Table:
     return sample_negatives(
-        read("impressions", of_days(world.impressions, days.widen(after=SHOWN_DAYS))),
-        read("engagements", of_days(world.engagements, days.widen(after=ENGAGEMENT_DAYS))),
+        read("impressions", of_days(world.impressions, arrivals(days))),
+        read("engagements", of_days(world.engagements, arrivals(days))),
         settings=settings,
         engagement_days=ENGAGEMENT_DAYS,
         days=days,
@@ -81,7 +86,7 @@ def before(days: Days, *, num_days: int) -> Days:
 def user_features(
     world: World, credited: list[Row], read: Read, *, settings: FeatureSettings, days: Days
 ) -> ibis.Table:
-    past = before(days, num_days=max(LONG_DAYS, settings.active_days))
+    past = before(days, num_days=max(LONG_DAYS, settings.active_days) + SHOWN_DAYS)
     return describe_users(
         read("impressions", of_days(world.impressions, past)),
         read("engagements", of_days(world.engagements, past)),
@@ -101,7 +106,7 @@ def pin_features(
     settings: FeatureSettings,
     days: Days,
 ) -> ibis.Table:
-    past = before(days, num_days=max(LONG_DAYS, settings.active_days))
+    past = before(days, num_days=max(LONG_DAYS, settings.active_days) + SHOWN_DAYS)
     return describe_pins(
         read("impressions", of_days(world.impressions, past)),
         read("engagements", of_days(world.engagements, past)),
