@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--stages", nargs="+", choices=[name for name, *_ in STAGES], help="only these stages"
     )
+    parser.add_argument("--no-checks", action="store_true", help="leave out data-quality checks")
     parser.add_argument(
         "--config", type=json.loads, default={}, help="run config of the assets, as JSON"
     )
@@ -51,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     last = options.last_day or project.source.last_day or newest_landed_day(project)
     days = Days(options.first_day or project.source.first_day, last)
     stages = [stage for stage in STAGES if not options.stages or stage[0] in options.stages]
-    return run_stages(project, days, stages=stages, config=options.config)
+    return run_stages(
+        project, days, stages=stages, config=options.config, checks=not options.no_checks
+    )
 
 
 def newest_landed_day(project: Project) -> dt.date:
@@ -67,7 +70,9 @@ def newest_landed_day(project: Project) -> dt.date:
     return dt.date.fromisoformat(max(folders))
 
 
-def run_stages(project: Project, days: Days, *, stages: Sequence[Stage], config: dict) -> int:
+def run_stages(
+    project: Project, days: Days, *, stages: Sequence[Stage], config: dict, checks: bool = True
+) -> int:
     """Run stages for the logs of `days` and the model of the day after; prints progress."""
     console = Console()
     model_day = days.last + dt.timedelta(days=1)
@@ -84,7 +89,9 @@ def run_stages(project: Project, days: Days, *, stages: Sequence[Stage], config:
             title = f"[{number}/{len(stages)}] {name:<18} {stage_days}"
             begun = time.perf_counter()
             console.print(f"{title} ...", style="dim", highlight=False)
-            result = materialize(selection, stage_days, instance=instance, config=config)
+            result = materialize(
+                selection, stage_days, instance=instance, config=config, checks=checks
+            )
             seconds = time.perf_counter() - begun
             if not result.success:
                 console.print(f"{title} [red]failed[/] after {seconds:.1f} s", highlight=False)
@@ -100,14 +107,19 @@ def run_stages(project: Project, days: Days, *, stages: Sequence[Stage], config:
 
 
 def materialize(
-    selection: dg.AssetSelection, days: Days, *, instance: dg.DagsterInstance, config: dict
+    selection: dg.AssetSelection,
+    days: Days,
+    *,
+    instance: dg.DagsterInstance,
+    config: dict,
+    checks: bool,
 ) -> dg.ExecuteInProcessResult:
-    """Materialise a selection for a range of days in one run, its checks included."""
+    """Materialise a selection for a range of days in one run, with or without its checks."""
     job = defs.resolve_implicit_global_asset_job_def()
     graph = defs.resolve_asset_graph()
     keys = selection.resolve(graph)
-    checks = selection.resolve_checks(graph)
-    return job.get_subset(asset_selection=keys, asset_check_selection=checks).execute_in_process(
+    chosen = selection.resolve_checks(graph) if checks else set()
+    return job.get_subset(asset_selection=keys, asset_check_selection=chosen).execute_in_process(
         instance=instance,
         run_config={
             "ops": {k: v for k, v in config.items() if dg.AssetKey(k) in keys},

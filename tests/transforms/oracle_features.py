@@ -35,11 +35,12 @@ def _counts(
     """Counts of the rows that belong to one user or Pin."""
 
     def shown(num_days: int) -> int:
-        recent = within(impressions, day, num_days=num_days)
-        return len({row["impression_id"] for row in recent if belongs(row)})
+        first = first_deliveries(impressions, key="impression_id")
+        return len([row for row in within(first, day, num_days=num_days) if belongs(row)])
 
     def acted(kinds: tuple[str, ...], num_days: int) -> list[Row]:
-        recent = first_deliveries(within(engagements, day, num_days=num_days), key="engagement_id")
+        first = first_deliveries(engagements, key="engagement_id")
+        recent = within(first, day, num_days=num_days)
         return [row for row in recent if belongs(row) and row["engagement_type"] in kinds]
 
     durations = [
@@ -57,7 +58,7 @@ def _counts(
 
 def _actions(world: World, credited: list[Row], day: dt.date) -> list[Row]:
     """Engagements and conversions (duplicates left out) of the 30 days before, one row each."""
-    engagements = first_deliveries(within(world.engagements, day, num_days=30), key="engagement_id")
+    engagements = within(first_deliveries(world.engagements, key="engagement_id"), day, num_days=30)
     actions = [
         {
             "user_id": row["user_id"],

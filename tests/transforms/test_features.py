@@ -31,7 +31,7 @@ def credited_of(events: World) -> list[Row]:
 
 
 @hypothesis.settings(max_examples=15)
-@given(events=worlds(delivered_again=False), settings=some_settings, days=some_days)
+@given(events=worlds(), settings=some_settings, days=some_days)
 def test_users_equal_brute_force(build: Build, events: World, settings, days: Days) -> None:
     credited = credited_of(events)
     rows = build(stages.user_features, events, credited, settings=settings, days=days)
@@ -41,7 +41,7 @@ def test_users_equal_brute_force(build: Build, events: World, settings, days: Da
 
 @hypothesis.settings(max_examples=15)
 @given(
-    events=worlds(delivered_again=False),
+    events=worlds(),
     settings=some_settings,
     days=some_days,
     has_catalogue=st.booleans(),
