@@ -77,15 +77,12 @@ def describe_users(
     )
     recent = _recent_actions(engagements, actions, settings=settings, days=days)
     snapshot = newest_snapshot(users, days=days)
-    keys = counters.select("dt", "user_id").union(snapshot.select("dt", "user_id"), distinct=True)
-    rows = (
-        keys.left_join(snapshot, ["dt", "user_id"])
-        .drop("dt_right", "user_id_right")
-        .left_join(counters, ["dt", "user_id"])
-        .drop("dt_right", "user_id_right")
-        .left_join(recent, ["dt", "user_id"])
-        .drop("dt_right", "user_id_right")
-    )
+    rows = snapshot.outer_join(counters, ["dt", "user_id"])
+    rows = rows.mutate(
+        dt=ibis.coalesce(rows.dt, rows.dt_right),
+        user_id=ibis.coalesce(rows.user_id, rows.user_id_right),
+    ).drop("dt_right", "user_id_right")
+    rows = rows.left_join(recent, ["dt", "user_id"]).drop("dt_right", "user_id_right")
     counted = [c for c in counters.columns if c.startswith("num_") or c == "conversion_value_30d"]
     return rows.mutate(
         account_age_days=_age_days(rows.dt, rows.created_ts),
