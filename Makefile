@@ -21,7 +21,7 @@ dev: install dagster-home  ## dagster dev on the same lake
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: install  ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 install: $(VENV)/.installed  ## a virtual environment with the pinned dependencies
 

@@ -2,17 +2,13 @@
 
 import dagster as dg
 
-from convcg_assets.partitions import daily_partitions
-
 DATA = dg.AssetSelection.groups("raw_events", "attribution", "labels", "negatives")
 FEATURES = dg.AssetSelection.groups("features")
 MODEL = dg.AssetSelection.groups("model", "retrieval", "evaluation")
 
 
 def _job(name: str, selection: dg.AssetSelection, description: str):
-    return dg.define_asset_job(
-        name, selection=selection, partitions_def=daily_partitions, description=description
-    )
+    return dg.define_asset_job(name, selection=selection, description=description)
 
 
 jobs = [

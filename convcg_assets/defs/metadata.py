@@ -12,6 +12,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.schema import TABLES, table_schema
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40
@@ -29,7 +30,7 @@ def describe_table(
     """Attach each day's row count to its own partition; return what all days share."""
     counts = warehouse.lake.num_rows(table, days, con=con)
     for day, rows in counts.items():
-        if str(day) in partition_keys(context):
+        if str(day) in context.partition_keys:
             context.add_asset_metadata(
                 {"dagster/partition_row_count": rows},
                 asset_key=dg.AssetKey(table),
@@ -42,13 +43,20 @@ def describe_table(
         "lake_version": warehouse.lake.version(table),
         "path": dg.MetadataValue.path(warehouse.lake.path(table)),
         "preview": dg.MetadataValue.md(markdown_table(preview)),
+        "dagster/column_schema": column_schema(table, warehouse.lake.id_types),
         **({"rows_per_day": plot_bars(counts, ylabel="rows")} if len(days) > 1 else {}),
     }
 
 
-def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
-    """The partitions of the run."""
-    return context.partition_keys
+def column_schema(table: str, id_types: Mapping[str, str]) -> dg.TableSchema:
+    """A table's columns with type and meaning."""
+    types = table_schema(table, id_types)
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name=name, type=str(types[name]), description=meaning)
+            for name, (_kind, meaning) in TABLES[table].items()
+        ]
+    )
 
 
 def count_by(rows: ibis.Table, *columns: str, con: Backend) -> dg.MarkdownMetadataValue:
@@ -67,12 +75,12 @@ def window_metadata(warehouse: Warehouse, table: str, window: Days) -> Metadata:
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as a Markdown table; long values are cut.
+    r"""Rows as a Markdown table; long values are cut.
 
     >>> print(markdown_table([{"a": 1, "b": "x|y"}]))
     | a | b |
     | --- | --- |
-    | 1 | x\\\\|y |
+    | 1 | x\|y |
     """
     if not rows:
         return "no rows"
