@@ -30,7 +30,7 @@ install: $(VENV)/.installed  ## a virtual environment with the pinned dependenci
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,spark]"
 	touch $@
 
 .PHONY: dagster-home run
@@ -48,7 +48,7 @@ lint: install
 	$(BIN)/lint-imports
 
 typecheck: install
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 validate: install dagster-home  ## the code location loads
 	$(BIN)/dagster definitions validate -w workspace.yaml
