@@ -27,7 +27,7 @@ install: $(VENV)/.installed  ## a virtual environment with the pinned dependenci
 
 # torch first and by itself: named with its version it is the build that the platform offers, where
 # a range would take the newest with gigabytes of CUDA.
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --editable ".[dev,spark]"
