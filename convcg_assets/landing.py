@@ -20,6 +20,8 @@ from convcg_assets.sources import Source
 from convcg_assets.streams import REQUIRED_COLUMNS, STREAM_COLUMNS, Stream, nearest
 
 _SHOWN_FAULTS = 5
+ALIKE = 0.85
+"""From this likeness on a column of another name is taken for a misspelt one."""
 
 
 def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[tuple[dt.date, Path]]:
@@ -75,6 +77,11 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
     if len(formats) > 1:
         named = ", ".join(f"{path} ({kind})" for kind, path in sorted(formats.items()))
         faults.append(f"files of several formats in one stream: {named}; land one format")
+    if not faults:
+        try:
+            _check_alike(files, stream=stream, options=options)
+        except LandingError as error:
+            faults.append(str(error))
     if faults:
         raise LandingError(_summary(f"{source.name}: {stream} cannot be read", faults))
     return files
@@ -98,6 +105,8 @@ def read_stream(
         needed = _needed_columns(stream, _options(source, stream), only_required=False)
         nulls = "".join(f"NULL::VARCHAR AS {_name(c)}, " for c in needed)
         return _view(_NO_ROWS.format(columns=nulls), con=con)
+    if files[0].format == "jsonl":
+        return _stage(files, options=_options(source, stream), con=con)
     return _view(raw_sql(files, options=_options(source, stream)), con=con)
 
 
@@ -173,6 +182,30 @@ def _check_columns(file: LogFile, *, stream: str, options: Stream) -> None:
         )
 
 
+def _check_alike(files: list[LogFile], *, stream: str, options: Stream) -> None:
+    """An optional column must not be lost to a slip of the pen, nor be in some days' files only."""
+    used = {column for mapping in options.columns.values() for column in mapping.sources}
+    used |= set(options.where) | set(STREAM_COLUMNS[stream])
+    for name in STREAM_COLUMNS[stream]:
+        if name in options.columns or name in REQUIRED_COLUMNS[stream]:
+            continue
+        lacking = [file for file in files if name not in file.columns]
+        for file in lacking:
+            spare = [column for column in file.columns if column not in used]
+            guess = nearest(name, spare, cutoff=ALIKE)
+            place = f"streams.{stream}.columns.{name}"
+            if guess is not None:
+                raise LandingError(
+                    f"{file.path}: no column {name!r}, but {guess!r} is like it. Set {place} to "
+                    f"{guess}, or to null if the log does not have it"
+                )
+            if file.format != "jsonl" and len(lacking) < len(files):
+                raise LandingError(
+                    f"{file.path}: no column {name!r}, which other files of {stream} have. Land "
+                    f"it with the column, or set {place} to null to leave it out everywhere"
+                )
+
+
 _NO_ROWS = """SELECT {columns} NULL::DATE AS _dt, NULL::VARCHAR AS _file, NULL::BIGINT AS _row,
 NULL::VARCHAR AS _defect WHERE false"""
 
@@ -217,6 +250,22 @@ SELECT {values}CAST(json AS VARCHAR) AS _line, DATE '{file.day}' AS _dt,
   CASE WHEN json IS NULL OR json_type(json) <> 'OBJECT' THEN 'not a JSON object' END AS _defect
 FROM (SELECT *, row_number() OVER () AS _row FROM read_ndjson_objects({_text(str(file.path))},
   ignore_errors = true, maximum_object_size = 67108864, hive_partitioning = false))"""
+
+
+def _stage(files: list[LogFile], *, options: Stream, con: Backend) -> ibis.Table:
+    """JSON lines as a temporary table, file by file: each scan holds a buffer of 128 MB."""
+    name = f"raw_{uuid.uuid4().hex}"
+    keys = sorted({key for file in files for key in file.columns})
+    threads = con.con.execute("SELECT current_setting('threads')").fetchall()[0][0]
+    con.raw_sql("SET threads = 1")  # Rows are numbered in the order of the file.
+    try:
+        with reading(name):
+            for number, file in enumerate(files):
+                verb = f"INSERT INTO {name}" if number else f"CREATE TEMP TABLE {name} AS"
+                con.raw_sql(f"{verb} {_jsonl_sql(file, keys=keys)}")
+    finally:
+        con.raw_sql(f"SET threads = {threads}")
+    return con.table(name)
 
 
 def _view(sql: str, *, con: Backend) -> ibis.Table:

@@ -9,6 +9,7 @@ home shows what was built. What each stage does belongs to `defs/`.
 import argparse
 import datetime as dt
 import json
+import re
 import time
 from collections.abc import Sequence
 
@@ -17,9 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from convcg_assets.days import Days
-from convcg_assets.definitions import defs
 from convcg_assets.project import Project, current_project
 from convcg_assets.schema import TABLES
+
+MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
+"""The module that an error's message begins with."""
 
 Stage = tuple[str, dg.AssetSelection, str]
 STAGES: tuple[Stage, ...] = (
@@ -45,16 +48,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--no-checks", action="store_true", help="leave out data-quality checks")
     parser.add_argument(
-        "--config", type=json.loads, default={}, help="run config of the assets, as JSON"
+        "--config",
+        type=json.loads,
+        default={},
+        help='run config as JSON: {"ops": {"two_tower_checkpoint": {"config": {...}}}}',
     )
     options = parser.parse_args(arguments)
     project = current_project()
+    config = asset_config(options.config)
     last = options.last_day or project.source.last_day or newest_landed_day(project)
     days = Days(options.first_day or project.source.first_day, last)
     stages = [stage for stage in STAGES if not options.stages or stage[0] in options.stages]
-    return run_stages(
-        project, days, stages=stages, config=options.config, checks=not options.no_checks
-    )
+    return run_stages(project, days, stages=stages, config=config, checks=not options.no_checks)
+
+
+def load_definitions() -> dg.Definitions:
+    """The code location, imported late: a fault of the source is then told, not traced."""
+    from convcg_assets.definitions import defs
+
+    return defs
+
+
+def asset_config(config: dict) -> dict:
+    """The part of a run config below `ops`; ValueError where it names no asset."""
+    graph = load_definitions().resolve_asset_graph()
+    known = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    ops = config.get("ops", config)
+    for name in ops:
+        if name not in known:
+            raise ValueError(f"--config: no asset {name!r}; assets are {', '.join(sorted(known))}")
+    return ops
+
+
+def check_length(project: Project, days: Days) -> None:
+    """ValueError where the holdout leaves no day to learn from."""
+    holdout = project.settings.examples.holdout_days
+    if len(days) <= holdout:
+        raise ValueError(
+            f"logs of {days} are {len(days)} days, and the last {holdout} of them are the holdout "
+            "(examples.holdout_days): nothing is left to learn from. Land more days, or lower it "
+            "in the file that CONVCG_SETTINGS names"
+        )
 
 
 def newest_landed_day(project: Project) -> dt.date:
@@ -66,7 +100,10 @@ def newest_landed_day(project: Project) -> dt.date:
         for path in (project.source.landing / (stream.path or name)).glob("dt=*")
     ]
     if not folders:
-        raise ValueError(f"nothing has landed below {project.source.landing}")
+        raise ValueError(
+            f"nothing has landed below {project.source.landing} for {project.source_file}: land "
+            "logs there, name another source file in CONVCG_SOURCE, or run `make demo`"
+        )
     return dt.date.fromisoformat(max(folders))
 
 
@@ -75,6 +112,8 @@ def run_stages(
 ) -> int:
     """Run stages for the logs of `days` and the model of the day after; prints progress."""
     console = Console()
+    if any(kind == "model" for *_, kind in stages):
+        check_length(project, days)
     model_day = days.last + dt.timedelta(days=1)
     ranges = {
         "logs": days,
@@ -100,6 +139,10 @@ def run_stages(
                 return 1
             rows = ", ".join(f"{k} {v:,}" for k, v in materialized_rows(result).items())
             console.print(f"{title} [green]{seconds:5.1f} s[/]  {rows}", highlight=False)
+            for warning in explain_checks(result):
+                console.print(
+                    f"  warning: {warning}", style="yellow", highlight=False, markup=False
+                )
     if stages[-1] is STAGES[-1]:
         print_outcome(project, model_day, console=console)
     console.print(f"{time.perf_counter() - started:.0f} s in all")
@@ -115,6 +158,7 @@ def materialize(
     checks: bool,
 ) -> dg.ExecuteInProcessResult:
     """Materialise a selection for a range of days in one run, with or without its checks."""
+    defs = load_definitions()
     job = defs.resolve_implicit_global_asset_job_def()
     graph = defs.resolve_asset_graph()
     keys = selection.resolve(graph)
@@ -151,12 +195,18 @@ def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
         error = event.step_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause
-        failures.append(f"{event.step_key}: {error.message.strip() if error else 'failed'}")
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed:
-            name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
-            failures.append(f"{name}: {evaluation.description or 'failed'}")
-    return failures
+        said = error.message.strip() if error else "failed"
+        failures.append(f"{event.step_key}: {MODULE.sub('', said)}")
+    return failures + explain_checks(result)
+
+
+def explain_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The checks that failed, warnings included, each with what it found."""
+    return [
+        f"{check.asset_key.to_user_string()}: {check.check_name}: {check.description or 'failed'}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    ]
 
 
 def print_outcome(project: Project, day: dt.date, *, console: Console) -> None:
@@ -187,4 +237,7 @@ def print_outcome(project: Project, day: dt.date, *, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -148,6 +148,12 @@ def load_settings(path: str | Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        return Settings.model_validate(yaml.safe_load(Path(path).read_text()) or {})
-    except (ValidationError, yaml.YAMLError, OSError) as error:
-        raise ValueError(f"settings file {path}: {error}") from error
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        faults = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ValueError("\n".join([f"settings file {path}:", *faults])) from None
+    except OSError as error:
+        raise ValueError(f"settings file {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"settings file {path} is not YAML: {error}") from None

@@ -130,6 +130,8 @@ def load_source(path: str | Path) -> Source:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"source file {path} does not exist") from None
+    except OSError as error:
+        raise ValueError(f"source file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"source file {path} is not UTF-8 text: {error}") from None
     try:

@@ -85,7 +85,7 @@ def _fail(
     return dg.AssetCheckResult(
         passed=False,
         severity=severity,
-        description=f"{num_rows:,} rows break it, such as {dict(shown[0])}",
+        description=f"{num_rows:,} rows break it, such as {_words(shown[0])}",
         metadata={"offending_rows": num_rows, "offending": _table(shown)},
     )
 
@@ -104,6 +104,10 @@ def _suite_metadata(result: ValidationResult) -> dict[str, dg.MetadataValue]:
         "expectations": _table(summary),
         **{f"offending: {o.expectation}": _table(o.offending) for o in result.failures()},
     }
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:

@@ -200,9 +200,17 @@ def not_finite(rows: ibis.Table, *, ids: tuple[str, ...]) -> ibis.Table:
 def rejected_shares(
     accepted: ibis.Table, rejected: ibis.Table, *, stream: str, above: float, min_rejected: int
 ) -> ibis.Table:
-    """Days on which more than `above` of a stream's rows were rejected, and at least so many."""
+    """Days on which more than `above` of a stream's rows were rejected, and at least so many.
+
+    With each the commonest reason, and a file that has such a row.
+    """
     kept = accepted.group_by("dt").agg(num_accepted=_.count())
-    refused = rejected.filter(_.stream == stream).group_by("dt").agg(num_rejected=_.count())
+    mine = rejected.filter(_.stream == stream)
+    by_reason = mine.group_by("dt", "reason").agg(rows=_.count(), file=_.file.min())
+    commonest = ibis.window(group_by="dt", order_by=[ibis.desc("rows"), "reason"])
+    named = by_reason.mutate(rank=ibis.row_number().over(commonest)).filter(_.rank == 0)
+    refused = mine.group_by("dt").agg(num_rejected=_.count())
+    refused = refused.inner_join(named.select("dt", "reason", "file"), "dt")
     days = refused.left_join(kept, "dt").mutate(num_accepted=_.num_accepted.fill_null(0))
     shares = days.mutate(share=_.num_rejected / (_.num_rejected + _.num_accepted))
     return shares.filter(_.num_rejected >= min_rejected, _.share > double(above)).select(
@@ -211,4 +219,6 @@ def rejected_shares(
         num_rejected=_.num_rejected,
         num_accepted=_.num_accepted,
         share=_.share,
+        reason=_.reason,
+        file=_.file,
     )

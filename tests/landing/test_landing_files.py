@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import io
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -226,3 +227,33 @@ def test_parquet_days_in_one_query(source, land, outcome):
     valid, rejected = outcome(source(), "impressions", days=[DAY, next_day])
     assert sorted(r["dt"] for r in valid) == [DAY, next_day]
     assert [(r["dt"], r["file"], r["row"]) for r in rejected] == [(DAY, "p.parquet", 2)]
+
+
+def test_a_misspelt_optional_column_is_no_absent_one(source, land, con):
+    path = land(
+        "conversions", "conversion_id,usr_id,event_ts,event_name\n1,2,2026-01-02,checkout\n"
+    )
+    with pytest.raises(LandingError, match="no column 'user_id', but 'usr_id' is like it") as told:
+        read_stream(source(), "conversions", [DAY], con=con)
+    assert str(path) in str(told.value)
+    absent = {"impressions": {}, "conversions": {"columns": {"user_id": None}}}
+    rows = read_stream(source(streams=absent), "conversions", [DAY], con=con)
+    assert con.to_pyarrow(rows.count()).as_py() == 1
+
+
+def test_an_optional_column_is_in_all_files_or_in_none(source, land, con):
+    header = "conversion_id,event_ts,event_name"
+    land("conversions", f"{header},value\n1,2026-01-02,checkout,5\n", name="a.csv")
+    lacking = land("conversions", f"{header}\n2,2026-01-02,checkout\n", name="b.csv")
+    with pytest.raises(LandingError, match="no column 'value', which other files") as told:
+        read_stream(source(), "conversions", [DAY], con=con)
+    assert str(lacking) in str(told.value)
+
+
+def test_many_small_files_of_json_lines_fit_into_little_memory(source, land, outcome):
+    days = [DAY + dt.timedelta(days=i) for i in range(60)]
+    for day in days:
+        line = json.dumps(row(impression_id=str(day), impression_ts=f"{day} 10:00:00"))
+        land("impressions", line + "\n", name="a.jsonl", day=day)
+    valid, rejected = outcome(source(), "impressions", days=days)
+    assert (len(valid), rejected) == (60, [])
