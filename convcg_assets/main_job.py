@@ -224,13 +224,14 @@ def print_outcome(project: Project, day: dt.date, *, console: Console) -> None:
         if not chosen:
             continue
         metrics = [m for m in chosen[0] if m not in ("task", "Pins", "scorer", "queries")]
-        figures = Table("Pins", "scorer", *metrics, title=f"Held-out {task} queries")
+        counts = {row["Pins"]: row["queries"] for row in chosen}
+        asked = ", ".join(f"{number:,} for {pins} Pins" for pins, number in counts.items())
+        figures = Table(title=f"Held-out {task} queries: {asked}")
+        for column in ("Pins", "scorer", *metrics):
+            figures.add_column(column, no_wrap=True)
         for row in chosen:
-            figures.add_row(
-                f"{row['Pins']} ({row['queries']:,} queries)",
-                row["scorer"],
-                *(f"{row[m]:.3f}" for m in metrics),
-            )
+            named = "ceiling" if row["scorer"] == "oracle" else row["scorer"]
+            figures.add_row(row["Pins"], named, *(f"{row[m]:.3f}" for m in metrics))
         console.print(figures)
     console.print("Report to open:", style="bold")
     console.print(str(folder / "report.html"), soft_wrap=True, highlight=False)

@@ -3,9 +3,8 @@
 import datetime as dt
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -16,6 +15,17 @@ from convcg_assets.defs.resources import Warehouse
 from convcg_assets.partitions import daily_partitions, holdout_window, run_days, same_day
 from convcg_assets.schema import TABLES
 from convcg_assets.tracking import track_run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from convcg_assets.report.render import ReportContext
+    from convcg_model.evaluation_result import Evaluation
+    from convcg_model.index import IndexBundle
+    from convcg_model.scoring import Scorer
+
+MEASURED_QUERIES = 500
+"""Held-out queries on which the index is compared with exact search."""
 
 
 class EvaluationRun(dg.Config):
@@ -54,101 +64,35 @@ def evaluation_report(
 
 
 def _evaluate(day: dt.date, warehouse: Warehouse, config: EvaluationRun) -> dict[str, Any]:
-    import pyarrow as pa
-
-    from convcg_assets.report.render import ReportContext, render, to_json
-    from convcg_model.baselines import popularity, recently_viewed
+    from convcg_assets.report.render import render, to_json
     from convcg_model.checkpoint import read_description
     from convcg_model.evaluation import evaluate
     from convcg_model.evaluation_result import EvaluationConfig
-    from convcg_model.index import load_bundle, measure_recall
-    from convcg_model.matrix_factorisation import fit_als
-    from convcg_model.scoring import embedding_scorer
-    from convcg_model.training_set import select_split
+    from convcg_model.index import load_bundle
 
-    project, settings = warehouse.project, warehouse.settings
+    project = warehouse.project
     bundle = load_bundle(project.indexes / f"dt={day}", checkpoint=project.models / f"dt={day}")
     made_by = read_description(project.models / f"dt={day}")
-    holdout = Days(
-        day - dt.timedelta(days=settings.examples.holdout_days), day - dt.timedelta(days=1)
-    )
-    with warehouse.connect() as con:
-        examples = con.to_pyarrow(
-            warehouse.read("training_examples", Days(day, day), con=con).order_by(
-                "impression_id", "task", "is_negative"
-            )
-        )
-        pins = con.to_pyarrow(
-            warehouse.read("pin_features", holdout, con=con).order_by("dt", "pin_id")
-        )
-        all_days = Days(project.source.first_day, day)
-        row_counts = {
-            table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
-            for table in TABLES
-            if warehouse.lake.exists(table)
-        }
-    train = select_split(examples)
-    is_positive = pa.compute.invert(train["is_negative"])
-    als = fit_als(train.filter(is_positive))
-    catalogue = pins.filter(pa.compute.equal(pins["dt"], pins["dt"][-1]))
-    scorers: dict[str, Callable[[pa.Table, pa.Table], Any]] = {
-        "model": embedding_scorer(
-            embed_users=lambda queries: bundle.model.embed_users(queries, catalogue=catalogue),
-            embed_pins=bundle.model.embed_pins,
-        ),
-        "popularity": popularity,
-        "recently viewed": recently_viewed,
-        "als": als,
-    }
-    if project.source.simulation is not None:
-        from convcg_assets.simulation.config import WorldConfig
-        from convcg_assets.simulation.scorer import ceiling_scorer
-
-        scorers["oracle"] = ceiling_scorer(WorldConfig(**project.source.simulation), as_of=day)
+    examples, pins = _read(day, warehouse)
+    scorers, settings = _scorers(day, warehouse, bundle, examples, pins)
+    horizon_days = warehouse.settings.attribution.horizon_days
     evaluation = evaluate(
         examples,
         pin_features=pins,
         scorers=scorers,
-        config=EvaluationConfig.model_validate(
-            {"horizon_days": settings.attribution.horizon_days, **config.evaluation}
-        ),
+        config=EvaluationConfig.model_validate({"horizon_days": horizon_days, **config.evaluation}),
     )
-    users = bundle.model.embed_users(select_split(examples, "holdout").slice(0, 500))
-    report_context = ReportContext(
-        source=project.source.name,
-        model_version=bundle.model.model_version,
-        index={
-            "factory": bundle.factory,
-            "Pins": len(bundle.pin_ids),
-            "recall@100 against exact search": measure_recall(bundle, users, 100),
-        },
-        row_counts=row_counts,
-        table_versions={
-            table: version
-            for table, version in made_by["provenance"]["table_versions"].items()
-            if version is not None
-        },
-        settings={
-            "attribution": settings.attribution.model,
-            "epochs": made_by["training"]["epochs"],
-            "batch size": made_by["training"]["batch_size"],
-            "ALS factors": als.settings.factors,
-        },
-    )
-    history = [{"step": step, **values} for step, values in made_by["provenance"]["loss_history"]]
-    folder = project.reports / f"dt={day}"
-    page = render(evaluation, training_history=history, context=report_context)
-    _write(folder / "report.html", page)
-    figures = to_json(evaluation, training_history=history, context=report_context)
-    _write(folder / "report.json", figures)
-    headline = {
-        f"{task}_{metric}_{scorer}".replace(" ", "_"): estimate.value
-        for task in ("conversion", "engagement")
-        for scorer in scorers
-        for figure in evaluation.figures
-        if (figure.scorer, figure.task, figure.dimension) == (scorer, task, "all")
-        for metric, estimate in figure.metrics.items()
+    report = {
+        "training_history": [
+            {"step": step, **values} for step, values in made_by["provenance"]["loss_history"]
+        ],
+        "context": _context(day, warehouse, bundle, made_by, examples, settings),
     }
+    folder = project.reports / f"dt={day}"
+    _write(folder / "report.html", render(evaluation, **report))
+    figures = to_json(evaluation, **report)
+    _write(folder / "report.json", figures)
+    headline = _headline(evaluation)
     with track_run(
         f"evaluation_report {day}",
         tracking_uri=project.tracking_uri,
@@ -163,6 +107,107 @@ def _evaluate(day: dt.date, warehouse: Warehouse, config: EvaluationRun) -> dict
         "model_version": bundle.model.model_version,
         "figures": dg.MetadataValue.md(markdown_table(headline_rows(json.loads(figures)))),
         **{k: v for k, v in headline.items() if k.startswith("conversion_recall@100")},
+    }
+
+
+def _read(day: dt.date, warehouse: Warehouse) -> "tuple[pa.Table, pa.Table]":
+    """The day's examples, and the held-out days' Pins as known on each."""
+    holdout_days = warehouse.settings.examples.holdout_days
+    holdout = Days(day - dt.timedelta(days=holdout_days), day - dt.timedelta(days=1))
+    with warehouse.connect() as con:
+        examples = warehouse.read("training_examples", Days(day, day), con=con)
+        pins = warehouse.read("pin_features", holdout, con=con)
+        return (
+            con.to_pyarrow(examples.order_by("impression_id", "task", "is_negative")),
+            con.to_pyarrow(pins.order_by("dt", "pin_id")),
+        )
+
+
+def _scorers(
+    day: dt.date,
+    warehouse: Warehouse,
+    bundle: "IndexBundle",
+    examples: "pa.Table",
+    pins: "pa.Table",
+) -> "tuple[dict[str, Scorer], dict[str, str | int | float | bool]]":
+    """The model, the baselines and, of a simulated world, the ceiling; the baselines' settings."""
+    import pyarrow.compute as pc
+
+    from convcg_model.baselines import popularity, recently_viewed
+    from convcg_model.matrix_factorisation import fit_als
+    from convcg_model.scoring import embedding_scorer
+    from convcg_model.training_set import select_split
+
+    train = select_split(examples)
+    als = fit_als(train.filter(pc.invert(train["is_negative"])))
+    catalogue = pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))
+    scorers = {
+        "model": embedding_scorer(
+            embed_users=lambda queries: bundle.model.embed_users(queries, catalogue=catalogue),
+            embed_pins=bundle.model.embed_pins,
+        ),
+        "popularity": popularity,
+        "recently viewed": recently_viewed,
+        "als": als,
+    }
+    simulation = warehouse.source.simulation
+    if simulation is not None:
+        from convcg_assets.simulation.config import WorldConfig
+        from convcg_assets.simulation.scorer import ceiling_scorer
+
+        scorers["oracle"] = ceiling_scorer(WorldConfig(**simulation), as_of=day)
+    return scorers, {"ALS factors": als.settings.factors, "ALS alpha": als.settings.alpha}
+
+
+def _context(
+    day: dt.date,
+    warehouse: Warehouse,
+    bundle: "IndexBundle",
+    made_by: dict[str, Any],
+    examples: "pa.Table",
+    settings: "dict[str, str | int | float | bool]",
+) -> "ReportContext":
+    """What made the model: its logs, settings, tables and index."""
+    from convcg_assets.report.render import ReportContext
+    from convcg_model.index import measure_recall
+    from convcg_model.training_set import select_split
+
+    all_days = Days(warehouse.source.first_day, day)
+    with warehouse.connect() as con:
+        row_counts = {
+            table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
+            for table in TABLES
+        }
+    queries = select_split(examples, "holdout").slice(0, MEASURED_QUERIES)
+    versions = made_by["provenance"]["table_versions"]
+    return ReportContext(
+        source=warehouse.source.name,
+        model_version=bundle.model.model_version,
+        index={
+            "factory": bundle.factory,
+            "Pins": len(bundle.pin_ids),
+            "recall@100 against exact search": measure_recall(
+                bundle, bundle.model.embed_users(queries), 100
+            ),
+        },
+        row_counts=row_counts,
+        table_versions={table: v for table, v in versions.items() if v is not None},
+        settings={
+            "attribution": warehouse.settings.attribution.model,
+            "epochs": made_by["training"]["epochs"],
+            "batch size": made_by["training"]["batch_size"],
+            **settings,
+        },
+    )
+
+
+def _headline(evaluation: "Evaluation") -> dict[str, float]:
+    """Every metric over all queries, by task and scorer."""
+    return {
+        f"{figure.task}_{metric}_{figure.scorer}".replace(" ", "_"): estimate.value
+        for figure in evaluation.figures
+        if figure.dimension == "all"
+        for metric, estimate in figure.metrics.items()
     }
 
 

@@ -120,3 +120,19 @@ def test_a_missing_day_says_which_path_was_looked_for(deployment: Deployment) ->
     assert failed.returncode == 1
     missing = deployment.home / "landing" / "impressions" / f"dt={LAST_DAY + dt.timedelta(days=1)}"
     assert str(missing) in failed.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", '{"ops": {"two_tower": {}}}'], "no asset 'two_tower'"),
+        (["--last-day", str(LOG_DAYS.first + dt.timedelta(days=2))], "nothing is left to learn"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_before_any_work(
+    deployment: Deployment, arguments: list[str], said: str
+) -> None:
+    failed = deployment.run("-m", "convcg_assets.main_job", *arguments)
+    assert failed.returncode == 1
+    assert said in failed.stderr
+    assert "Traceback" not in failed.stderr
