@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 from convcg_assets.main_job import main as run_main_job
 
 NUM_DAYS = 30
+MEAN_VOLUME = 1.11
+"""Of the simulated world over these days, against its first weekday: it grows, and has weekends."""
 STAGES = (
     "raw events",
     "attribution",
@@ -36,7 +38,7 @@ STAGES = (
 def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m convcg_assets.bench_data", description=__doc__)
-    parser.add_argument("--impressions", type=int, default=10_000_000, help="in all")
+    parser.add_argument("--impressions", type=int, default=10_000_000, help="in all, about")
     parser.add_argument("--checks", action="store_true", help="run the data-quality checks as well")
     parser.add_argument("--keep", type=Path, help="a folder to work in and to keep")
     options = parser.parse_args()
@@ -53,7 +55,7 @@ def measure(home: Path, impressions: int, *, checks: bool) -> dict:
     last_day = dt.date(2026, 6, 30)
     landed = [
         *("land", "--into", str(home), "--days", str(NUM_DAYS), "--last-day", str(last_day)),
-        *("--impressions-per-day", str(impressions // NUM_DAYS)),
+        *("--impressions-per-day", str(round(impressions / NUM_DAYS / MEAN_VOLUME))),
     ]
     subprocess.run([sys.executable, "-m", "convcg_assets.simulation", *landed], check=True)
     (home / "dagster").mkdir(exist_ok=True)
