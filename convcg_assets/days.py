@@ -39,10 +39,6 @@ class Days:
         """
         return Days(self.first - dt.timedelta(days=before), self.last + dt.timedelta(days=after))
 
-    def calendar(self, column: str) -> ibis.Table:
-        """One row per day, in a column of that name."""
-        return ibis.memtable(pa.table({column: pa.array(list(self), pa.date32())}))
-
     def lookback(self, column: str, *, num_days: int) -> ibis.Table:
         """One row per `day` of these and each of the `num_days` before it, that one in `column`.
 

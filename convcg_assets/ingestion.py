@@ -11,7 +11,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.lake import Lake
-from convcg_assets.landing import check_files, read_stream, reading
+from convcg_assets.landing import check_files, read_files, reading
 from convcg_assets.sources import Source
 from convcg_assets.streams import STREAMS
 from convcg_assets.transforms.contract import apply_contract, count_ignored, has_column
@@ -36,8 +36,7 @@ def ingest(source: Source, days: Days, *, lake: Lake, con: Backend) -> Ingested:
     tables as they were. Streams that the source lacks are implied by those that it has.
     """
     present = [s for s in STREAMS if source.stream(s) is not None]
-    for stream in present:
-        check_files(source, stream, days)
+    files = {stream: check_files(source, stream, days) for stream in present}
     num_ignored: dict[str, dict[str, int]] = {}
     versions: dict[str, int] = {}
     rejects: list[ibis.Table] = []
@@ -50,7 +49,7 @@ def ingest(source: Source, days: Days, *, lake: Lake, con: Backend) -> Ingested:
     for stream in ("pins", "users", *EVENT_STREAMS):
         if stream not in present:
             continue
-        raw = read_stream(source, stream, days, con=con)
+        raw = read_files(source, stream, files[stream], con=con)
         valid, rejected = apply_contract(raw, stream=stream, source=source)
         silent = stream in ("impressions", "conversions") and not has_column(
             raw, "advertiser_id", stream=stream, source=source

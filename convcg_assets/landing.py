@@ -99,7 +99,11 @@ def read_stream(
     and JSON values are text, as logged; an empty CSV field is null. Read the result within
     `reading()`.
     """
-    files = check_files(source, stream, days)
+    return read_files(source, stream, check_files(source, stream, days), con=con)
+
+
+def read_files(source: Source, stream: str, files: list[LogFile], *, con: Backend) -> ibis.Table:
+    """The rows of a stream's files that `check_files` has looked into, as `read_stream` says."""
     con.raw_sql("SET TimeZone = 'UTC'")  # Timestamps with a zone become UTC by the session's zone.
     if not files:
         needed = _needed_columns(stream, _options(source, stream), only_required=False)

@@ -27,9 +27,6 @@ daily_partitions = dg.DailyPartitionsDefinition(
 
 def run_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Days:
     """The days that a run materialises or checks: one partition, or a range of them."""
-    if isinstance(context, dg.AssetExecutionContext):
-        keys = context.partition_key_range
-        return Days(dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))
     keys = context.op_execution_context.partition_key_range
     return Days(dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))
 

@@ -8,11 +8,11 @@ the others are Homefeed. An add-to-cart or a transaction is a conversion of the 
 """
 
 import argparse
-import datetime as dt
 from pathlib import Path
 
 import duckdb
 
+from convcg_assets.days import Days
 from convcg_assets.importing import write_days
 
 _VIEWS = """
@@ -57,7 +57,7 @@ def land(events: Path, *, into: Path) -> dict[str, int]:
             "SELECT CAST(make_timestamp(min(timestamp) * 1000) AS DATE), "
             "CAST(make_timestamp(max(timestamp) * 1000) AS DATE) FROM events"
         ).fetchall()[0]
-        days = [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
+        days = list(Days(first, last))
         return {
             name: write_days(con, sql, folder=into / name, days=days)
             for name, sql in _STREAMS.items()

@@ -8,11 +8,11 @@ click-out is a click and the conversion.
 """
 
 import argparse
-import datetime as dt
 from pathlib import Path
 
 import duckdb
 
+from convcg_assets.days import Days
 from convcg_assets.importing import write_days
 
 _TOUCHES = (
@@ -96,7 +96,7 @@ def land(log: Path, *, into: Path) -> dict[str, int]:
         first, last = con.execute(
             "SELECT CAST(min(ts) AS DATE), CAST(max(ts) AS DATE) FROM actions"
         ).fetchall()[0]
-        days = [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
+        days = list(Days(first, last))
         return {
             name: write_days(con, sql, folder=into / name, days=days)
             for name, sql in _STREAMS.items()
