@@ -23,6 +23,10 @@ class Days:
         """Each day in order."""
         return (self.first + dt.timedelta(days=i) for i in range(len(self)))
 
+    def __contains__(self, day: object) -> bool:
+        """Whether a day is one of these."""
+        return isinstance(day, dt.date) and self.first <= day <= self.last
+
     def __len__(self) -> int:
         """Number of days."""
         return (self.last - self.first).days + 1

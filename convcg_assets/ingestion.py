@@ -4,13 +4,14 @@ How files are found and read belongs to `landing.py`, the rules for rows to
 `transforms/contract.py`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import ibis
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
-from convcg_assets.lake import Lake
+from convcg_assets.lake import Lake, Version
 from convcg_assets.landing import check_files, read_files, reading
 from convcg_assets.sources import Source
 from convcg_assets.streams import STREAMS
@@ -29,8 +30,17 @@ class Ingested:
     versions: dict[str, int]
 
 
-def ingest(source: Source, days: Days, *, lake: Lake, con: Backend) -> Ingested:
+def ingest(
+    source: Source,
+    days: Days,
+    *,
+    lake: Lake,
+    con: Backend,
+    on_write: Callable[[str, Version], None] | None = None,
+) -> Ingested:
     """Replace those days of all raw tables by what their landing folders hold.
+
+    `on_write` is told each table with the version that was made of it.
 
     Every file of every stream is looked into before anything is written: LandingError leaves the
     tables as they were. Streams that the source lacks are implied by those that it has.
@@ -43,7 +53,10 @@ def ingest(source: Source, days: Days, *, lake: Lake, con: Backend) -> Ingested:
 
     def write(table: str, rows: ibis.Table) -> None:
         with reading(table):
-            versions[table] = lake.replace(table, days, rows, con=con)
+            version = lake.replace(table, days, rows, con=con)
+        versions[table] = version.number
+        if on_write is not None:
+            on_write(table, version)
 
     # The catalogue first: it names the advertisers of events whose log does not.
     for stream in ("pins", "users", *EVENT_STREAMS):

@@ -4,6 +4,9 @@ What a table's columns are belongs to `schema.py`; what is computed, to `transfo
 """
 
 import datetime as dt
+import hashlib
+import random
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +16,44 @@ from pathlib import Path
 import ibis
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.schema import table_schema
 
 BATCH_ROWS = 131_072
+MAX_COMMIT_ATTEMPTS = 8
+"""A commit that another one got in the way of is tried again, rows and all."""
+NO_FILES = "none"
+"""Key of a day without files."""
+CONFIGURATION = {
+    # A version that a model was trained on stays readable: `maintenance.py` decides what goes.
+    "delta.enableExpiredLogCleanup": "false",
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a table: which files hold each of its days."""
+
+    number: int
+    files: Mapping[dt.date, tuple[str, ...]]
+
+    def key(self, day: dt.date) -> str:
+        """Names the files of a day: they are never written again, so equal keys are equal rows."""
+        return files_key(self.files.get(day, ()))
+
+    def of(self, days: Days) -> list[str]:
+        """The files of those days."""
+        return [file for day in days for file in self.files.get(day, ())]
+
+
+def files_key(files: tuple[str, ...]) -> str:
+    """A short name of a set of files."""
+    if not files:
+        return NO_FILES
+    return hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
@@ -41,15 +75,29 @@ class Lake:
         """Current version of a table; None before its first write."""
         return DeltaTable(self.path(table)).version() if self.exists(table) else None
 
+    def snapshot(self, table: str, *, version: int | None = None) -> Version | None:
+        """The current (or the given) version of a table; None before its first write."""
+        if not self.exists(table):
+            return None
+        delta = DeltaTable(self.path(table), version=version)
+        added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "partition.dt"])
+        files: dict[dt.date, list[str]] = {}
+        for path, day in zip(*(column.to_pylist() for column in added.columns), strict=True):
+            files.setdefault(day, []).append(f"{self.path(table)}/{path}")
+        return Version(delta.version(), {day: tuple(sorted(f)) for day, f in files.items()})
+
     def days(self, table: str) -> list[dt.date]:
         """Days of which the table holds rows, sorted."""
-        if not self.exists(table):
-            return []
-        partitions = DeltaTable(self.path(table)).partitions()
-        return sorted({dt.date.fromisoformat(str(p["dt"])) for p in partitions})
+        snapshot = self.snapshot(table)
+        return sorted(snapshot.files) if snapshot else []
 
     def read(
-        self, table: str, days: Days, *, con: Backend, version: int | None = None
+        self,
+        table: str,
+        days: Days,
+        *,
+        con: Backend,
+        version: Version | int | None = None,
     ) -> ibis.Table:
         """The rows of those days, as of the current (or the given) version of the table.
 
@@ -57,11 +105,9 @@ class Lake:
         A table that was never written reads as empty.
         """
         schema = table_schema(table, self.id_types)
-        files: list[str] = []
-        if self.exists(table):
-            delta = DeltaTable(self.path(table), version=version)
-            bounds = [("dt", ">=", days.first.isoformat()), ("dt", "<=", days.last.isoformat())]
-            files = delta.file_uris(file_pruning_predicate=bounds)
+        if not isinstance(version, Version):
+            version = self.snapshot(table, version=version)
+        files = version.of(days) if version else []
         if not files:
             return ibis.memtable(pa.table(schema.to_pyarrow().empty_table()), schema=schema)
         rows = con.read_parquet(files, hive_partitioning=True)
@@ -75,15 +121,39 @@ class Lake:
         *,
         con: Backend,
         metadata: dict | None = None,
-    ) -> int:
-        """Replace those days of the table by `rows` in one commit; returns the new version.
+    ) -> Version:
+        """Replace those days of the table by `rows` in one commit; returns the version made.
 
-        Either all days are replaced or none: a crash leaves the old version. Raises ValueError
-        where a row's `dt` is not one of the days.
+        Either all days are replaced or none: a crash leaves the old version. Of two writers of the
+        same days the last to commit wins. Raises ValueError where a row's `dt` is not one of the
+        days.
         """
         schema = table_schema(table, self.id_types)
         # Created empty first: an overwrite without one could wipe what another process wrote.
-        DeltaTable.create(self.path(table), schema.to_pyarrow(), mode="ignore", partition_by=["dt"])
+        DeltaTable.create(
+            self.path(table),
+            schema.to_pyarrow(),
+            mode="ignore",
+            partition_by=["dt"],
+            configuration=CONFIGURATION,
+        )
+        for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
+            commit = uuid.uuid4().hex
+            try:
+                self._overwrite(
+                    table, days, rows, con=con, metadata={**(metadata or {}), "commit": commit}
+                )
+                break
+            except CommitFailedError:
+                if attempt == MAX_COMMIT_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0, 0.1 * 2**attempt))
+        return self._made_by(table, commit)
+
+    def _overwrite(
+        self, table: str, days: Days, rows: ibis.Table, *, con: Backend, metadata: dict
+    ) -> None:
+        schema = table_schema(table, self.id_types)
         faults: list[str] = []
         with stream_rows(rows, schema=schema, con=con) as batches, _stray_days(faults):
             checked = (_checked(b, table, days, faults=faults) for b in batches)
@@ -93,10 +163,20 @@ class Lake:
                 mode="overwrite",
                 partition_by=["dt"],
                 predicate=f"dt >= '{days.first}' AND dt <= '{days.last}'",
-                commit_properties=CommitProperties(custom_metadata=metadata or {}),
+                commit_properties=CommitProperties(custom_metadata=metadata),
                 writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
             )
-        return DeltaTable(self.path(table)).version()
+
+    def _made_by(self, table: str, commit: str) -> Version:
+        """The version that a commit made, whatever was committed after it."""
+        delta = DeltaTable(self.path(table))
+        for limit in (10, None):
+            for entry in delta.history(limit):
+                if entry.get("commit") == commit:
+                    made = self.snapshot(table, version=entry["version"])
+                    assert made is not None
+                    return made
+        raise AssertionError(f"{table}: commit {commit} is not in the table's history")
 
     def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
         """Rows per day, zero included."""

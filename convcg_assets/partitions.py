@@ -1,4 +1,4 @@
-"""The daily partitions, one definition for every asset, and the windows of days between assets."""
+"""The daily partitions, one definition for every asset, and the edges between assets as windows."""
 
 import datetime as dt
 import warnings
@@ -7,21 +7,22 @@ import dagster as dg
 
 from convcg_assets.days import Days
 from convcg_assets.project import current_project
-from convcg_assets.transforms.examples import SEEN_DAYS
-from convcg_assets.transforms.features import LONG_DAYS
+from convcg_assets.repair.recipes import Windows
+from convcg_assets.simulation.config import MAX_DAYS_AHEAD
 
 # Backfill policies and window mappings are beta in this pinned release, and are tested here.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 _source = current_project().source
-_settings = current_project().settings
+# A simulated world may run ahead of the clock, and the model of its next day is one of tomorrow.
+_days_ahead = 0 if _source.simulation is None else MAX_DAYS_AHEAD + 1
 
 daily_partitions = dg.DailyPartitionsDefinition(
     start_date=_source.first_day.isoformat(),
     # A model of day T learns from what arrived before T: the last log day + 1 is a day too, and so
     # is today while the log goes on.
     end_date=(_source.last_day + dt.timedelta(days=2)).isoformat() if _source.last_day else None,
-    end_offset=0 if _source.last_day else 1,
+    end_offset=0 if _source.last_day else 1 + _days_ahead,
 )
 
 
@@ -31,34 +32,23 @@ def run_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
     return Days(dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))
 
 
-def window(*, before: int = 0, after: int = 0, offset: int = 0) -> dg.TimeWindowPartitionMapping:
-    """Upstream days `before` and `after` a day, the whole window moved by `offset` days.
+def upstream(table: str) -> list[dg.AssetDep]:
+    """What an asset's days are built from, by the windows of its recipe.
 
     Days before the first and after the last partition do not exist and are left out: an asset says
     in its metadata how much of its window the lake holds.
     """
-    return dg.TimeWindowPartitionMapping(
-        start_offset=offset - before,
-        end_offset=offset + after,
-        allow_nonexistent_upstream_partitions=True,
-    )
+    return [
+        dg.AssetDep(
+            source.table,
+            partition_mapping=dg.TimeWindowPartitionMapping(
+                start_offset=-source.before,
+                end_offset=source.after,
+                allow_nonexistent_upstream_partitions=True,
+            ),
+        )
+        for source in current_project().recipes[table].inputs
+    ]
 
 
-horizon_days = _settings.attribution.horizon_days
-late_days = _source.late_days + 1
-"""Logged at most so many days before the arrival day: the clocks' tolerance may add one."""
-engagement_days = late_days + 1
-"""An engagement may follow its impression past midnight, and arrive late as well."""
-history_days = max(LONG_DAYS, _settings.features.active_days) + late_days
-example_days = _settings.examples.training_days + _settings.examples.holdout_days
-
-same_day = window()
-touch_window = window(before=horizon_days)
-dedup_window = window(before=_settings.attribution.dedup_lookback_days)
-arrival_window = window(before=1, after=engagement_days)
-"""Around an impression day: a clock ahead the day before, late engagements after."""
-evidence_window = window(after=horizon_days)
-history_window = window(before=history_days - 1, offset=-1)
-example_window = window(before=example_days - 1, offset=-1)
-seen_window = window(before=example_days + SEEN_DAYS - 1, offset=-1)
-holdout_window = window(before=_settings.examples.holdout_days)
+windows = Windows.of(_source, current_project().settings)

@@ -3,15 +3,18 @@
 `CONVCG_SOURCE` names the source file (default: `source.yaml` in the home folder),
 `CONVCG_SETTINGS` a settings file (default: all defaults), `CONVCG_HOME` the folder for everything
 that is built (default `.convcg`), `CONVCG_LANDING` a landing folder other than the source's own,
-`CONVCG_LAKE` and `MLFLOW_TRACKING_URI` other places for the lake and the experiment tracking.
+`CONVCG_LAKE`, `CONVCG_LEDGER` (an SQLAlchemy URL) and `MLFLOW_TRACKING_URI` other places for the
+lake, the ledger of what was built, and the experiment tracking.
 """
 
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from convcg_assets.lake import Lake
+from convcg_assets.ledger import Ledger
+from convcg_assets.repair.recipes import Recipe, make_recipes
 from convcg_assets.settings import Settings, load_settings
 from convcg_assets.simulation.config import WorldConfig
 from convcg_assets.simulation.source_file import describe_source
@@ -28,6 +31,17 @@ class Project:
     home: Path
     lake: Lake
     tracking_uri: str
+    ledger_url: str
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The facts about what was built."""
+        return Ledger(self.ledger_url)
+
+    @cached_property
+    def recipes(self) -> dict[str, Recipe]:
+        """What every derived table is built from, each after those that it reads."""
+        return make_recipes(self.source, self.settings)
 
     @property
     def models(self) -> Path:
@@ -72,4 +86,5 @@ def current_project() -> Project:
         home=home,
         lake=Lake(os.environ.get("CONVCG_LAKE", str(home / "lake")), source.id_types),
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
+        ledger_url=os.environ.get("CONVCG_LEDGER", f"sqlite:///{home / 'ledger.db'}"),
     )

@@ -107,6 +107,54 @@ ATTRIBUTED_CONVERSIONS: Columns = {
     "touch_ts": ("timestamp(6)", "when it was touched"),
     "credit": ("float64", "share of the conversion given to this touch; sums to 1 per conversion"),
 }
+CONVERSION_DELAY: Columns = {
+    "dt": ("date", "day T: everything here arrived before it"),
+    "level": ("string", "global, segment or advertiser"),
+    "segment": (
+        "string",
+        "how the advertisers report: at_once, daily, weekly, slower, or silent of late; "
+        "null for global",
+    ),
+    "advertiser_id": ("id:advertiser_id", "whose curve; null unless level is advertiser"),
+    "weekday": (
+        "int64",
+        "weekday of the impression day (0 Monday) that a weekly reporter's curve is for; "
+        "null for all others: any weekday",
+    ),
+    "upload_in_days": (
+        "int64",
+        "weekly reporters: days from the impression day to the next upload; null for all others",
+    ),
+    "delay_days": ("int64", "k, days from the impression day to the arrival day, 0 to H"),
+    "num_arrived": ("int64", "evidence that arrived after exactly k days"),
+    "num_until": (
+        "int64",
+        "evidence that arrived within k days, of impression days old enough to show k",
+    ),
+    "num_conversions": ("int64", "all evidence that the group's curve rests on"),
+    "observed_days": (
+        "int64",
+        "longest delay that the group can have shown, at most H; beyond it the curve is its "
+        "parent's, and the global one 1: its tail is unknown",
+    ),
+    "own_share": ("float64", "share arrived within k days, by the group's own evidence"),
+    "share": ("float64", "the same, pooled with the level above"),
+    "share_low": ("float64", "lower end of its 95 % interval"),
+    "share_high": ("float64", "upper end of its 95 % interval"),
+}
+LABEL_MATURITY: Columns = {
+    "dt": ("date", "day T: everything here arrived before it"),
+    "impression_day": ("date", "label day D, 1 to H days before T"),
+    "age_days": ("int64", "longest delay that D can have shown: T - 1 - D"),
+    "num_conversions": ("int64", "evidence of D that had arrived"),
+    "maturity": ("float64", "share of D's conversions that had arrived, by the global curve"),
+    "expected_conversions": ("float64", "those of the ripe day: num_conversions / maturity"),
+    "weighted_conversions": (
+        "float64",
+        "the sum of the evidence's maturity factors, by advertiser and capped: short of the "
+        "expected by advertisers of whom nothing has arrived, and by the cap",
+    ),
+}
 WEIGHTED_LABELS: Columns = {
     "dt": ("date", "impression day"),
     "impression_id": ("id:impression_id", "the impression that this is a positive of"),
@@ -217,7 +265,13 @@ TRAINING_EXAMPLES: Columns = {
     "task": ("string", "conversion or engagement; null for a hard negative"),
     "is_negative": ("boolean", "a hard negative"),
     "touch_type": ("string", "conversion: the strongest type of touch credited"),
-    "weight": ("float64", "sum of the evidence's weights; 1 for a hard negative"),
+    "label_weight": ("float64", "sum of the evidence's weights; 1 for a hard negative"),
+    "maturity": (
+        "float64",
+        "conversion: share of the advertiser's conversions of such a day that had arrived; 1 else",
+    ),
+    "maturity_factor": ("float64", "factor: min(1 / maturity, w_max)"),
+    "weight": ("float64", "label_weight * maturity_factor"),
     "evidence_dt": ("date", "arrival day of the newest evidence"),
     "seen_before": ("boolean", "the user had an impression of this Pin that arrived before D"),
     **{f"user_{name}": spec for name, spec in USER_FEATURES.items() if name not in _USER_SIDE},
@@ -232,6 +286,8 @@ TABLES: dict[str, Columns] = {
     "users": USERS,
     "rejected_events": REJECTED_EVENTS,
     "attributed_conversions": ATTRIBUTED_CONVERSIONS,
+    "conversion_delay": CONVERSION_DELAY,
+    "label_maturity": LABEL_MATURITY,
     "weighted_labels": WEIGHTED_LABELS,
     "hard_negatives": HARD_NEGATIVES,
     "user_features": USER_FEATURES,

@@ -1,4 +1,4 @@
-"""The pipeline's settings: attribution, labels, negatives, features and examples; one YAML file.
+"""The pipeline's settings, from attribution and delay to examples; one YAML file.
 
 What the logs look like belongs to `sources.py`, the model's own settings to
 `convcg_model/config.py`.
@@ -59,6 +59,65 @@ class AttributionSettings(_Frozen):
     def dedup_lookback_days(self) -> int:
         """How many earlier arrival days can hold the first report of a duplicate."""
         return -(-self.dedup_window_hours // 24) + 1
+
+
+class DelaySettings(_Frozen):
+    """How the delay of conversions is estimated, and how unripe labels are weighed by it."""
+
+    estimation_days: int = Field(
+        default=28,
+        ge=1,
+        le=365,
+        description="impression days old enough to show the longest delay that curves rest on, "
+        "besides the horizon's younger ones",
+    )
+    advertiser_kappa: float = Field(
+        default=20.0, gt=0, le=1e6, description="conversions that the segment's curve counts as"
+    )
+    segment_kappa: float = Field(
+        default=50.0, gt=0, le=1e6, description="conversions that the global curve counts as"
+    )
+    cadence_days: int = Field(
+        default=28,
+        ge=14,
+        le=365,
+        description="arrival days from which it is seen how an advertiser reports",
+    )
+    weekly_share: float = Field(
+        default=0.8,
+        gt=0.5,
+        le=1,
+        description="weekly reporter: at least this share arrives on one weekday",
+    )
+    min_weekly: int = Field(
+        default=10, ge=2, le=1000, description="weekly reporter: at least so much evidence"
+    )
+    maturity: Literal["none", "global", "advertiser"] = Field(
+        default="advertiser",
+        description="curve that unripe conversions are weighed by; the first two for comparison",
+    )
+    maturity_days: int = Field(
+        default=7,
+        ge=1,
+        le=28,
+        description="training: labels of so many days share the mean of their maturities, so that "
+        "those that have arrived also stand for days of which nothing has; 1: each day by itself",
+    )
+    max_maturity_factor: float = Field(
+        default=5.0, ge=1, le=100, description="w_max: greatest factor for an unripe label"
+    )
+    shift_days: int = Field(
+        default=7,
+        ge=1,
+        le=28,
+        description="newest arrival days whose reporting lags are compared with those before",
+    )
+    shift_alarm_rate: float = Field(
+        default=0.01,
+        gt=0,
+        le=0.5,
+        description="at most so likely is any alarm on a day on which no advertiser has changed",
+    )
 
 
 class LabelSettings(_Frozen):
@@ -134,6 +193,7 @@ class Settings(_Frozen):
     """All settings of the data stages; every field has a default."""
 
     attribution: AttributionSettings = AttributionSettings()
+    delay: DelaySettings = DelaySettings()
     labels: LabelSettings = LabelSettings()
     negatives: NegativeSettings = NegativeSettings()
     features: FeatureSettings = FeatureSettings()

@@ -1,8 +1,9 @@
 """Evaluation of scorers on held-out positives, each a query with one relevant Pin.
 
 A query is asked with the features and the context of its impression; the candidates are all Pins of
-its day's snapshot, which was known before the day. Nothing here knows where tables lie or how a
-report looks.
+its day's snapshot, which was known before the day. Labels go on arriving, so the model of a day is
+evaluated again as they ripen; until then each query counts its maturity factor. Nothing here knows
+where tables lie or how a report looks.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from convcg_model.evaluation_examples import example_queries
 from convcg_model.evaluation_figures import summarise
 from convcg_model.evaluation_result import Evaluation, EvaluationConfig, LabelDay, TaskQueries
 from convcg_model.evaluation_slices import Groups, slice_queries, sort_key
+from convcg_model.evaluation_weights import maturity, maturity_factors, num_capped
 from convcg_model.metrics import target_ranks
 from convcg_model.scoring import Scorer, query_side, rows_of
 
@@ -34,23 +36,34 @@ def evaluate(
     """Rank the held-out Pins by every scorer, and sum up per task and slice.
 
     `examples` is `training_examples` of one day T, both splits: the held-out positives are the
-    queries, the train split tells known users and big advertisers from others. `pin_features` holds
-    the snapshots of (at least) the held-out days. `on_progress` is told the number of queries done
-    and of all, chunk by chunk.
+    queries, the train split tells known users and big advertisers from others. The held-out
+    positives are those that arrived before `config.as_of`, each weighted by its `maturity_factor`
+    as of that day; without that column each counts once. `pin_features` holds the snapshots of (at
+    least) the held-out days. `on_progress` is told the number of queries done and of all, chunk by
+    chunk. The order of rows changes nothing.
 
-    ValueError: several days T, no held-out positives, a held-out day without a snapshot, or a
-    scorer that returns another shape or NaN.
+    ValueError: several days T, `as_of` before T, no held-out positives, a maturity factor below 1
+    or above its cap, a held-out day without a snapshot, or a scorer that returns another shape or
+    NaN.
     """
     config = config or EvaluationConfig()
     if len(days := examples["dt"].unique()) != 1:
         raise ValueError(f"examples must be of one day T, and hold {len(days)} days")
+    day = days[0].as_py()
+    as_of = config.as_of or day
+    if as_of < day:
+        raise ValueError(
+            f"the model of {day} cannot be evaluated as of {as_of}: it knows what arrived later; "
+            f"as_of must be {day} or later"
+        )
     train = examples.filter(pc.field("split") == "train")
     holdout = examples.filter((pc.field("split") == "holdout") & ~pc.field("is_negative"))
     if holdout.num_rows == 0:
         raise ValueError(
-            f"nothing to evaluate on day {days[0]}: no held-out positives among "
+            f"nothing to evaluate on day {day}: no held-out positives among "
             f"{examples.num_rows} training examples; longer holdout days would give some"
         )
+    holdout = holdout.sort_by("impression_id")
     snapshots = _snapshots(pin_features, days=sorted(holdout["example_day"].unique().to_pylist()))
     queries = pa.concat_tables(
         _sample(holdout.filter(pc.field("task") == task), size=config.max_queries) for task in TASKS
@@ -63,32 +76,33 @@ def evaluate(
     )
     task_Q = np.array(queries["task"].to_pylist())
     user_Q = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    factor_Q = maturity_factors(queries, max_factor=config.max_maturity_factor)
     figures, differences = [], []
     for task, dimension, group, chosen in _slices(task_Q, groups):
         of_slice = summarise(
             {name: values[chosen] for name, values in ranks.items()},
             user_Q=user_Q[chosen],
+            factor_Q=None if factor_Q is None else factor_Q[chosen],
             where=(task, dimension, group),
             config=config,
         )
         figures += of_slice[0]
         differences += of_slice[1]
-    day = days[0].as_py()
     return Evaluation(
         day=day,
+        as_of=as_of,
         config=config,
         scorers=tuple(scorers),
         tasks=tuple(
-            TaskQueries(
-                task=task,
-                num_positives=holdout.filter(pc.field("task") == task).num_rows,
-                num_queries=int((task_Q == task).sum()),
-                num_users=len(np.unique(user_Q[task_Q == task])),
+            _task_queries(
+                task,
+                positives=holdout.filter(pc.field("task") == task),
+                queries=queries.filter(pc.field("task") == task),
                 num_targets_not_indexed=int(not_indexed[task_Q == task].sum()),
             )
             for task in TASKS
         ),
-        label_days=_label_days(holdout, day=day, snapshots=snapshots),
+        label_days=_label_days(holdout, as_of=as_of, snapshots=snapshots),
         figures=tuple(figures),
         differences=tuple(differences),
         examples=example_queries(
@@ -173,23 +187,37 @@ def _slices(task_Q: np.ndarray, groups: Groups) -> Iterator[tuple[str, str, str,
                 yield task, dimension, group, of_task[group_Q == group]
 
 
-def _label_days(
-    holdout: pa.Table, *, day: date, snapshots: Mapping[date, pa.Table]
-) -> tuple[LabelDay, ...]:
-    """Per held-out day its labels and their age on day T."""
-    counts = {
-        (row["example_day"], row["task"]): row["task_count"]
-        for row in holdout.group_by(["example_day", "task"])
-        .aggregate([("task", "count")])
-        .to_pylist()
-    }
-    return tuple(
-        LabelDay(
-            day=of,
-            label_age_days=(day - of).days,
-            num_conversions=counts.get((of, "conversion"), 0),
-            num_engagements=counts.get((of, "engagement"), 0),
-            num_candidates=pins.num_rows,
-        )
-        for of, pins in snapshots.items()
+def _task_queries(
+    task: str, *, positives: pa.Table, queries: pa.Table, num_targets_not_indexed: int
+) -> TaskQueries:
+    """The queries of a task, among its held-out positives."""
+    return TaskQueries(
+        task=task,
+        num_positives=positives.num_rows,
+        num_queries=queries.num_rows,
+        num_users=len(queries["user_id"].unique()),
+        maturity=maturity(maturity_factors(positives)),
+        num_capped=num_capped(queries, factor_Q=maturity_factors(queries)),
+        num_targets_not_indexed=num_targets_not_indexed,
     )
+
+
+def _label_days(
+    holdout: pa.Table, *, as_of: date, snapshots: Mapping[date, pa.Table]
+) -> tuple[LabelDay, ...]:
+    """Per held-out day its labels, their age on `as_of`, and how many have arrived by then."""
+    found = []
+    for day, pins in snapshots.items():
+        of_day = holdout.filter(pc.field("example_day") == pa.scalar(day, pa.date32()))
+        conversions = of_day.filter(pc.field("task") == "conversion")
+        found.append(
+            LabelDay(
+                day=day,
+                label_age_days=(as_of - day).days,
+                num_conversions=conversions.num_rows,
+                conversion_maturity=maturity(maturity_factors(conversions)),
+                num_engagements=of_day.filter(pc.field("task") == "engagement").num_rows,
+                num_candidates=pins.num_rows,
+            )
+        )
+    return tuple(found)

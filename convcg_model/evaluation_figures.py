@@ -6,21 +6,24 @@ from collections.abc import Mapping
 import numpy as np
 
 from convcg_model.evaluation_result import Difference, Estimate, EvaluationConfig, Figures
-from convcg_model.metrics import bootstrap_means, interval, ndcg_at, recall_at
+from convcg_model.evaluation_weights import effective_queries, maturity
+from convcg_model.metrics import bootstrap_means, interval, ndcg_at, recall_at, weighted_means
 
 
 def summarise(
     ranks: Mapping[str, np.ndarray],
     *,
     user_Q: np.ndarray,
+    factor_Q: np.ndarray | None,
     where: tuple[str, str, str],
     config: EvaluationConfig,
 ) -> tuple[list[Figures], list[Difference]]:
     """Figures of every scorer on one slice, and the model's difference from each other scorer.
 
     `ranks` holds the target's rank of each of the slice's queries by scorer [Q], `user_Q` the
-    query's user as any integer code, `where` is (task, dimension, group). All scorers share the
-    resamples, so the differences are paired.
+    query's user as any integer code, `factor_Q` its maturity factor, which is its weight (None: not
+    known, each counts once), `where` is (task, dimension, group). All scorers share the resamples,
+    so the differences are paired.
     """
     task, dimension, group = where
     metrics = {
@@ -34,17 +37,24 @@ def summarise(
     user_codes = np.unique(user_Q, return_inverse=True)[1]
     # A stream of its own for each slice: its interval does not move when other slices come or go.
     rng = np.random.default_rng([config.seed, zlib.crc32("/".join(where).encode())])
+    weight_Q = np.ones(len(user_Q)) if factor_Q is None else factor_Q
     resampled_BM = bootstrap_means(
-        values_QM, user_Q=user_codes, num_resamples=config.num_resamples, rng=rng
+        values_QM,
+        weight_Q=weight_Q,
+        user_Q=user_codes,
+        num_resamples=config.num_resamples,
+        rng=rng,
     )
-    means_M = values_QM.mean(axis=0)
+    means_M = weighted_means(values_QM, weight_Q=weight_Q)
+    unweighted_M = values_QM.mean(axis=0)
 
-    def estimate(value: float, samples_B: np.ndarray) -> Estimate:
+    def estimate(value: float, samples_B: np.ndarray, unweighted: float) -> Estimate:
         low, high = interval(samples_B[:, None], level=config.level)[:, 0]
-        return Estimate(value=value, low=low, high=high)
+        return Estimate(value=value, low=low, high=high, unweighted=unweighted)
 
     estimates = {
-        column: estimate(means_M[i], resampled_BM[:, i]) for i, column in enumerate(columns)
+        column: estimate(means_M[i], resampled_BM[:, i], unweighted_M[i])
+        for i, column in enumerate(columns)
     }
     figures = [
         Figures(
@@ -54,6 +64,8 @@ def summarise(
             group=group,
             num_queries=len(user_Q),
             num_users=int(user_codes.max()) + 1,
+            maturity=maturity(factor_Q),
+            effective_queries=effective_queries(weight_Q),
             too_small=len(user_Q) < config.min_slice_queries,
             metrics={metric: estimates[name, metric] for metric in of},
             share_of_ceiling={
@@ -81,6 +93,7 @@ def summarise(
                     estimate=estimate(
                         means_M[model] - means_M[other],
                         resampled_BM[:, model] - resampled_BM[:, other],
+                        unweighted_M[model] - unweighted_M[other],
                     ),
                 )
             )

@@ -37,6 +37,15 @@ class EvaluationConfig(_Result):
     horizon_days: int = Field(
         default=37, ge=0, description="Days until a day's labels are complete."
     )
+    as_of: date | None = Field(
+        default=None,
+        description="The day before which the labels had arrived; null: day T of the model.",
+    )
+    max_maturity_factor: float | None = Field(
+        default=None,
+        ge=1,
+        description="w_max of the examples' maturity factors; a larger factor is refused.",
+    )
     num_resamples: int = Field(default=500, ge=10, description="Bootstrap resamples of the users.")
     level: float = Field(default=0.95, gt=0, lt=1, description="Coverage of the intervals.")
     num_examples: int = Field(default=9, ge=0, description="Example queries of the report.")
@@ -58,9 +67,10 @@ class EvaluationConfig(_Result):
 class Estimate(_Result):
     """A mean over queries, with the percentile-bootstrap interval over users."""
 
-    value: float
+    value: float = Field(description="Each query weighted by its maturity factor.")
     low: float
     high: float
+    unweighted: float = Field(description="The same mean, each query counted once.")
 
 
 class Figures(_Result):
@@ -72,6 +82,12 @@ class Figures(_Result):
     group: str = Field(description="Which of them.")
     num_queries: int
     num_users: int
+    maturity: float | None = Field(
+        description="Estimated share of the slice's labels that have arrived; null if not known."
+    )
+    effective_queries: float = Field(
+        description="Equally weighted queries that would be as informative (Kish)."
+    )
     too_small: bool = Field(description="Fewer queries than `min_slice_queries`.")
     metrics: dict[str, Estimate] = Field(description="By name: recall@10, ..., ndcg@100.")
     share_of_ceiling: dict[str, float] = Field(
@@ -97,6 +113,12 @@ class TaskQueries(_Result):
     num_positives: int = Field(description="Held-out positives.")
     num_queries: int = Field(description="Of them evaluated.")
     num_users: int
+    maturity: float | None = Field(
+        description="Estimated share of the held-out positives that have arrived; null: not known."
+    )
+    num_capped: int = Field(
+        description="Queries whose maturity factor is capped: they stand for more than they count."
+    )
     num_targets_not_indexed: int = Field(
         description="Queries whose Pin is not among its day's candidates; misses for every scorer."
     )
@@ -106,8 +128,11 @@ class LabelDay(_Result):
     """How ripe the labels of one held-out day are."""
 
     day: date
-    label_age_days: int = Field(description="Days from the impression day to the evaluation.")
-    num_conversions: int
+    label_age_days: int = Field(description="Days from the impression day to `as_of`.")
+    num_conversions: int = Field(description="Those that have arrived.")
+    conversion_maturity: float | None = Field(
+        description="Estimated share of the day's conversions that they are; null if not known."
+    )
     num_engagements: int
     num_candidates: int = Field(description="Pins of that day's snapshot.")
 
@@ -162,6 +187,7 @@ class Evaluation(_Result):
     """Everything that one evaluation found."""
 
     day: date = Field(description="Day T of the model.")
+    as_of: date = Field(description="The day before which the labels had arrived, T or later.")
     config: EvaluationConfig
     scorers: tuple[str, ...]
     tasks: tuple[TaskQueries, ...]

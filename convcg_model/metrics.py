@@ -60,25 +60,40 @@ def ndcg_at(ranks_Q: np.ndarray, *, k: int) -> np.ndarray:
     return np.where(ranks_Q <= k, 1 / np.log2(1 + ranks_Q), 0.0)
 
 
+def weighted_means(values_QM: np.ndarray, *, weight_Q: np.ndarray) -> np.ndarray:
+    """`sum(weight value) / sum(weight)` of every column [M] (ratio estimator, Hajek 1971).
+
+    >>> weighted_means(np.array([[1.0], [0.0], [0.0]]), weight_Q=np.array([2.0, 1.0, 1.0]))
+    array([0.5])
+    """
+    return (values_QM * weight_Q[:, None]).sum(axis=0) / weight_Q.sum()
+
+
 def bootstrap_means(
-    values_QM: np.ndarray, *, user_Q: np.ndarray, num_resamples: int, rng: np.random.Generator
+    values_QM: np.ndarray,
+    *,
+    weight_Q: np.ndarray,
+    user_Q: np.ndarray,
+    num_resamples: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Means of every column over resamples of the *users* [B, M].
+    """Weighted means of every column over resamples of the *users* [B, M].
 
     One person's queries are alike, so whole users are drawn with replacement, as many as there are,
-    each with all of their queries. All columns share the draws: the difference of two
-    columns of the result is a paired bootstrap of their difference. `user_Q` holds user codes
-    0..U-1, each at least once.
+    each with all of their queries, and every resample is the ratio of its own sums,
+    `sum(weight value) / sum(weight)`. All columns share the draws: the difference of two columns of
+    the result is a paired bootstrap of their difference. `weight_Q` is positive, `user_Q` holds
+    user codes 0..U-1, each at least once.
     """
     num_queries, num_columns = values_QM.shape
     if num_queries == 0:
         raise ValueError("there is nothing to resample: no queries")
     num_users = int(user_Q.max()) + 1
-    size_U = np.bincount(user_Q, minlength=num_users)
     sums = np.empty((num_users, num_columns + 1))
-    sums[:, 0] = size_U
+    sums[:, 0] = np.bincount(user_Q, weight_Q, minlength=num_users)
     for column in range(num_columns):
-        sums[:, column + 1] = np.bincount(user_Q, values_QM[:, column], minlength=num_users)
+        weighted_Q = weight_Q * values_QM[:, column]
+        sums[:, column + 1] = np.bincount(user_Q, weighted_Q, minlength=num_users)
     means = np.empty((num_resamples, num_columns))
     step = max(1, _MAX_CELLS // num_users)
     for start in range(0, num_resamples, step):

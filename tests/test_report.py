@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convcg_assets.report.render import ReportContext, render, to_json, verdicts
+from convcg_assets.report.ripening import PastEvaluation, history_after, past_evaluation
 from convcg_model.evaluation_figures import summarise
 from convcg_model.evaluation_result import (
     Action,
@@ -20,6 +21,7 @@ from convcg_model.evaluation_result import (
 )
 
 T = date(2026, 3, 10)
+AS_OF = T + timedelta(days=5)
 HOSTILE = '<script>alert("$x_{1}$")</script> & </title>'
 SKILL = {"model": 1.6, "popularity": 0.5, "recently_viewed": 0.8, "als": 1.1, "oracle": 3.0}
 SLICES = {
@@ -67,9 +69,10 @@ def example(surface, rank, *, num_recent=3, query=None):
     )
 
 
-def rich_evaluation(*, num_queries=1500, num_examples=3, skill=SKILL):
+def rich_evaluation(*, num_queries=1500, num_examples=3, skill=SKILL, youngest: float | None = 0.4):
+    """An evaluation with maturities from `youngest` to 1; none if that is None."""
     rng = np.random.default_rng(0)
-    config = EvaluationConfig(num_resamples=100)
+    config = EvaluationConfig(num_resamples=100, as_of=AS_OF, max_maturity_factor=5)
     figures, differences = [], []
     for task in ("conversion", "engagement"):
         for dimension, groups in SLICES.items():
@@ -82,11 +85,20 @@ def rich_evaluation(*, num_queries=1500, num_examples=3, skill=SKILL):
                     for name, strength in skill.items()
                 }
                 user = rng.integers(max(size // 2, 1), size=size)
-                found = summarise(ranks, user_Q=user, where=(task, dimension, group), config=config)
+                ripe = youngest is not None and task == "engagement"
+                factor = None if youngest is None else 1 / rng.uniform(youngest, 1, size=size)
+                found = summarise(
+                    ranks,
+                    user_Q=user,
+                    factor_Q=np.ones(size) if ripe else factor,
+                    where=(task, dimension, group),
+                    config=config,
+                )
                 figures += found[0]
                 differences += found[1]
     return Evaluation(
         day=T,
+        as_of=AS_OF,
         config=config,
         scorers=tuple(skill),
         tasks=(
@@ -95,6 +107,8 @@ def rich_evaluation(*, num_queries=1500, num_examples=3, skill=SKILL):
                 num_positives=num_queries,
                 num_queries=num_queries,
                 num_users=num_queries // 2,
+                maturity=youngest and 0.66,
+                num_capped=7,
                 num_targets_not_indexed=12,
             ),
             TaskQueries(
@@ -102,14 +116,17 @@ def rich_evaluation(*, num_queries=1500, num_examples=3, skill=SKILL):
                 num_positives=48_000,
                 num_queries=10_000,
                 num_users=3_900,
+                maturity=youngest and 1.0,
+                num_capped=0,
                 num_targets_not_indexed=0,
             ),
         ),
         label_days=tuple(
             LabelDay(
                 day=T - timedelta(days=age),
-                label_age_days=age,
+                label_age_days=age + 5,
                 num_conversions=100 * age,
+                conversion_maturity=youngest and 0.42 + age / 10,
                 num_engagements=8_000,
                 num_candidates=12_000,
             )
@@ -133,6 +150,16 @@ CONTEXT = ReportContext(
     table_versions={"impressions": 45, "training_examples": 1, "pin_features": 46},
     settings={"epochs": 3, "learning rate": 0.001},
     notes=("The first day is partial.",),
+    history=tuple(
+        PastEvaluation(
+            as_of=T + timedelta(days=day),
+            num_queries=900 + 100 * day,
+            maturity=0.3 + 0.07 * day,
+            recall={"model": 0.17 + 0.001 * day, "als": 0.04, "oracle": 0.3},
+            unweighted={"model": 0.14 + 0.005 * day},
+        )
+        for day in (0, 1, 3)
+    ),
 )
 HISTORY = [
     {
@@ -243,3 +270,74 @@ def test_json_holds_everything():
     assert Evaluation.model_validate(read["evaluation"]) == evaluation
     assert ReportContext.model_validate(read["context"]) == CONTEXT
     assert read["training_history"] == HISTORY
+
+
+def test_the_page_says_how_ripe_the_labels_are(page):
+    text = re.sub(r"<[^>]+>|\s+", " ", page)
+    text = re.sub(" +", " ", text)
+    assert (
+        "Evaluated as of 2026-03-15 : 66% of the holdout's conversions are estimated to have "
+        "arrived; each counts 1/maturity (at most 5)." in text
+    )
+    assert "6 to 8 days old" in text
+    assert "age on 2026-03-15" in text
+    assert "7 of 1,500 conversion queries stand for more than they may count (5)" in text
+    evaluation = rich_evaluation()
+    for figures in evaluation.figures:
+        assert figures.maturity is not None
+        if figures.task == "conversion" and figures.dimension != "all":
+            row = f"{figures.num_queries:,} {figures.num_users:,} {100 * figures.maturity:.0f}% "
+            assert row in text
+    main = evaluation.find(scorer="model", task="conversion")
+    assert main is not None
+    assert f"{100 * main.metrics['recall@100'].unweighted:.1f}% unweighted" in text
+    assert f"as informative as {main.effective_queries:,.0f} of equal weight" in text
+    for day in evaluation.label_days:
+        assert day.conversion_maturity is not None
+        share = f"{100 * day.conversion_maturity:.0f}%"
+        assert f"{day.num_conversions:,} {share} 8,000 12,000" in text
+
+
+def test_labels_of_unknown_maturity_are_not_called_ripe():
+    unknown = rich_evaluation(youngest=None)
+    page = render(unknown, training_history=[], context=CONTEXT)
+    assert "is not known; each counts once" in page
+    assert "unweighted recall@100" not in page
+    ripe = rich_evaluation(youngest=1.0)
+    tasks = tuple(task.model_copy(update={"maturity": 1.0}) for task in ripe.tasks)
+    page = render(ripe.model_copy(update={"tasks": tasks}), training_history=[], context=CONTEXT)
+    assert "all of the holdout's conversions are estimated to have arrived" in page
+    assert "unweighted recall@100" not in page
+
+
+def test_the_history_of_evaluations_is_shown_when_there_is_one(page):
+    assert "As the labels ripened" in page
+    assert [*re.findall(r"<tr><td>(2026-03-\d\d)</td><td>[\d,]+</td><td>\d+%</td>", page)] == [
+        "2026-03-10",
+        "2026-03-11",
+        "2026-03-13",
+        "2026-03-15",
+    ]
+    alone = CONTEXT.model_copy(update={"history": ()})
+    page = render(rich_evaluation(), training_history=[], context=alone)
+    assert "As the labels ripened" not in page
+
+
+def test_a_report_becomes_a_step_of_the_next_ones_history():
+    evaluation = rich_evaluation()
+    read = to_json(evaluation, training_history=[], context=CONTEXT)
+    history = history_after(read)
+    assert history[:-1] == CONTEXT.history
+    assert history[-1] == past_evaluation(evaluation)
+    main = evaluation.find(scorer="model", task="conversion")
+    assert main is not None
+    assert history[-1].recall["model"] == main.metrics["recall@100"].value
+    assert (history[-1].as_of, history[-1].maturity) == (AS_OF, main.maturity)
+    # Evaluated again as of a day that is there already: the new one counts, the order stays.
+    again = evaluation.model_copy(update={"as_of": T + timedelta(days=1)})
+    repeated = to_json(again, training_history=[], context=CONTEXT)
+    assert [(step.as_of - T).days for step in history_after(repeated)] == [0, 1, 3]
+    assert history_after(repeated)[1] == past_evaluation(again)
+    nothing = evaluation.model_copy(update={"figures": ()})
+    assert past_evaluation(nothing) is None
+    assert history_after(to_json(nothing, training_history=[], context=CONTEXT)) == CONTEXT.history

@@ -11,7 +11,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import horizon_days, late_days
+from convcg_assets.partitions import windows
 from convcg_assets.streams import STREAMS
 from convcg_assets.transforms import consistency
 from convcg_assets.validation import id_columns
@@ -105,7 +105,7 @@ CROSS_CHECKS = [
         "weighted_labels",
         "Every label's impression is in `impressions`.",
         error=lambda t: consistency.labels_without_impression(
-            t.own, t.read("impressions", after=late_days)
+            t.own, t.read("impressions", after=windows.late)
         ),
     ),
     CrossCheck(
@@ -129,7 +129,7 @@ CROSS_CHECKS = [
         "weighted_labels",
         "A conversion label's credit is what attribution gave its impression.",
         error=lambda t: consistency.labels_unlike_attribution(
-            t.own, t.read("attributed_conversions", after=horizon_days)
+            t.own, t.read("attributed_conversions", after=windows.horizon)
         ),
     ),
     CrossCheck(
@@ -143,7 +143,7 @@ CROSS_CHECKS = [
         "hard_negatives",
         "Nothing had engaged with a hard negative by the end of the day on which it arrived.",
         error=lambda t: consistency.engaged_negatives(
-            t.own, t.read("engagements", after=late_days)
+            t.own, t.read("engagements", after=windows.late)
         ),
     ),
     CrossCheck(

@@ -1,30 +1,15 @@
 """Training examples: what a model of day T may learn from, and what it is judged on."""
 
-import datetime as dt
-
 import dagster as dg
 
-from convcg_assets.days import Days
+from convcg_assets.builders import write
 from convcg_assets.defs.metadata import count_by, describe_table, window_metadata
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import (
-    daily_partitions,
-    example_days,
-    example_window,
-    run_days,
-    seen_window,
-)
-from convcg_assets.transforms.examples import SEEN_DAYS, build_examples
+from convcg_assets.partitions import daily_partitions, run_days, upstream
 
 
 @dg.asset(
-    deps=[
-        dg.AssetDep("weighted_labels", partition_mapping=example_window),
-        dg.AssetDep("hard_negatives", partition_mapping=example_window),
-        dg.AssetDep("user_features", partition_mapping=example_window),
-        dg.AssetDep("pin_features", partition_mapping=example_window),
-        dg.AssetDep("impressions", partition_mapping=seen_window),
-    ],
+    deps=upstream("training_examples"),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="model",
@@ -38,25 +23,21 @@ def training_examples(
 
     The last days before T are the holdout: the model is trained on what had arrived before them.
     """
-    days, settings = run_days(context), warehouse.settings.examples
-    yesterday = days.last - dt.timedelta(days=1)
-    read = Days(days.first - dt.timedelta(days=example_days), yesterday)
-    with warehouse.connect() as con:
-        rows = build_examples(
-            warehouse.read("weighted_labels", read, con=con),
-            warehouse.read("hard_negatives", read, con=con),
-            warehouse.read("user_features", read, con=con),
-            warehouse.read("pin_features", read, con=con),
-            warehouse.read("impressions", read.widen(before=SEEN_DAYS), con=con),
-            settings=settings,
-            days=days,
-        )
-        warehouse.lake.replace("training_examples", days, rows, con=con)
+    days = run_days(context)
+    with warehouse.build("training_examples", days, run_id=context.run_id) as build:
+        write(build)
+        con = build.con
         stored = warehouse.read("training_examples", days, con=con)
         return dg.MaterializeResult(
             metadata={
                 **describe_table(context, warehouse, "training_examples", days, con=con),
-                **window_metadata(warehouse, "weighted_labels", read),
+                **window_metadata(
+                    warehouse,
+                    "weighted_labels",
+                    warehouse.project.recipes["training_examples"]
+                    .input("weighted_labels")
+                    .days(days),
+                ),
                 "by_task": count_by(stored, "split", "task", "is_negative", con=con),
                 "by_surface": count_by(stored, "split", "surface", con=con),
             }

@@ -1,30 +1,17 @@
 """Features: what was known about a user or a Pin before day T."""
 
-import datetime as dt
-
 import dagster as dg
+import ibis
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.days import Days
-from convcg_assets.defs.metadata import Metadata, describe_table, markdown_table, window_metadata
+from convcg_assets.builders import write
+from convcg_assets.defs.metadata import describe_table, markdown_table, window_metadata
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, history_days, history_window, run_days
-from convcg_assets.transforms.features import describe_pins, describe_users
-
-EVENTS = ("impressions", "engagements", "attributed_conversions")
-
-
-def _history(days: Days) -> Days:
-    """The days that features of `days` look back on: those before the last one."""
-    return Days(days.first - dt.timedelta(days=history_days), days.last - dt.timedelta(days=1))
-
-
-def _deps(snapshot: str) -> list[dg.AssetDep]:
-    return [dg.AssetDep(table, partition_mapping=history_window) for table in (*EVENTS, snapshot)]
+from convcg_assets.partitions import daily_partitions, run_days, upstream
 
 
 @dg.asset(
-    deps=_deps("users"),
+    deps=upstream("user_features"),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="features",
@@ -33,18 +20,11 @@ def _deps(snapshot: str) -> list[dg.AssetDep]:
 )
 def user_features(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """One user as known before day T: profile, counters of 7 and 30 days, newest actions."""
-    days = run_days(context)
-    with warehouse.connect() as con:
-        tables = [warehouse.read(t, _history(days), con=con) for t in (*EVENTS, "users")]
-        rows = describe_users(*tables, settings=warehouse.settings.features, days=days)
-        warehouse.lake.replace("user_features", days, rows, con=con)
-        return dg.MaterializeResult(
-            metadata=_describe(context, warehouse, "user_features", days, con=con)
-        )
+    return _write(context, warehouse, "user_features")
 
 
 @dg.asset(
-    deps=_deps("pins"),
+    deps=upstream("pin_features"),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="features",
@@ -56,25 +36,28 @@ def pin_features(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.
 
     Counters hold what arrived before T, so never the very click that is being predicted.
     """
+    return _write(context, warehouse, "pin_features")
+
+
+def _write(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, table: str
+) -> dg.MaterializeResult:
     days = run_days(context)
-    with warehouse.connect() as con:
-        tables = [warehouse.read(t, _history(days), con=con) for t in (*EVENTS, "pins")]
-        rows = describe_pins(
-            *tables,
-            has_catalogue=warehouse.source.stream("pins") is not None,
-            settings=warehouse.settings.features,
-            days=days,
-        )
-        warehouse.lake.replace("pin_features", days, rows, con=con)
+    with warehouse.build(table, days, run_id=context.run_id) as build:
+        write(build)
         return dg.MaterializeResult(
-            metadata=_describe(context, warehouse, "pin_features", days, con=con)
+            metadata={
+                **describe_table(context, warehouse, table, days, con=build.con),
+                **window_metadata(
+                    warehouse, "impressions", build.recipe.input("impressions").days(days)
+                ),
+                "summary": _summarise(warehouse.read(table, days, con=build.con), con=build.con),
+            }
         )
 
 
-def _describe(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, table: str, days: Days, *, con: Backend
-) -> Metadata:
-    stored = warehouse.read(table, days, con=con)
+def _summarise(stored: ibis.Table, *, con: Backend) -> dg.MarkdownMetadataValue:
+    """Mean and share of nulls of every number."""
     numbers = [c for c, t in stored.schema().items() if t.is_numeric() and not c.endswith("_id")]
     figures = con.to_pyarrow(
         stored.agg(
@@ -86,8 +69,4 @@ def _describe(
         {"feature": c, "mean": figures[f"{c}:mean"], "share null": figures[f"{c}:null"]}
         for c in numbers
     ]
-    return {
-        **describe_table(context, warehouse, table, days, con=con),
-        **window_metadata(warehouse, "impressions", _history(days)),
-        "summary": dg.MetadataValue.md(markdown_table(summary)),
-    }
+    return dg.MetadataValue.md(markdown_table(summary))

@@ -1,18 +1,49 @@
-"""Jobs: the stages of the main job, in their order, by the days that each is run for."""
+"""Jobs: one per table for repairs, and the retrain of a day. Asset names are job names."""
 
 import dagster as dg
 
-DATA = dg.AssetSelection.groups("raw_events", "attribution", "labels", "negatives")
-FEATURES = dg.AssetSelection.groups("features")
-MODEL = dg.AssetSelection.groups("model", "retrieval", "evaluation")
+from convcg_assets.project import current_project
+from convcg_assets.repair.recipes import RAW_TABLES
+from convcg_assets.repair.retrain import MODEL_TABLES
+from convcg_assets.repair.staleness import RAW
+
+RETRAIN = "retrain"
+GIVEN_UP_CHECK = "no_day_given_up"
+NEWEST_DAY_CHECK = "newest_day_is_yesterday"
+WATCH_CHECKS = (GIVEN_UP_CHECK, NEWEST_DAY_CHECK)
+"""They look at the whole table, not at a run's days."""
+
+JOB_TABLES: dict[str, tuple[str, ...]] = {
+    RAW: (RAW, *RAW_TABLES),
+    **{table: (table,) for table in current_project().recipes},
+    RETRAIN: MODEL_TABLES,
+}
+"""What each job writes."""
 
 
-def _job(name: str, selection: dg.AssetSelection, description: str):
-    return dg.define_asset_job(name, selection=selection, description=description)
+def _job(name: str, tables: tuple[str, ...]):
+    assets = dg.AssetSelection.assets(*(t for t in tables if t != RAW))
+    watched = dg.AssetSelection.checks(
+        *(
+            dg.AssetCheckKey(dg.AssetKey(table), check)
+            for table in tables
+            for check in WATCH_CHECKS
+            if table != RAW and (check, table) in WATCHED
+        )
+    )
+    return dg.define_asset_job(
+        name,
+        selection=assets - watched,
+        description="Examples, model, index and report of day T."
+        if name == RETRAIN
+        else f"Days of {name.replace('_', ' ')}.",
+    )
 
 
-jobs = [
-    _job("data", DATA, "Logs of the days to labels and hard negatives."),
-    _job("features", FEATURES, "Features of the days T, from what arrived before each."),
-    _job("model", MODEL, "Examples, model, index and report of day T."),
-]
+WATCHED = {
+    (NEWEST_DAY_CHECK, "conversions"),
+    *((GIVEN_UP_CHECK, table) for table in ("conversions", *current_project().recipes)),
+}
+"""(check, table): the raw tables are read together, and `conversions` stands for them."""
+
+jobs = [_job(name, tables) for name, tables in JOB_TABLES.items()]

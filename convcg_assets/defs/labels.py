@@ -3,17 +3,10 @@
 import dagster as dg
 from ibis import _
 
+from convcg_assets.builders import write
 from convcg_assets.defs.metadata import count_by, describe_table, markdown_table, window_metadata
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import (
-    arrival_window,
-    daily_partitions,
-    engagement_days,
-    evidence_window,
-    horizon_days,
-    run_days,
-)
-from convcg_assets.transforms.labels import weigh_labels
+from convcg_assets.partitions import daily_partitions, run_days, upstream, windows
 
 FACTORS = (
     "event_weight",
@@ -26,11 +19,7 @@ FACTORS = (
 
 
 @dg.asset(
-    deps=[
-        dg.AssetDep("attributed_conversions", partition_mapping=evidence_window),
-        dg.AssetDep("engagements", partition_mapping=arrival_window),
-        dg.AssetDep("impressions", partition_mapping=arrival_window),
-    ],
+    deps=upstream("weighted_labels"),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="labels",
@@ -46,18 +35,9 @@ def weighted_labels(
     of its evidence, so that any earlier state of knowledge can be told from it.
     """
     days = run_days(context)
-    evidence = days.widen(after=horizon_days)
-    arrivals = days.widen(before=1, after=engagement_days)
-    with warehouse.connect() as con:
-        rows = weigh_labels(
-            warehouse.read("attributed_conversions", evidence, con=con),
-            warehouse.read("engagements", arrivals, con=con),
-            warehouse.read("impressions", arrivals, con=con),
-            settings=warehouse.settings.labels,
-            engagement_days=engagement_days,
-            days=days,
-        )
-        warehouse.lake.replace("weighted_labels", days, rows, con=con)
+    with warehouse.build("weighted_labels", days, run_id=context.run_id) as build:
+        write(build)
+        con = build.con
         stored = warehouse.read("weighted_labels", days, con=con)
         means = stored.group_by("task", "evidence").agg(
             rows=_.count(), **{f: _[f].mean().round(4) for f in FACTORS}
@@ -65,7 +45,9 @@ def weighted_labels(
         return dg.MaterializeResult(
             metadata={
                 **describe_table(context, warehouse, "weighted_labels", days, con=con),
-                **window_metadata(warehouse, "attributed_conversions", evidence),
+                **window_metadata(
+                    warehouse, "attributed_conversions", days.widen(after=windows.horizon)
+                ),
                 "mean_factors": dg.MetadataValue.md(
                     markdown_table(con.to_pyarrow(means.order_by("task", "evidence")).to_pylist())
                 ),

@@ -1,15 +1,17 @@
 """The model: a two-tower model trained on the examples of its day."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from convcg_assets.builds import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import inline_figure, markdown_table
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, same_day
+from convcg_assets.partitions import daily_partitions, run_days, upstream
 from convcg_assets.tracking import track_run
 
 DATA_TABLES = (
@@ -17,6 +19,7 @@ DATA_TABLES = (
     "engagements",
     "conversions",
     "attributed_conversions",
+    "conversion_delay",
     "weighted_labels",
     "hard_negatives",
     "user_features",
@@ -37,10 +40,7 @@ class TwoTowerConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[
-        dg.AssetDep("training_examples", partition_mapping=same_day),
-        dg.AssetDep("pin_features", partition_mapping=same_day),
-    ],
+    deps=upstream("two_tower_checkpoint"),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="model",
@@ -53,29 +53,52 @@ def two_tower_checkpoint(
     """A trained model of day T: DCN v2 beside an MLP in both towers, one head for both tasks.
 
     Tracked in MLflow with the versions of the tables that it was trained on; a training that was
-    killed goes on where it stopped.
+    killed goes on where it stopped. What was trained on the same examples with the same settings
+    already is kept: training again would end in the same bytes.
     """
     for day in run_days(context):
+        with warehouse.build(
+            "two_tower_checkpoint", Days(day, day), run_id=context.run_id
+        ) as build:
+            settings = config.model_dump()
+            if build.is_artifact_built(day, settings=settings):
+                metadata = _describe_kept(warehouse.project.models / f"dt={day}")
+            else:
+                metadata = _train(day, warehouse, config, build)
+                build.record_artifact(day, settings=settings)
         context.add_asset_metadata(
-            _train(day, warehouse, config), asset_key="two_tower_checkpoint", partition_key=str(day)
+            metadata, asset_key="two_tower_checkpoint", partition_key=str(day)
         )
 
 
-def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig) -> dict[str, Any]:
+def _describe_kept(path: Path) -> dict[str, Any]:
+    from convcg_model.checkpoint import read_description
+
+    return {
+        "model_version": read_description(path)["model_version"],
+        "path": dg.MetadataValue.path(str(path)),
+        "kept": "trained before on the same examples with the same settings",
+    }
+
+
+def _train(
+    day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
+) -> dict[str, Any]:
     from convcg_model.checkpoint import save_checkpoint
     from convcg_model.config import ModelConfig, TrainingConfig
     from convcg_model.training import fit
     from convcg_model.training_set import select_split
 
-    lake, project = warehouse.lake, warehouse.project
-    one_day = Days(day, day)
+    lake, project, con = warehouse.lake, warehouse.project, build.con
     model_config = ModelConfig.model_validate(config.model)
     training_config = TrainingConfig.model_validate(config.training)
-    # Versions before rows: what is recorded is never newer than what was read.
-    versions = {table: lake.version(table) for table in DATA_TABLES}
-    with warehouse.connect() as con:
-        examples = con.to_pyarrow(warehouse.read("training_examples", one_day, con=con))
-        pins = con.to_pyarrow(warehouse.read("pin_features", one_day, con=con))
+    versions = {table: lake.version(table) for table in DATA_TABLES} | {
+        source.table: version.number
+        for source in build.recipe.inputs
+        if (version := build.state[source.table].version)
+    }
+    examples = con.to_pyarrow(build.read("training_examples"))
+    pins = con.to_pyarrow(build.read("pin_features"))
     provenance = {"day": str(day), "source": project.source.name, "table_versions": versions}
     history: list[tuple[int, dict[str, float]]] = []
     with track_run(

@@ -3,10 +3,10 @@
 import dagster as dg
 from ibis import _
 
+from convcg_assets.builders import build_raw
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import count_by, describe_table
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.ingestion import ingest
 from convcg_assets.partitions import daily_partitions, run_days
 
 DESCRIPTIONS = {
@@ -41,7 +41,7 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
     """All streams of the days' landing folders: a day's logs land as a whole or not at all."""
     days = run_days(context)
     with warehouse.connect() as con:
-        ingested = ingest(warehouse.source, days, lake=warehouse.lake, con=con)
+        ingested = build_raw(warehouse.project, days, con=con, run_id=context.run_id)
         rejected = warehouse.read("rejected_events", days, con=con)
         for table in DESCRIPTIONS:
             metadata = describe_table(context, warehouse, table, days, con=con)

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import dagster as dg
 import ibis
 from ibis.backends.duckdb import Backend
 from pydantic import Field
 
+from convcg_assets.builds import Build, open_build
 from convcg_assets.days import Days
 from convcg_assets.lake import Lake, connect
 from convcg_assets.project import Project, current_project
+from convcg_assets.run_lock import hold_lock
 from convcg_assets.settings import Settings
 from convcg_assets.sources import Source
 
@@ -25,6 +28,15 @@ class Warehouse(dg.ConfigurableResource):
     threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of the engine"
     )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Hold the run's lock while it lasts: who asks can tell that it is alive."""
+        if context.run_id is None:
+            yield self
+            return
+        with hold_lock(self.project.home, context.run_id):
+            yield self
 
     @property
     def project(self) -> Project:
@@ -58,6 +70,15 @@ class Warehouse(dg.ConfigurableResource):
             yield con
         finally:
             con.disconnect()
+
+    @contextmanager
+    def build(self, table: str, days: Days, *, run_id: str) -> Iterator[Build]:
+        """A build of days of a table, with an engine of its own."""
+        with (
+            self.connect() as con,
+            open_build(self.project, table, days, con=con, run_id=run_id) as build,
+        ):
+            yield build
 
     def read(self, table: str, days: Days, *, con: Backend) -> ibis.Table:
         """The rows of those days of a table."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, same_day
+from convcg_assets.partitions import daily_partitions, run_days, upstream
 
 MEASURED_QUERIES = 500
 MEASURED_K = 100
@@ -23,11 +23,7 @@ class RetrievalConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[
-        dg.AssetDep("two_tower_checkpoint", partition_mapping=same_day),
-        dg.AssetDep("pin_features", partition_mapping=same_day),
-        dg.AssetDep("training_examples", partition_mapping=same_day),
-    ],
+    deps=upstream("pin_embedding_index"),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="retrieval",
@@ -48,17 +44,16 @@ def pin_embedding_index(
     project = warehouse.project
     for day in run_days(context):
         model = load_checkpoint(project.models / f"dt={day}")
-        with warehouse.connect() as con:
-            pins = con.to_pyarrow(warehouse.read("pin_features", Days(day, day), con=con))
-            held_out = warehouse.read("training_examples", Days(day, day), con=con).filter(
-                _.split == "holdout"
-            )
-            queries = con.to_pyarrow(
+        with warehouse.build("pin_embedding_index", Days(day, day), run_id=context.run_id) as build:
+            pins = build.con.to_pyarrow(build.read("pin_features"))
+            held_out = build.read("training_examples").filter(_.split == "holdout")
+            queries = build.con.to_pyarrow(
                 held_out.order_by("impression_id", "task").limit(MEASURED_QUERIES)
             )
-        bundle = build_index(model, pins, config=IndexConfig.model_validate(config.index))
-        path = project.indexes / f"dt={day}"
-        bundle.save(path)
+            bundle = build_index(model, pins, config=IndexConfig.model_validate(config.index))
+            path = project.indexes / f"dt={day}"
+            bundle.save(path)
+            build.record_artifact(day)
         recall = None
         if queries.num_rows:
             users = model.embed_users(queries, catalogue=pins)

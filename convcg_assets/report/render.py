@@ -1,6 +1,7 @@
 """From an evaluation to one self-contained HTML page and to JSON.
 
-What is measured is decided in `convcg_model.evaluation`; the plots are in `plots.py`.
+What is measured is decided in `convcg_model.evaluation`; the plots are in `plots.py` and
+`label_plots.py`, names and numbers as people write them in `wording.py`.
 """
 
 import json
@@ -11,26 +12,11 @@ import jinja2
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
+from convcg_assets.report import wording
+from convcg_assets.report.ripening import PastEvaluation, steps
 from convcg_model.evaluation_result import Estimate, Evaluation, Figures
 
-_WORDS = {
-    "als": "ALS",
-    "oracle": "ceiling (oracle)",
-    "recall": "recall",
-    "ndcg": "NDCG",
-    "homefeed": "Homefeed",
-    "related_pins": "Related Pins",
-    "search": "Search",
-    "pin": "Pin",
-}
-_DIMENSIONS = {
-    "seen before": "Pin seen before",
-    "surface": "Surface",
-    "touch type": "Touch type",
-    "Pin": "Pin age",
-    "user": "User",
-    "advertiser decile": "Advertiser decile",
-}
+_PLACES = {"all Pins": ("all", "all"), "Pins not seen before": ("seen before", "unseen")}
 
 
 class ReportContext(BaseModel):
@@ -49,6 +35,9 @@ class ReportContext(BaseModel):
         default={}, description="Settings worth showing: of training, of the ALS baseline."
     )
     notes: tuple[str, ...] = Field(default=(), description="Caveats of this run, shown on top.")
+    history: tuple[PastEvaluation, ...] = Field(
+        default=(), description="Evaluations of the same model as of other days, in any order."
+    )
 
 
 def render(
@@ -62,8 +51,9 @@ def render(
     `training_history` holds one mapping per logged step: `step` and losses by name. All text from
     logs (titles, queries, ids) is escaped.
     """
-    from convcg_assets.report import plots
+    from convcg_assets.report import label_plots, plots
 
+    ripened = steps(evaluation, history=context.history) if context.history else ()
     names = [name for name in evaluation.scorers if name != evaluation.config.oracle]
     environment = jinja2.Environment(
         autoescape=True,
@@ -72,12 +62,13 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "words": words,
-        "percent": percent,
-        "bounds": bounds,
-        "rank": rank_words,
+        "words": wording.words,
+        "percent": wording.percent,
+        "bounds": wording.bounds,
+        "arrived": wording.arrived,
+        "rank": wording.rank_words,
         "thousands": lambda number: f"{number:,}",
-        "figure": _figure,
+        "figure": wording.figure,
     }
     template = environment.from_string(
         resources.files("convcg_assets.report").joinpath("report.html.j2").read_text("utf-8")
@@ -90,8 +81,15 @@ def render(
         headline=f"recall@{evaluation.config.headline_k}",
         metrics=metric_names(evaluation),
         figures=evaluation.find,
+        overall=lambda task: next(
+            (f for f in evaluation.figures if (f.task, f.dimension) == (task, "all")), None
+        ),
+        weighted=lambda figures: figures.maturity not in (None, 1),
         best=best_values(evaluation),
         verdicts=verdicts(evaluation),
+        place_maturity=_place_maturity(evaluation),
+        conversions=next((task for task in evaluation.tasks if task.task == "conversion"), None),
+        ripened=ripened,
         has_ceiling=evaluation.config.oracle in evaluation.scorers,
         baselines=[name for name in names if name != evaluation.config.model],
         dimensions=slice_rows(evaluation, task="conversion"),
@@ -99,7 +97,10 @@ def render(
             "headline": Markup(plots.headline(evaluation)),
             "slices": Markup(plots.slices(evaluation)),
             "losses": Markup(plots.losses(training_history)) if training_history else "",
-            "label_days": Markup(plots.label_days(evaluation)),
+            "label_days": Markup(label_plots.label_days(evaluation)),
+            "ripening": Markup(label_plots.ripening(ripened, config=evaluation.config))
+            if ripened
+            else "",
         },
     )
 
@@ -144,7 +145,7 @@ def verdicts(evaluation: Evaluation) -> dict[str, dict[str, tuple[Estimate, str]
 
     The verdict is `better`, `worse`, or `not clearly different` when the paired interval holds 0.
     """
-    places = {("all", "all"): "all Pins", ("seen before", "unseen"): "Pins not seen before"}
+    places = {where: place for place, where in _PLACES.items()}
     found: dict[str, dict[str, tuple[Estimate, str]]] = {}
     for difference in evaluation.differences:
         place = places.get((difference.dimension, difference.group))
@@ -166,54 +167,17 @@ def slice_rows(evaluation: Evaluation, *, task: str) -> dict[str, list[dict[str,
     return {dimension: list(groups.values()) for dimension, groups in rows.items()}
 
 
-def words(name: str) -> str:
-    """A name of the code as people write it.
-
-    >>> words("recently_viewed"), words("ndcg@100"), words("related_pins")
-    ('recently viewed', 'NDCG@100', 'Related Pins')
-    """
-    if name in _DIMENSIONS:
-        return _DIMENSIONS[name]
-    first, at, k = name.partition("@")
-    return _WORDS.get(first, first.replace("_", " ")) + at + k
-
-
-def percent(value: float, *, signed: bool = False) -> str:
-    """A share in percent, with as many digits as it takes to tell small ones from zero.
-
-    >>> percent(0.2351), percent(0.00042), percent(0.05, signed=True)
-    ('23.5%', '0.042%', '+5.0%')
-    """
-    scaled = 100 * value
-    digits = 1 if scaled == 0 or abs(scaled) >= 0.1 else 3
-    return f"{scaled:{'+' if signed else ''}.{digits}f}%"
-
-
-def bounds(estimate: Estimate) -> str:
-    """The interval in percent.
-
-    >>> bounds(Estimate(value=0.2, low=0.181, high=0.22))
-    '18.1 to 22.0'
-    """
-    return f"{percent(estimate.low)[:-1]} to {percent(estimate.high)[:-1]}"
-
-
-def rank_words(rank: float | None) -> str:
-    """The rank of a target, which ties can make a half.
-
-    >>> rank_words(3.0), rank_words(1234.5), rank_words(None)
-    ('3', '1,234.5', 'not a candidate')
-    """
-    return "not a candidate" if rank is None else f"{rank:,g}" if rank % 1 else f"{int(rank):,}"
-
-
-def _figure(value: str | float) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def _verdict(estimate: Estimate) -> str:
     if estimate.low > 0:
         return "better"
     return "worse" if estimate.high < 0 else "not clearly different"
+
+
+def _place_maturity(evaluation: Evaluation) -> dict[str, float | None]:
+    """Share of the conversions of each verdict's place that have arrived."""
+    names = {where: place for place, where in _PLACES.items()}
+    return {
+        names[figures.dimension, figures.group]: figures.maturity
+        for figures in evaluation.figures
+        if figures.task == "conversion" and (figures.dimension, figures.group) in names
+    }

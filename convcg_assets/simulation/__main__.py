@@ -1,14 +1,19 @@
-"""`python -m convcg_assets.simulation`: lands a simulated world's logs, or describes a world."""
+"""`python -m convcg_assets.simulation`: lands a simulated world's logs, or describes a world.
+
+A landed world goes on with its next day, or gets a file that comes too late.
+"""
 
 import argparse
 import time
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from convcg_assets.schema import TASKS
 from convcg_assets.simulation.config import WorldConfig
 from convcg_assets.simulation.describe import measured_rates, measured_recall
+from convcg_assets.simulation.landed import LandedWorld, days_to_land, open_landed
+from convcg_assets.simulation.late_file import write_late_file
 from convcg_assets.simulation.source_file import write_source
 from convcg_assets.simulation.world import World
 
@@ -18,14 +23,10 @@ DESCRIBED_DAYS = 7
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command line."""
     options = _parser().parse_args(arguments)
-    fields = {"num_days": options.days, "seed": options.seed}
-    if options.last_day is not None:
-        fields["first_day"] = options.last_day - timedelta(days=options.days - 1)
-    config = WorldConfig.scaled(impressions_per_day=options.impressions_per_day, **fields)
-    if options.command == "land":
-        land(config, into=options.into)
-    else:
-        describe(config)
+    try:
+        options.run(options)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def land(config: WorldConfig, *, into: Path) -> None:
@@ -59,12 +60,71 @@ def describe(config: WorldConfig) -> None:
             print(f"{task}, {scorer:32}{figures['queries']:7} queries  {numbers}")
 
 
+def next_days(landed: LandedWorld, *, num_days: int) -> None:
+    """Lands the days that come next, with a line for each."""
+    today = datetime.now(UTC).date()
+    for day in days_to_land(landed, num_days=num_days, today=today):
+        rows = landed.world.write_day(day, landed.landing_dir)
+        counts = ", ".join(f"{num_rows:,} {stream}" for stream, num_rows in rows.items())
+        print(f"landed {landed.world.config.date_of(day)}: {counts}", flush=True)
+    print(f"landing folder: {landed.landing_dir}")
+
+
+def late_file(options: argparse.Namespace) -> None:
+    """Lands a late file and prints which label days it changes."""
+    batch = write_late_file(
+        open_landed(options.into),
+        num_label_days=options.label_days,
+        advertiser_id=options.advertiser,
+        arrival_date=options.arrival_day,
+        num_conversions=options.conversions,
+    )
+    total = sum(batch.gained.values())
+    print(f"advertiser {batch.advertiser_id}: {total} conversions late for {batch.arrival_date}")
+    gained = ", ".join(f"{label_day} ({count})" for label_day, count in batch.gained.items())
+    print(f"label days that gain conversions: {gained}")
+    print(f"file: {batch.path}")
+
+
+def _config(options: argparse.Namespace) -> WorldConfig:
+    fields = {"num_days": options.days, "seed": options.seed}
+    if options.last_day is not None:
+        fields["first_day"] = options.last_day - timedelta(days=options.days - 1)
+    return WorldConfig.scaled(impressions_per_day=options.impressions_per_day, **fields)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convcg_assets.simulation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     land_command = commands.add_parser("land", help="write source.yaml and the landing zone")
-    land_command.add_argument("--into", type=Path, required=True, help="folder to write to")
     describe_command = commands.add_parser("describe", help="measure rates, delays and recalls")
+    next_command = commands.add_parser("next-day", help="land the day after the newest one")
+    late_command = commands.add_parser("late-file", help="land conversions that come too late")
+    land_command.set_defaults(run=lambda options: land(_config(options), into=options.into))
+    describe_command.set_defaults(run=lambda options: describe(_config(options)))
+    next_command.set_defaults(
+        run=lambda options: next_days(open_landed(options.into), num_days=options.days)
+    )
+    late_command.set_defaults(run=late_file)
+    land_command.add_argument("--into", type=Path, required=True, help="folder to write to")
+    for command in (next_command, late_command):
+        command.add_argument("--into", type=Path, required=True, help="folder of source.yaml")
+    next_command.add_argument("--days", type=int, default=1, help="how many days (default 1)")
+    late_command.add_argument(
+        "--advertiser", type=int, metavar="ID", help="default: one with many clicks"
+    )
+    late_command.add_argument(
+        "--arrival-day",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="the day that they should have come on; default: two before the newest landed",
+    )
+    late_command.add_argument(
+        "--label-days", type=int, default=3, metavar="N", help="label days that gain (default 3)"
+    )
+    late_command.add_argument(
+        "--conversions", type=int, metavar="M", help="how many in all; default: 4 per label day"
+    )
     defaults = WorldConfig.model_fields
     for command in (land_command, describe_command):
         command.add_argument("--days", type=int, default=defaults["num_days"].default)

@@ -42,6 +42,17 @@ class Advertisers:
     sells_service: np.ndarray  # its conversions are signups
 
 
+def advertiser_number(advertisers: Advertisers, advertiser_id: int) -> int:
+    """The number (row) of an advertiser; ValueError for an id that no log shows."""
+    found = np.flatnonzero(advertisers.advertiser_id == advertiser_id)
+    if not len(found):
+        first, second, *_, last = advertisers.advertiser_id.tolist()
+        raise ValueError(
+            f"advertiser {advertiser_id} is unknown; this world has {first}, {second}, ... {last}"
+        )
+    return int(found[0])
+
+
 def make_advertisers(seed: int, *, num_advertisers: int) -> Advertisers:
     """The advertisers of a world."""
     rng = generator(seed, purpose="advertisers")

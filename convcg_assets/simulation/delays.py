@@ -27,11 +27,19 @@ def received_us(
     at_once = event_us + np.minimum(lag, 6 * 3600 * _SECOND_US).astype(np.int64)
     upload = advertisers.upload_s[advertiser] * _SECOND_US
     nightly = event_us + 1 + (upload - event_us - 1) % DAY_US
-    # Day 0 of the epoch was a Thursday: shift so that a week starts on Monday.
-    of_week = advertisers.upload_weekday[advertiser] * DAY_US + upload - 3 * DAY_US
-    weekly = event_us + 1 + (of_week - event_us - 1) % (7 * DAY_US)
+    weekly = weekly_upload_us(advertisers, advertiser=advertiser, event_us=event_us)
     kind = advertisers.reporting[advertiser]
     return np.where(kind == WEEKLY, weekly, np.where(kind == NIGHTLY, nightly, at_once))
+
+
+def weekly_upload_us(
+    advertisers: Advertisers, *, advertiser: np.ndarray, event_us: np.ndarray
+) -> np.ndarray:
+    """When the first weekly upload after an event is, for any advertiser."""
+    upload = advertisers.upload_s[advertiser] * _SECOND_US
+    # Day 0 of the epoch was a Thursday: shift so that a week starts on Monday.
+    of_week = advertisers.upload_weekday[advertiser] * DAY_US + upload - 3 * DAY_US
+    return event_us + 1 + (of_week - event_us - 1) % (7 * DAY_US)
 
 
 def second_report_us(received: np.ndarray, *, rng) -> np.ndarray:

@@ -1,15 +1,19 @@
 """Training examples: positives and hard negatives as known on day T, with features of day D.
 
-The features themselves belong to `features.py`, what a label weighs to `labels.py`.
+The features themselves belong to `features.py`, what a label weighs to `labels.py`, how ripe it is
+to `maturity.py`.
 """
+
+import datetime as dt
 
 import ibis
 from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.schema import PIN_FEATURES, TRAINING_EXAMPLES, USER_FEATURES
-from convcg_assets.settings import ExampleSettings
+from convcg_assets.settings import DelaySettings, ExampleSettings
 from convcg_assets.transforms.exact import SHARE_DECIMALS, double, exact_sum
+from convcg_assets.transforms.maturity import with_maturity
 
 SEEN_DAYS = 30
 """`seen_before` looks back so many days."""
@@ -29,6 +33,9 @@ _EXAMPLE = (
     "task",
     "is_negative",
     "touch_type",
+    "label_weight",
+    "maturity",
+    "maturity_factor",
     "weight",
     "evidence_dt",
 )
@@ -51,9 +58,12 @@ def build_examples(
     user_features: ibis.Table,
     pin_features: ibis.Table,
     impressions: ibis.Table,
+    curves: ibis.Table,
     *,
     settings: ExampleSettings,
+    delay: DelaySettings,
     days: Days,
+    known_before: dt.date | None = None,
 ) -> ibis.Table:
     """Rows of `training_examples` for the days T in `days`.
 
@@ -61,8 +71,17 @@ def build_examples(
     before the holdout began: neither its impressions, nor conversions or engagements that arrived
     during it, so that the model is judged as one of that day. `labels`, `negatives` and features
     must hold the `training_days + holdout_days` before T, `impressions` another `SEEN_DAYS`.
+
+    A conversion's `weight` is its labels' times the maturity factor by the curve of the day before
+    which they are known: the cutoff's in training, where `maturity_days` share one maturity, and
+    T's in the holdout, where each day has its own. `curves` holds `conversion_delay` of both days.
+
+    With `known_before` the holdout's positives are those known before that day, by its curve: for
+    evaluation while labels ripen. The train split is as ever.
     """
-    positives = _positives(labels, days, settings=settings)
+    positives = _positives(
+        labels, curves, days, settings=settings, delay=delay, known_before=known_before
+    )
     rows = positives.union(_negatives(negatives, labels, days, settings=settings))
     seen = _seen_pairs(rows, impressions)
     rows = rows.left_join(seen, ["example_day", "user_id", "pin_id"])
@@ -72,20 +91,40 @@ def build_examples(
     return rows.select(*TRAINING_EXAMPLES)
 
 
-def _positives(labels: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.Table:
-    """One row per T, impression and task, the evidence that had arrived summed."""
+def _positives(
+    labels: ibis.Table,
+    curves: ibis.Table,
+    days: Days,
+    *,
+    settings: ExampleSettings,
+    delay: DelaySettings,
+    known_before: dt.date | None,
+) -> ibis.Table:
+    """One row per T, impression and task, the evidence that had arrived summed and weighed."""
     known = _known(labels.rename(example_day="dt"), days, settings=settings)
-    limit = (known.split == "holdout").ifelse(known.day, known.cutoff)
-    known = known.filter(_known_on(known) < limit, known.weight > 0)
+    held_out_until = known.day if known_before is None else ibis.literal(known_before, "date")
+    known = known.mutate(as_of=(known.split == "holdout").ifelse(held_out_until, known.cutoff))
+    known = known.filter(_known_on(known) < known.as_of, known.weight > 0)
     one_value = {c: known[c].max() for c in _OF_IMPRESSION}
     # A label may rest on several touches; the strongest stands for it: click, engagement, view.
-    grouped = known.group_by("day", "split", "example_day", "impression_id", "task").agg(
+    grouped = known.group_by("day", "split", "example_day", "impression_id", "task", "as_of").agg(
         **one_value,
         touch_type=known.touch_type.min(),
-        weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
+        label_weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
         evidence_dt=known.evidence_dt.max(),
     )
-    return grouped.mutate(is_negative=ibis.literal(False)).rename(dt="day").select(*_EXAMPLE)
+    rows = grouped.mutate(is_negative=ibis.literal(False)).rename(impression_day="example_day")
+    of_train = (rows.task == "conversion") & (rows.split == "train")
+    of_holdout = (rows.task == "conversion") & (rows.split == "holdout")
+    weighed = ibis.union(
+        with_maturity(rows.filter(of_train), curves, settings=delay, num_days=delay.maturity_days),
+        with_maturity(rows.filter(of_holdout), curves, settings=delay),
+        rows.filter(rows.task != "conversion").mutate(
+            maturity=double(1), maturity_factor=double(1)
+        ),
+    )
+    weighed = weighed.mutate(weight=_.label_weight * _.maturity_factor)
+    return weighed.rename(dt="day", example_day="impression_day").select(*_EXAMPLE)
 
 
 def _negatives(
@@ -107,6 +146,9 @@ def _negatives(
             task=ibis.null("string"),
             is_negative=ibis.literal(True),
             touch_type=ibis.null("string"),
+            label_weight=double(1),
+            maturity=double(1),
+            maturity_factor=double(1),
             weight=double(1),
             evidence_dt=ibis.null("date"),
         )

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcg_model.metrics import bootstrap_means, interval, ndcg_at, recall_at, target_ranks
+from convcg_model.metrics import (
+    bootstrap_means,
+    interval,
+    ndcg_at,
+    recall_at,
+    target_ranks,
+    weighted_means,
+)
 
 
 def test_rank_counts_the_greater_and_half_of_the_equal_others():
@@ -76,6 +83,7 @@ def test_bootstrap_draws_whole_users():
     values = np.array([[1.0], [1.0], [1.0], [0.0]])
     means = bootstrap_means(
         values,
+        weight_Q=np.ones(4),
         user_Q=np.array([0, 0, 0, 1]),
         num_resamples=400,
         rng=np.random.default_rng(0),
@@ -85,6 +93,51 @@ def test_bootstrap_draws_whole_users():
     assert shares[3 / 4] == pytest.approx(1 / 2, abs=0.1)
 
 
+def test_a_resample_is_the_ratio_of_its_own_sums():
+    # User 0 has hits of weights 2 and 3, user 1 a miss of weight 4 and a hit of weight 1.
+    means = bootstrap_means(
+        np.array([[1.0], [1.0], [0.0], [1.0]]),
+        weight_Q=np.array([2.0, 3.0, 4.0, 1.0]),
+        user_Q=np.array([0, 0, 1, 1]),
+        num_resamples=100,
+        rng=np.random.default_rng(0),
+    )
+    assert set(means[:, 0].tolist()) == {5 / 5, 1 / 5, (5 + 1) / (5 + 5)}
+
+
+weighted_queries = st.lists(
+    st.tuples(st.floats(0, 1), st.floats(1, 5), st.integers(0, 3)), min_size=1, max_size=12
+)
+
+
+@given(weighted_queries, st.integers(0, 9))
+def test_bootstrap_agrees_with_drawing_one_user_after_another(queries, seed):
+    users = sorted({user for _, _, user in queries})
+    means = bootstrap_means(
+        np.array([[value] for value, _, _ in queries]),
+        weight_Q=np.array([weight for _, weight, _ in queries]),
+        user_Q=np.array([users.index(user) for _, _, user in queries]),
+        num_resamples=4,
+        rng=np.random.default_rng(seed),
+    )
+    draws = np.random.default_rng(seed).integers(len(users), size=(4, len(users)))
+    for mean, drawn in zip(means[:, 0], draws, strict=True):
+        lived = [
+            (value, weight)
+            for number in drawn
+            for value, weight, user in queries
+            if user == users[number]
+        ]
+        weighed = sum(value * weight for value, weight in lived)
+        assert mean == pytest.approx(weighed / sum(weight for _, weight in lived))
+
+
+def test_weighted_mean_by_hand():
+    values = np.array([[1.0, 0.5], [0.0, 1.0], [1.0, 0.0]])
+    means = weighted_means(values, weight_Q=np.array([1.0, 4.0, 2.0]))
+    assert means.tolist() == [(1 + 2) / (1 + 4 + 2), (1 * 0.5 + 4 * 1) / (1 + 4 + 2)]
+
+
 def test_bootstrap_is_seeded_and_columns_share_the_draws():
     rng = np.random.default_rng(1)
     user = np.r_[np.arange(50), rng.integers(50, size=150)]
@@ -92,7 +145,13 @@ def test_bootstrap_is_seeded_and_columns_share_the_draws():
     values = np.stack([first, first + 0.25], axis=1)
 
     def resample():
-        return bootstrap_means(values, user_Q=user, num_resamples=64, rng=np.random.default_rng(3))
+        return bootstrap_means(
+            values,
+            weight_Q=np.ones(200),
+            user_Q=user,
+            num_resamples=64,
+            rng=np.random.default_rng(3),
+        )
 
     assert np.array_equal(resample(), resample())
     assert np.allclose(resample()[:, 1] - resample()[:, 0], 0.25)
@@ -101,7 +160,11 @@ def test_bootstrap_is_seeded_and_columns_share_the_draws():
 def test_interval_of_single_query_users_is_the_normal_one():
     values = (np.arange(2000) % 2)[:, None].astype(float)
     means = bootstrap_means(
-        values, user_Q=np.arange(2000), num_resamples=2000, rng=np.random.default_rng(0)
+        values,
+        weight_Q=np.ones(2000),
+        user_Q=np.arange(2000),
+        num_resamples=2000,
+        rng=np.random.default_rng(0),
     )
     low, high = interval(means)[:, 0]
     assert low == pytest.approx(0.5 - 1.96 * np.sqrt(0.25 / 2000), abs=0.002)
@@ -111,6 +174,10 @@ def test_interval_of_single_query_users_is_the_normal_one():
 def test_chunks_of_resamples_do_not_change_their_number(monkeypatch):
     monkeypatch.setattr("convcg_model.metrics._MAX_CELLS", 7)
     means = bootstrap_means(
-        np.ones((3, 1)), user_Q=np.arange(3), num_resamples=5, rng=np.random.default_rng(0)
+        np.ones((3, 1)),
+        weight_Q=np.ones(3),
+        user_Q=np.arange(3),
+        num_resamples=5,
+        rng=np.random.default_rng(0),
     )
     assert means.tolist() == [[1.0]] * 5

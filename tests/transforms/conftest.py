@@ -12,6 +12,8 @@ from .world import Row
 
 TABLES = {
     stages.attributed: "attributed_conversions",
+    stages.delay: "conversion_delay",
+    stages.maturity: "label_maturity",
     stages.labels: "weighted_labels",
     stages.negatives: "hard_negatives",
     stages.user_features: "user_features",

@@ -91,3 +91,27 @@ def world(
 ) -> World:
     """A world of these rows only."""
     return World(impressions or [], engagements or [], conversions or [], pins or [], users or [])
+
+
+def credit(conversion_id: Any, *, shown: int, arrival: int, lag: int = 0, **given: Any) -> Row:
+    """A row of attribution: credit to an impression of a day, reported `lag` days after it came."""
+    row = {
+        "dt": day(arrival),
+        "conversion_id": conversion_id,
+        "event_name": "checkout",
+        "user_id": 1,
+        "advertiser_id": 3,
+        "pin_id": 7,
+        "event_ts": at(arrival - lag),
+        "received_ts": at(arrival),
+        "value": 50.0,
+        "status": "attributed",
+        "touch_type": "click",
+        "match_level": "pin",
+        "impression_id": conversion_id,
+        "impression_day": day(shown),
+        "touch_pin_id": 7,
+        "touch_ts": at(shown),
+        "credit": 1.0,
+    }
+    return row | given

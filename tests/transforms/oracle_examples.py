@@ -5,9 +5,10 @@ from collections import defaultdict
 
 from convcg_assets.days import Days
 from convcg_assets.schema import TRAINING_EXAMPLES
-from convcg_assets.settings import ExampleSettings
+from convcg_assets.settings import DelaySettings, ExampleSettings
 
 from .oracle_attribution import TYPE_ORDER
+from .oracle_delay import maturity_of
 from .oracle_labels import IMPRESSION_COLUMNS
 from .world import DAY, Row, World
 
@@ -16,12 +17,21 @@ SIDES = (("user", "user_features", "user_id"), ("pin", "pin_features", "pin_id")
 
 
 def examples(
-    world: World, derived: dict[str, list[Row]], *, settings: ExampleSettings, days: Days
+    world: World,
+    derived: dict[str, list[Row]],
+    *,
+    settings: ExampleSettings,
+    delay: DelaySettings,
+    days: Days,
+    known_before: dt.date | None = None,
 ) -> list[Row]:
     """Rows of `training_examples` of those days."""
     rows = []
     for day in days:
-        rows += _positives(derived["weighted_labels"], day, settings=settings)
+        positives = _positives(
+            derived["weighted_labels"], day, settings=settings, known_before=known_before
+        )
+        rows += [_weighed(row, derived["conversion_delay"], delay=delay) for row in positives]
         rows += _negatives(derived, day, settings=settings)
     seen = {(row["user_id"], row["pin_id"], row["dt"]) for row in world.impressions}
     features = {
@@ -45,14 +55,37 @@ def known_on(label: Row) -> dt.date:
     return max(label["impression_dt"], label["evidence_dt"])
 
 
-def _positives(labels: list[Row], day: dt.date, *, settings: ExampleSettings) -> list[Row]:
+def _weighed(row: Row, curves: list[Row], *, delay: DelaySettings) -> Row:
+    as_of = row.pop("as_of")
+    if row["task"] == "conversion":
+        row["maturity"] = maturity_of(
+            row["advertiser_id"],
+            row["example_day"],
+            curves,
+            as_of=as_of,
+            settings=delay,
+            num_days=delay.maturity_days if row["split"] == "train" else 1,
+        )
+    else:
+        row["maturity"] = 1.0
+    most = delay.max_maturity_factor
+    row["maturity_factor"] = min(1 / row["maturity"], most) if row["maturity"] else most
+    row["weight"] = row["label_weight"] * row["maturity_factor"]
+    return row
+
+
+def _positives(
+    labels: list[Row], day: dt.date, *, settings: ExampleSettings, known_before: dt.date | None
+) -> list[Row]:
     groups = defaultdict(list)
     for row in labels:
-        split = _split_of(row, day, settings=settings)
-        if split and row["weight"] > 0 and known_on(row) < split[1]:
-            groups[split[0], row["impression_id"], row["task"]].append(row)
+        split, as_of = _split_of(row, day, settings=settings) or (None, None)
+        if split == "holdout" and known_before is not None:
+            as_of = known_before
+        if as_of and row["weight"] > 0 and known_on(row) < as_of:
+            groups[split, as_of, row["impression_id"], row["task"]].append(row)
     rows = []
-    for (split, _, task), evidence in groups.items():
+    for (split, as_of, _, task), evidence in groups.items():
         # Of several touches the strongest type: click, engagement, view.
         types = [row["touch_type"] for row in evidence if row["touch_type"] is not None]
         rows.append(
@@ -61,7 +94,8 @@ def _positives(labels: list[Row], day: dt.date, *, settings: ExampleSettings) ->
                 "task": task,
                 "is_negative": False,
                 "touch_type": min(types, key=TYPE_ORDER.index, default=None),
-                "weight": sum(row["weight"] for row in evidence),
+                "as_of": as_of,
+                "label_weight": sum(row["weight"] for row in evidence),
                 "evidence_dt": max(row["evidence_dt"] for row in evidence),
             }
         )
@@ -91,6 +125,9 @@ def _negatives(
                     "task": None,
                     "is_negative": True,
                     "touch_type": None,
+                    "label_weight": 1.0,
+                    "maturity": 1.0,
+                    "maturity_factor": 1.0,
                     "weight": 1.0,
                     "evidence_dt": None,
                 }

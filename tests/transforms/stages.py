@@ -1,5 +1,6 @@
 """Each transform over the rows that its asset would read, no more; engines belong to the caller."""
 
+import datetime as dt
 from collections.abc import Callable
 
 import ibis
@@ -7,15 +8,18 @@ import ibis
 from convcg_assets.days import Days
 from convcg_assets.settings import (
     AttributionSettings,
+    DelaySettings,
     ExampleSettings,
     FeatureSettings,
     LabelSettings,
     NegativeSettings,
 )
 from convcg_assets.transforms.attribution import attribute
+from convcg_assets.transforms.delay import describe_delay, lookback_days
 from convcg_assets.transforms.examples import SEEN_DAYS, build_examples
 from convcg_assets.transforms.features import LONG_DAYS, describe_pins, describe_users
 from convcg_assets.transforms.labels import weigh_labels
+from convcg_assets.transforms.maturity import describe_maturity
 from convcg_assets.transforms.negatives import sample_negatives
 
 from .tables import of_days
@@ -40,6 +44,36 @@ def attributed(
         read("impressions", of_days(world.impressions, touched)),
         read("engagements", of_days(world.engagements, touched)),
         settings=settings,
+        days=days,
+    )
+
+
+def delay(
+    credited: list[Row], read: Read, *, settings: DelaySettings, horizon_days: int, days: Days
+) -> ibis.Table:
+    num_days = lookback_days(settings, horizon_days=horizon_days)
+    return describe_delay(
+        read("attributed_conversions", of_days(credited, before(days, num_days=num_days))),
+        settings=settings,
+        horizon_days=horizon_days,
+        days=days,
+    )
+
+
+def maturity(
+    credited: list[Row],
+    curves: list[Row],
+    read: Read,
+    *,
+    settings: DelaySettings,
+    horizon_days: int,
+    days: Days,
+) -> ibis.Table:
+    return describe_maturity(
+        read("attributed_conversions", of_days(credited, before(days, num_days=horizon_days))),
+        read("conversion_delay", of_days(curves, days)),
+        settings=settings,
+        horizon_days=horizon_days,
         days=days,
     )
 
@@ -124,15 +158,20 @@ def examples(
     read: Read,
     *,
     settings: ExampleSettings,
+    delay: DelaySettings,
     days: Days,
+    known_before: dt.date | None = None,
 ) -> ibis.Table:
-    """`derived` holds the rows of labels, negatives and both sides' features."""
+    """`derived` holds the rows of curves, labels, negatives and both sides' features."""
     num_days = settings.training_days + settings.holdout_days
     past = before(days, num_days=num_days)
     labels, negatives, user_side, pin_side = (
         read(table, of_days(derived[table], past))
         for table in ("weighted_labels", "hard_negatives", "user_features", "pin_features")
     )
+    curve_days = days.widen(before=settings.holdout_days)
+    if known_before is not None:
+        curve_days = Days(curve_days.first, max(curve_days.last, known_before))
     shown = of_days(world.impressions, before(days, num_days=num_days + SEEN_DAYS))
     return build_examples(
         labels,
@@ -140,6 +179,9 @@ def examples(
         user_side,
         pin_side,
         read("impressions", shown),
+        read("conversion_delay", of_days(derived["conversion_delay"], curve_days)),
         settings=settings,
+        delay=delay,
         days=days,
+        known_before=known_before,
     )

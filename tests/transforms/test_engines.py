@@ -20,6 +20,7 @@ from convcg_assets.days import Days
 from convcg_assets.schema import table_schema
 from convcg_assets.settings import (
     AttributionSettings,
+    DelaySettings,
     ExampleSettings,
     FeatureSettings,
     LabelSettings,
@@ -79,6 +80,12 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
         expr = stages.attributed(world, engine.read, settings=settings, days=DAYS)
         put(model, expr, table="attributed_conversions")
     credited = out["time_decay"]
+    delay = DelaySettings(min_weekly=2, maturity_days=2)
+    horizon = {"horizon_days": HORIZON_DAYS, "settings": delay}
+    curve_days = DAYS.widen(before=1)
+    put("conversion_delay", stages.delay(credited, engine.read, **horizon, days=curve_days))
+    curves = out["conversion_delay"]
+    put("label_maturity", stages.maturity(credited, curves, engine.read, **horizon, days=DAYS))
     for formula in ("log2_share", "log_ratio"):
         settings = LabelSettings.model_validate({"click_formula": formula})
         expr = stages.labels(
@@ -105,7 +112,7 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
     example_settings = ExampleSettings(training_days=3, holdout_days=1)
     put(
         "training_examples",
-        stages.examples(world, out, engine.read, settings=example_settings, days=DAYS),
+        stages.examples(world, out, engine.read, settings=example_settings, delay=delay, days=DAYS),
     )
     return out
 

@@ -7,19 +7,28 @@ from hypothesis import strategies as st
 from convcg_assets.days import Days
 from convcg_assets.settings import (
     AttributionSettings,
+    DelaySettings,
     ExampleSettings,
     FeatureSettings,
     LabelSettings,
     NegativeSettings,
 )
 
-from . import oracle_attribution, oracle_examples, oracle_features, oracle_labels, stages
+from . import (
+    oracle_attribution,
+    oracle_delay,
+    oracle_examples,
+    oracle_features,
+    oracle_labels,
+    stages,
+)
 from .conftest import Build
-from .event_rows import engagement, impression, pin, user, world
+from .event_rows import conversion, engagement, impression, pin, user, world
 from .tables import arrived_before, assert_same_rows, exactly
 from .world import DAY, Row, World, at, day, worlds
 
 ALWAYS = Days(day(-70), day(140))
+DELAY = DelaySettings(advertiser_kappa=2, segment_kappa=3, maturity_days=2, min_weekly=2)
 KEY = ("dt", "impression_id", "is_negative", "task")
 
 some_settings = st.builds(
@@ -36,7 +45,11 @@ def derive(events: World, days: Days) -> dict[str, list[Row]]:
     credited = oracle_attribution.attributed(events, settings=attribution, days=ALWAYS)
     looked_at = Days(days.first - 12 * DAY, days.last)
     features = {"settings": FeatureSettings(), "days": looked_at}
+    curve_days = Days(days.first - 2 * DAY, days.last + 4 * DAY)
     return {
+        "conversion_delay": oracle_delay.curves(
+            credited, settings=DELAY, horizon_days=attribution.horizon_days, days=curve_days
+        ),
         "weighted_labels": oracle_labels.labels(
             events, credited, settings=LabelSettings(), days=ALWAYS
         ),
@@ -51,14 +64,34 @@ def derive(events: World, days: Days) -> dict[str, list[Row]]:
 
 
 def examples(build: Build, events: World, days: Days, settings: ExampleSettings) -> list[Row]:
-    return build(stages.examples, events, derive(events, days), settings=settings, days=days)
+    given = {"settings": settings, "delay": DELAY, "days": days}
+    return build(stages.examples, events, derive(events, days), **given)
+
+
+some_maturity = st.sampled_from(("none", "global", "advertiser", "advertiser"))
+some_later = st.sampled_from((None, None, 0, 2, 4))
 
 
 @hypothesis.settings(max_examples=20)
-@given(events=worlds(), settings=some_settings, days=some_days)
-def test_equals_brute_force(build: Build, events: World, settings, days: Days) -> None:
-    expected = oracle_examples.examples(events, derive(events, days), settings=settings, days=days)
-    assert_same_rows(examples(build, events, days, settings), expected, key=KEY)
+@given(
+    events=worlds(),
+    settings=some_settings,
+    days=some_days,
+    maturity=some_maturity,
+    later=some_later,
+)
+def test_equals_brute_force(
+    build: Build, events: World, settings, days: Days, maturity, later
+) -> None:
+    derived = derive(events, days)
+    given = {
+        "settings": settings,
+        "delay": DELAY.model_copy(update={"maturity": maturity}),
+        "days": days,
+        "known_before": later if later is None else days.last + later * DAY,
+    }
+    expected = oracle_examples.examples(events, derived, **given)
+    assert_same_rows(build(stages.examples, events, derived, **given), expected, key=KEY)
 
 
 @hypothesis.settings(max_examples=8)
@@ -67,12 +100,13 @@ def test_a_range_equals_its_days_one_by_one(
     build: Build, events: World, settings, days: Days
 ) -> None:
     derived = derive(events, days)
+    given = {"settings": settings, "delay": DELAY}
     one_by_one = [
         row
         for d in days
-        for row in build(stages.examples, events, derived, settings=settings, days=Days(d, d))
+        for row in build(stages.examples, events, derived, **given, days=Days(d, d))
     ]
-    at_once = build(stages.examples, events, derived, settings=settings, days=days)
+    at_once = build(stages.examples, events, derived, **given, days=days)
     assert exactly(at_once) == exactly(one_by_one)
 
 
@@ -192,3 +226,45 @@ def test_features_are_those_of_the_impression_day(build: Build) -> None:
     assert (row["user_country"], row["pin_price"]) == ("C1", 11.0)
     assert (row["user_num_impressions_7d"], row["user_num_clicks_7d"]) == (2, 0)
     assert (row["pin_num_impressions_30d"], row["pin_num_clicks_30d"]) == (2, 0)
+
+
+def held_out(build: Build, events: World, *, known_before: int | None) -> dict[int, Row]:
+    """The held-out conversions of day 4, whose holdout is day 3, by impression id."""
+    days = Days(day(4), day(4))
+    rows = build(
+        stages.examples,
+        events,
+        derive(events, days),
+        settings=ExampleSettings(training_days=2, holdout_days=1),
+        delay=DELAY,
+        days=days,
+        known_before=None if known_before is None else day(known_before),
+    )
+    return {row["impression_id"]: row for row in rows if row["split"] == "holdout"}
+
+
+def test_holdout_labels_ripen(build: Build) -> None:
+    """Of the first impression the report came at once, of the second two days later."""
+    events = world(
+        impressions=[impression(1, at(3)), impression(2, at(3), user_id=2)],
+        conversions=[conversion(1, at(3)), conversion(2, at(3), user_id=2, lag=2 * DAY)],
+    )
+    assert set(held_out(build, events, known_before=None)) == {1}
+    assert set(held_out(build, events, known_before=5)) == {1}
+    assert set(held_out(build, events, known_before=6)) == {1, 2}
+
+
+def test_weight_is_the_label_weight_over_its_maturity(build: Build) -> None:
+    """On day 4 two of day 1's conversions are known, one after 0 and one after 1 day."""
+    events = world(
+        impressions=[impression(i, at(d), user_id=i) for i, d in ((1, 1), (2, 1), (3, 3))],
+        conversions=[
+            conversion(1, at(1), user_id=1),
+            conversion(2, at(1), user_id=2, lag=DAY),
+            conversion(3, at(3), user_id=3),
+        ],
+    )
+    row = held_out(build, events, known_before=None)[3]
+    # At age 0 the advertiser, its segment (at once) and all are alike: h(1) = 1/2.
+    assert (row["maturity"], row["maturity_factor"]) == (1 / 2, 2.0)
+    assert row["weight"] == row["label_weight"] * 2.0

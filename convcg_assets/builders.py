@@ -1,0 +1,176 @@
+"""How each table is built: reads its inputs, one transform, writes its days. No Dagster.
+
+The assets in `defs/` call these and describe what came out; so do repairs without a daemon and the
+tests. What is computed belongs to `transforms/`.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builds import Build, open_build, record_days
+from convcg_assets.days import Days
+from convcg_assets.ingestion import Ingested, ingest
+from convcg_assets.lake import Version
+from convcg_assets.project import Project
+from convcg_assets.repair.arrivals import inspect_day
+from convcg_assets.repair.recipes import Windows, raw_settings
+from convcg_assets.repair.staleness import RAW, raw_detail
+from convcg_assets.transforms.attribution import attribute
+from convcg_assets.transforms.delay import describe_delay, describe_maturity
+from convcg_assets.transforms.examples import build_examples
+from convcg_assets.transforms.features import describe_pins, describe_users
+from convcg_assets.transforms.labels import weigh_labels
+from convcg_assets.transforms.negatives import sample_negatives
+
+
+def build_table(
+    project: Project, table: str, days: Days, *, con: Backend, run_id: str | None = None
+) -> None:
+    """Build days of a table of the lake; `raw_events` for all raw tables."""
+    if table == RAW:
+        build_raw(project, days, con=con, run_id=run_id)
+        return
+    with open_build(project, table, days, con=con, run_id=run_id) as build:
+        write(build)
+
+
+def write(build: Build) -> None:
+    """Write and record the days of a build."""
+    build.replace(TRANSFORMS[build.recipe.table](build))
+
+
+def build_raw(
+    project: Project, days: Days, *, con: Backend, run_id: str | None = None
+) -> Ingested:
+    """Read the days' landing folders into the raw tables.
+
+    The fingerprint of the files is taken before they are read: a file that changes meanwhile leaves
+    a day that differs from what was recorded.
+    """
+    settings = raw_settings(project.source)
+    details = {day: raw_detail(inspect_day(project.source, day), settings) for day in days}
+
+    def record(table: str, version: Version) -> None:
+        record_days(project, table, version, details=details, con=con, run_id=run_id)
+
+    return ingest(project.source, days, lake=project.lake, con=con, on_write=record)
+
+
+def _attribute(build: Build) -> ibis.Table:
+    return attribute(
+        build.read("conversions"),
+        build.read("impressions"),
+        build.read("engagements"),
+        settings=build.project.settings.attribution,
+        days=build.days,
+    )
+
+
+def _delay(build: Build) -> ibis.Table:
+    settings = build.project.settings
+    return describe_delay(
+        build.read("attributed_conversions"),
+        settings=settings.delay,
+        horizon_days=settings.attribution.horizon_days,
+        days=build.days,
+    )
+
+
+def _maturity(build: Build) -> ibis.Table:
+    settings = build.project.settings
+    return describe_maturity(
+        build.read("attributed_conversions"),
+        build.read("conversion_delay"),
+        settings=settings.delay,
+        horizon_days=settings.attribution.horizon_days,
+        days=build.days,
+    )
+
+
+def _labels(build: Build) -> ibis.Table:
+    return weigh_labels(
+        build.read("attributed_conversions"),
+        build.read("engagements"),
+        build.read("impressions"),
+        settings=build.project.settings.labels,
+        engagement_days=_windows(build).engagement,
+        days=build.days,
+    )
+
+
+def _negatives(build: Build) -> ibis.Table:
+    return sample_negatives(
+        build.read("impressions"),
+        build.read("engagements"),
+        settings=build.project.settings.negatives,
+        engagement_days=_windows(build).engagement,
+        days=build.days,
+    )
+
+
+def _user_features(build: Build) -> ibis.Table:
+    return describe_users(
+        build.read("impressions"),
+        build.read("engagements"),
+        build.read("attributed_conversions"),
+        build.read("users"),
+        settings=build.project.settings.features,
+        days=build.days,
+    )
+
+
+def _pin_features(build: Build) -> ibis.Table:
+    return describe_pins(
+        build.read("impressions"),
+        build.read("engagements"),
+        build.read("attributed_conversions"),
+        build.read("pins"),
+        has_catalogue=build.project.source.stream("pins") is not None,
+        settings=build.project.settings.features,
+        days=build.days,
+    )
+
+
+def _examples(build: Build) -> ibis.Table:
+    settings = build.project.settings
+    return build_examples(
+        build.read("weighted_labels"),
+        build.read("hard_negatives"),
+        build.read("user_features"),
+        build.read("pin_features"),
+        build.read("impressions"),
+        build.read("conversion_delay"),
+        settings=settings.examples,
+        delay=settings.delay,
+        days=build.days,
+    )
+
+
+def held_out_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ibis.Table:
+    """The held-out examples of the model of `day`, with the labels that had arrived by a later day."""
+    settings, window = build.project.settings, _windows(build)
+    one = Days(day, day)
+    holdout = Days(day - dt.timedelta(days=window.holdout), day - dt.timedelta(days=1))
+    curves = build.read_days("conversion_delay", Days(known_before, known_before))
+    negatives = build.read_days("training_examples", one).filter(False)
+    raise NotImplementedError(settings, holdout, curves, negatives)
+
+
+def _windows(build: Build) -> Windows:
+    return Windows.of(build.project.source, build.project.settings)
+
+
+TRANSFORMS: dict[str, Callable[[Build], ibis.Table]] = {
+    "attributed_conversions": _attribute,
+    "conversion_delay": _delay,
+    "label_maturity": _maturity,
+    "weighted_labels": _labels,
+    "hard_negatives": _negatives,
+    "user_features": _user_features,
+    "pin_features": _pin_features,
+    "training_examples": _examples,
+}
+"""Rows of the build's days, by table."""

@@ -1,0 +1,31 @@
+"""Which day it is, for logs that go on: the wall clock's, and a simulated world's own.
+
+A day is over when the clock is past it. A simulated world may run ahead of the wall clock
+(`make next-day`): there a day is over once it has landed.
+"""
+
+import datetime as dt
+
+from convcg_assets.repair.arrivals import landed_days
+from convcg_assets.sources import Source
+
+RETRAIN_HOUR = 6
+"""The model of a day is trained from this hour (UTC) on."""
+
+
+def now(source: Source) -> dt.datetime:
+    """Now (UTC); at the earliest the retrain hour of the day after what a simulated world landed."""
+    wall = dt.datetime.now(dt.UTC)
+    if source.simulation is None:
+        return wall
+    landed = landed_days(source, before=dt.date.max)
+    whole = [day for day, logs in landed.items() if logs.missing is None]
+    if not whole:
+        return wall
+    after = dt.datetime.combine(max(whole) + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return max(wall, after + dt.timedelta(hours=RETRAIN_HOUR)) if after > wall else wall
+
+
+def today(source: Source) -> dt.date:
+    """The day that is not over yet: only logs of days before it are read."""
+    return now(source).date()

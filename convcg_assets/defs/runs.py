@@ -1,0 +1,124 @@
+"""The runs of a Dagster instance, as repair needs to know them: what is under way, what has ended."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunRecord, RunsFilter
+
+from convcg_assets.days import Days
+from convcg_assets.defs.jobs import JOB_TABLES
+from convcg_assets.repair.plan import Request
+from convcg_assets.repair.recipes import RAW_TABLES
+from convcg_assets.repair.staleness import RAW
+from convcg_assets.run_lock import is_held
+
+REQUEST_TAG = "convcg/request"
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+STARTUP_S = 120
+"""A run that began so long ago and holds no lock has died."""
+
+_UNDER_WAY = (
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+)
+
+
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run under way: the tables and days that it writes; None where it may be any."""
+
+    tables: frozenset[str] | None
+    days: Days | None
+
+
+class InstanceRuns:
+    """`repair.plan.Runs` of a Dagster instance, as of when it is first asked."""
+
+    def __init__(self, instance: dg.DagsterInstance, *, home: Path, own_run_id: str | None = None):
+        self._instance = instance
+        self._home = home
+        self._own_run_id = own_run_id
+
+    def is_active(self, table: str, day: dt.date) -> bool:
+        """Whether a run under way writes that day of that table."""
+        return any(
+            (run.tables is None or table in run.tables) and (run.days is None or day in run.days)
+            for run in self.active
+        )
+
+    def attempts(self, request_keys: Iterable[str]) -> int:
+        """How many of these requests became a run that has ended."""
+        return sum(self._has_ended(key) for key in request_keys)
+
+    @cached_property
+    def active(self) -> list[ActiveRun]:
+        """The runs under way, those that died with their daemon left out."""
+        return [_active(r) for r in self._records() if self.is_alive(r)]
+
+    def report_dead(self) -> list[str]:
+        """Tell the instance of runs that died with their daemon; returns their ids."""
+        dead = [r.dagster_run for r in self._records() if not self.is_alive(r)]
+        for run in dead:
+            self._instance.report_run_failed(
+                run, message="The process of this run has died: it holds its lock no more."
+            )
+        return [run.run_id for run in dead]
+
+    def is_alive(self, record: RunRecord) -> bool:
+        """Whether a run that is said to be under way has a process, or is about to get one.
+
+        Launchers that watch their workers themselves (Kubernetes, Docker, ...) are believed.
+        """
+        run = record.dagster_run
+        watched = self._instance.run_launcher.supports_check_run_worker_health
+        if run.status == DagsterRunStatus.QUEUED or watched:
+            return True
+        if is_held(self._home, run.run_id):
+            return True
+        age = dt.datetime.now(dt.UTC) - record.update_timestamp.astimezone(dt.UTC)
+        return abs(age.total_seconds()) < STARTUP_S
+
+    def _records(self) -> list[RunRecord]:
+        found = self._instance.get_run_records(RunsFilter(statuses=list(_UNDER_WAY)))
+        return [r for r in found if r.dagster_run.run_id != self._own_run_id]
+
+    def _has_ended(self, key: str) -> bool:
+        runs = self._instance.get_runs(RunsFilter(tags={REQUEST_TAG: key}), limit=10)
+        return any(run.is_finished for run in runs)
+
+
+def run_tags(request: Request) -> dict[str, str]:
+    """Tags of the run that answers a request."""
+    first, last = RANGE_TAGS
+    return {
+        first: str(request.days.first),
+        last: str(request.days.last),
+        REQUEST_TAG: request.key,
+    }
+
+
+def _active(record: RunRecord) -> ActiveRun:
+    run = record.dagster_run
+    first, last = (run.tags.get(tag) for tag in RANGE_TAGS)
+    day = run.tags.get("dagster/partition")
+    days = None
+    if first and last:
+        days = Days(dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+    elif day:
+        days = Days(dt.date.fromisoformat(day), dt.date.fromisoformat(day))
+    tables = None
+    if run.asset_selection:
+        names = {key.path[-1] for key in run.asset_selection}
+        tables = frozenset(names | ({RAW} if names & set(RAW_TABLES) else set()))
+    elif run.asset_check_selection:
+        tables = frozenset()
+    elif run.job_name in JOB_TABLES:
+        tables = frozenset(JOB_TABLES[run.job_name])
+    return ActiveRun(tables, days)

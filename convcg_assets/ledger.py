@@ -1,0 +1,235 @@
+"""The ledger: facts about built days, kept beside the lake; all that knows SQL.
+
+A fact never changes. *Content*: these files of a day hold rows with these digests. *Build*: these
+files are what these inputs give. *Failed check*: these files broke this check. Facts name the files
+that they speak of, so that a process killed between writing a day and recording it, or two that
+write the same day, leave a day without a fact, which is rebuilt, and never one with a wrong one.
+*Requests* are what was asked to be rebuilt, so that attempts can be counted.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from convcg_assets.days import Days
+
+Cells = dict[str, str]
+"""Digest of a day's rows by cell: see `digests.py`."""
+
+_metadata = sa.MetaData()
+_contents = sa.Table(
+    "contents",
+    _metadata,
+    sa.Column("table_name", sa.String(64), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("files_key", sa.String(64), primary_key=True),
+    sa.Column("cells", sa.Text, nullable=False),
+)
+_builds = sa.Table(
+    "builds",
+    _metadata,
+    sa.Column("table_name", sa.String(64), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("files_key", sa.String(64), primary_key=True),
+    sa.Column("inputs", sa.String(64), primary_key=True),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("run_id", sa.String(64)),
+    sa.Column("built_at", sa.DateTime, nullable=False),
+)
+_failed_checks = sa.Table(
+    "failed_checks",
+    _metadata,
+    sa.Column("table_name", sa.String(64), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("files_key", sa.String(64), primary_key=True),
+    sa.Column("check_name", sa.String(128), primary_key=True),
+    sa.Column("said", sa.Text, nullable=False),
+)
+_requests = sa.Table(
+    "requests",
+    _metadata,
+    sa.Column("request_key", sa.String(64), primary_key=True),
+    sa.Column("table_name", sa.String(64), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("inputs", sa.String(64), nullable=False),
+    sa.Column("requested_at", sa.DateTime, nullable=False),
+)
+sa.Index("requests_by_inputs", _requests.c.table_name, _requests.c.day, _requests.c.inputs)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A day as it was written: its files, the digests of its rows, and what it was built from."""
+
+    day: dt.date
+    files_key: str
+    cells: Cells
+    inputs: str
+    detail: dict[str, Any]
+
+
+class Ledger:
+    """The facts of one lake, in the database at an SQLAlchemy URL; created when first written."""
+
+    def __init__(self, url: str):
+        self._engine = _engine(url)
+
+    def record(self, table: str, built: Iterable[Built], *, run_id: str | None = None) -> None:
+        """Record days that were written, all or none."""
+        now, built = _now(), list(built)
+        keys = [{"table_name": table, "day": b.day, "files_key": b.files_key} for b in built]
+        with self._engine.begin() as connection:
+            self._insert(
+                connection,
+                _contents,
+                [k | {"cells": _json(b.cells)} for k, b in zip(keys, built, strict=True)],
+            )
+            self._insert(
+                connection,
+                _builds,
+                [
+                    k
+                    | {"inputs": b.inputs, "detail": _json(b.detail)}
+                    | {"run_id": run_id, "built_at": now}
+                    for k, b in zip(keys, built, strict=True)
+                ],
+            )
+
+    def contents(self, table: str) -> dict[tuple[dt.date, str], Cells]:
+        """Digests of a table's rows, by day and files."""
+        found = self._select(sa.select(_contents).where(_contents.c.table_name == table))
+        return {(row.day, row.files_key): _cells(row.cells) for row in found}
+
+    def builds(self, table: str) -> set[tuple[dt.date, str, str]]:
+        """What a table's days were built from: (day, files, inputs)."""
+        columns = (_builds.c.day, _builds.c.files_key, _builds.c.inputs)
+        found = self._select(sa.select(*columns).where(_builds.c.table_name == table))
+        return {(row.day, row.files_key, row.inputs) for row in found}
+
+    def build_detail(self, table: str, day: dt.date, files_key: str) -> dict[str, Any] | None:
+        """What was newest recorded of how those files came about; None without a record."""
+        query = (
+            sa.select(_builds.c.detail)
+            .where(_builds.c.table_name == table, _builds.c.day == day)
+            .where(_builds.c.files_key == files_key)
+            .order_by(_builds.c.built_at.desc())
+            .limit(1)
+        )
+        found = self._select(query)
+        return json.loads(found[0].detail) if found else None
+
+    def record_failed_check(
+        self, table: str, check: str, said: Mapping[dt.date, tuple[str, str]]
+    ) -> None:
+        """Record that days broke a check that stops downstream: (files, what was found) by day."""
+        rows = [
+            {"table_name": table, "day": day, "files_key": key, "check_name": check, "said": text}
+            for day, (key, text) in said.items()
+        ]
+        with self._engine.begin() as connection:
+            self._insert(connection, _failed_checks, rows)
+
+    def failed_checks(self, table: str) -> dict[tuple[dt.date, str], str]:
+        """What was found by checks that stop downstream, by day and files."""
+        query = sa.select(_failed_checks).where(_failed_checks.c.table_name == table)
+        found = self._select(query.order_by(_failed_checks.c.check_name))
+        said: dict[tuple[dt.date, str], str] = {}
+        for row in found:
+            said.setdefault((row.day, row.files_key), f"{row.check_name}: {row.said}")
+        return said
+
+    def record_request(self, key: str, table: str, inputs: Mapping[dt.date, str]) -> None:
+        """Record that a rebuild of days was asked for; the same request again changes nothing."""
+        now = _now()
+        rows = [
+            {"request_key": key, "table_name": table, "day": day, "inputs": digest}
+            | {"requested_at": now}
+            for day, digest in inputs.items()
+        ]
+        with self._engine.begin() as connection:
+            self._insert(connection, _requests, rows)
+
+    def requests(self, table: str, days: Days) -> dict[tuple[dt.date, str], list[str]]:
+        """Keys of the requests for a table's days, by day and the inputs asked for, oldest first."""
+        query = (
+            sa.select(_requests)
+            .where(_requests.c.table_name == table)
+            .where(_requests.c.day.between(days.first, days.last))
+            .order_by(_requests.c.requested_at)
+        )
+        keys: dict[tuple[dt.date, str], list[str]] = {}
+        for row in self._select(query):
+            keys.setdefault((row.day, row.inputs), []).append(row.request_key)
+        return keys
+
+    def forget(self, table: str, *, current: Mapping[dt.date, str], before: dt.datetime) -> int:
+        """Remove facts about files that are current no more and requests older than `before`."""
+        removed = 0
+        with self._engine.begin() as connection:
+            old = _builds.c.built_at < before
+            known = connection.execute(
+                sa.select(_builds.c.day, _builds.c.files_key)
+                .where(_builds.c.table_name == table, old)
+                .distinct()
+            ).all()
+            for day, key in known:
+                if current.get(day) == key:
+                    continue
+                for facts in (_builds, _contents, _failed_checks):
+                    this = (facts.c.table_name == table, facts.c.day == day)
+                    found = connection.execute(sa.delete(facts).where(*this, facts.c.files_key == key))
+                    removed += found.rowcount
+            asked = (_requests.c.table_name == table, _requests.c.requested_at < before)
+            removed += connection.execute(sa.delete(_requests).where(*asked)).rowcount
+        return removed
+
+    def _insert(self, connection: sa.Connection, table: sa.Table, rows: list[dict]) -> None:
+        dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+        if rows:
+            connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+    def _select(self, query: sa.Select) -> list[Any]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).all())
+
+
+@cache
+def _engine(url: str) -> sa.Engine:
+    if url.startswith("sqlite"):
+        # No connection outlives its use: a forked run process must not share one.
+        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": 60})
+        sa.event.listen(engine, "connect", _wait_instead_of_failing)
+    elif url.startswith("postgresql"):
+        engine = sa.create_engine(url, pool_pre_ping=True)
+    else:
+        raise ValueError(f"ledger {url!r}: a URL of sqlite:/// or postgresql+psycopg2:// is known")
+    _metadata.create_all(engine)
+    return engine
+
+
+def _wait_instead_of_failing(connection: Any, _record: Any) -> None:
+    """Readers and one writer at once; a commit survives a crash of the process."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+@lru_cache(maxsize=100_000)
+def _cells(text: str) -> Cells:
+    """Facts never change: each text is read once per process."""
+    return json.loads(text)

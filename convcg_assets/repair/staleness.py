@@ -1,0 +1,143 @@
+"""Which days are not what they would be if they were built now, and why.
+
+The level-triggered heart of repair: what a day was built from is compared with what is there now.
+Whatever happened in between, in whatever order, or got lost, the comparison finds the days that
+differ. What to do about them belongs to `plan.py`.
+
+The scheme is that of a build system with verifying traces and early cutoff (Mokhov, Mitchell and
+Peyton Jones, "Build systems a la carte", 2018): a day whose inputs' contents are as recorded is
+fresh, even where those inputs were written again.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convcg_assets.days import Days
+from convcg_assets.lake import NO_FILES
+from convcg_assets.repair.arrivals import LandedDay
+from convcg_assets.repair.recipes import ALL_CELLS, DAY, RAW_TABLES, Recipe
+from convcg_assets.repair.state import State
+
+RAW = "raw_events"
+"""The six raw tables are read together: a day's logs land as a whole."""
+Detail = dict[str, Any]
+"""What a day is built from: digest of the settings, and per input the digest of each day used."""
+
+
+@dataclass(frozen=True)
+class StaleDay:
+    """A day that differs from what it would be now: `inputs` is the digest of what that is."""
+
+    table: str
+    day: dt.date
+    inputs: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What differs: per table the stale days, and the days of logs that cannot be read yet."""
+
+    stale: dict[str, dict[dt.date, StaleDay]]
+    not_ready: dict[dt.date, str]
+    logs: Days | None
+    """First to newest day with logs in the lake; None before the first."""
+
+
+def find_stale(
+    state: State,
+    recipes: Mapping[str, Recipe],
+    landed: Mapping[dt.date, LandedDay],
+    *,
+    raw_settings: str,
+    due: Iterable[dt.date] = (),
+) -> Report:
+    """The days that differ from what they would be if they were built now.
+
+    `due` are days for which a model ought to be there, whether or not one was asked for before.
+    """
+    stale: dict[str, dict[dt.date, StaleDay]] = {RAW: {}}
+    for day, logs in landed.items():
+        inputs = digest_of(raw_detail(logs, raw_settings))
+        if logs.missing is None and not all(
+            state[table].is_built_from(day, inputs) for table in RAW_TABLES
+        ):
+            stale[RAW][day] = StaleDay(RAW, day, inputs)
+    first_newest = state.log_days()
+    logs_in_lake = Days(*first_newest) if first_newest else None
+    for table, recipe in recipes.items():
+        stale[table] = {}
+        if logs_in_lake is None:
+            continue
+        for day in wanted_days(recipe, state, logs=logs_in_lake, due=due):
+            if recipe.is_kept and state[table].key(day) != NO_FILES:
+                continue
+            inputs = digest_of(detail_of(recipe, day, state, newest=logs_in_lake.last))
+            if not state[table].is_built_from(day, inputs):
+                stale[table][day] = StaleDay(table, day, inputs)
+    not_ready = {day: logs.missing for day, logs in landed.items() if logs.missing is not None}
+    return Report(stale, not_ready, logs_in_lake)
+
+
+def wanted_days(
+    recipe: Recipe, state: State, *, logs: Days, due: Iterable[dt.date]
+) -> Iterable[dt.date]:
+    """The days that a table ought to have, in order."""
+    if recipe.domain == "logs":
+        return logs
+    if recipe.domain == "knowledge":
+        return Days(logs.first + DAY, logs.last + DAY)
+    asked = {*state["two_tower_checkpoint"].keys, *state[recipe.table].keys, *due}
+    return sorted(day for day in asked if logs.first < day <= logs.last + DAY)
+
+
+def detail_of(recipe: Recipe, day: dt.date, state: State, *, newest: dt.date) -> Detail:
+    """What a day would be built from now; days without rows in the cells used are left out."""
+    detail: Detail = {"settings": recipe.settings}
+    one = Days(day, day)
+    for source in recipe.inputs:
+        table, used = state[source.table], {}
+        for upstream in source.days(one):
+            bounds = source.cells(day, upstream, newest) if source.cells else ALL_CELLS
+            digest = table.digest(upstream, bounds) if bounds else None
+            if digest is not None:
+                used[upstream.isoformat()] = digest
+        detail[source.table] = used
+    return detail
+
+
+def raw_detail(logs: LandedDay, settings: str) -> Detail:
+    """What a day of the raw tables is read from."""
+    return {"settings": settings, "landing": logs.files}
+
+
+def digest_of(detail: Detail) -> str:
+    """Digest of what a day is built from."""
+    return hashlib.sha256(json.dumps(detail).encode()).hexdigest()[:24]
+
+
+def explain(before: Detail | None, now: Detail) -> str:
+    """Why a day differs, in words: what changed between two details.
+
+    >>> explain({"settings": "a", "pins": {"2026-01-01": "x"}}, {"settings": "a", "pins": {}})
+    'pins of 2026-01-01 is gone'
+    """
+    if before is None:
+        return "not built yet, or its writer was interrupted"
+    reasons = []
+    if before["settings"] != now["settings"]:
+        reasons.append("the settings changed")
+    for table in (t for t in now if t != "settings"):
+        old, new = before.get(table, {}), now[table]
+        for verb, keys in (
+            ("is new", [k for k in new if k not in old]),
+            ("changed", [k for k in new if k in old and old[k] != new[k]]),
+            ("is gone", [k for k in old if k not in new]),
+        ):
+            if keys:
+                more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+                reasons.append(f"{table} of {', '.join(sorted(keys)[:3])}{more} {verb}")
+    return "; ".join(reasons) or "its files were written again by another build"

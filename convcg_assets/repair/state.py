@@ -1,0 +1,113 @@
+"""What there is now: the files and contents of every built day, and what they were built from."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from convcg_assets.digests import NO_CELL
+from convcg_assets.lake import NO_FILES, Lake, Version
+from convcg_assets.ledger import Cells, Ledger
+from convcg_assets.repair.recipes import ALL_CELLS, ARTIFACTS, RAW_TABLES, Bounds
+
+UNKNOWN_CELL = "?"
+"""Content that was written but not recorded: it counts in every selection, by its files."""
+ARTIFACT_FILES = {
+    "two_tower_checkpoint": ("models", "model.json"),
+    "pin_embedding_index": ("indexes", "index.json"),
+    "evaluation_report": ("reports", "report.json"),
+}
+"""Folder below the home and file of a day that says what the artifact is."""
+
+
+@dataclass
+class TableState:
+    """One table or artifact: of each day its files' key and the digests of its rows."""
+
+    keys: dict[dt.date, str]
+    cells: dict[dt.date, Cells]
+    builds: frozenset[tuple[dt.date, str, str]]
+    """(day, files' key, inputs): those files are what those inputs give."""
+    failed: dict[dt.date, str] = field(default_factory=dict)
+    """Days whose rows broke a check that stops downstream, and what it found."""
+    version: Version | None = None
+    _selected: dict[tuple[dt.date, Bounds], str | None] = field(default_factory=dict)
+
+    def key(self, day: dt.date) -> str:
+        """The key of a day's files."""
+        return self.keys.get(day, NO_FILES)
+
+    def is_built_from(self, day: dt.date, inputs: str) -> bool:
+        """Whether what a day holds is what those inputs give."""
+        return (day, self.key(day), inputs) in self.builds
+
+    def built_days(self) -> set[dt.date]:
+        """Days whose files are recorded, whatever they were built from; empty days too."""
+        return {day for day, key, _ in self.builds if self.key(day) == key}
+
+    def digest(self, day: dt.date, bounds: Bounds) -> str | None:
+        """Digest of the rows of a day in cells within bounds; None where there are none."""
+        place = (day, bounds)
+        if place not in self._selected:
+            cells = self.cells.get(day, {})
+            if bounds != ALL_CELLS:
+                low, high = str(bounds[0]), str(bounds[1])
+                cells = {c: d for c, d in cells.items() if c == UNKNOWN_CELL or low <= c <= high}
+            text = "\n".join(f"{cell}={digest}" for cell, digest in sorted(cells.items()))
+            digest = hashlib.sha256(text.encode()).hexdigest()[:16] if cells else None
+            self._selected[place] = digest
+        return self._selected[place]
+
+
+@dataclass(frozen=True)
+class State:
+    """All tables, and the range of days with logs."""
+
+    tables: dict[str, TableState]
+
+    def __getitem__(self, table: str) -> TableState:
+        """One table's state."""
+        return self.tables[table]
+
+    def log_days(self) -> list[dt.date]:
+        """First and newest day whose logs are in the lake; nothing before the first landing."""
+        days = set.intersection(*(self.tables[table].built_days() for table in RAW_TABLES))
+        return [min(days), max(days)] if days else []
+
+
+def load_state(tables: Iterable[str], *, lake: Lake, ledger: Ledger, home: Path) -> State:
+    """The state of those tables and artifacts."""
+    return State({t: _load(t, lake=lake, ledger=ledger, home=home) for t in tables})
+
+
+def _load(table: str, *, lake: Lake, ledger: Ledger, home: Path) -> TableState:
+    # Facts before files: what is written in between is then unknown, never taken for something else.
+    contents, builds = ledger.contents(table), ledger.builds(table)
+    failed, version = ledger.failed_checks(table), None
+    if table in ARTIFACTS:
+        keys = artifact_keys(table, home=home)
+        cells = {day: {NO_CELL: key} for day, key in keys.items()}
+    else:
+        version = lake.snapshot(table)
+        keys = {day: version.key(day) for day in version.files} if version else {}
+        cells = {d: contents.get((d, k), {UNKNOWN_CELL: k}) for d, k in keys.items()}
+    broken = {d: said for (d, k), said in failed.items() if keys.get(d, NO_FILES) == k}
+    return TableState(keys, cells, frozenset(builds), broken, version)
+
+
+def artifact_keys(table: str, *, home: Path) -> dict[dt.date, str]:
+    """Of each day that has the artifact a digest of the file that describes it."""
+    folder, name = ARTIFACT_FILES[table]
+    keys = {}
+    for path in (home / folder).glob(f"dt=*/{name}"):
+        status = path.stat()
+        day = dt.date.fromisoformat(path.parent.name.removeprefix("dt="))
+        keys[day] = _file_digest(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    return keys
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(path: Path, *_unchanged: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:24]

@@ -1,0 +1,64 @@
+"""One look at everything: what there is, what differs, what to do about it. Sensors, checks and the
+command line all see the same."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from convcg_assets.clock import today
+from convcg_assets.project import Project
+from convcg_assets.repair.arrivals import LandedDay, landed_days
+from convcg_assets.repair.plan import Plan, Runs, make_plan
+from convcg_assets.repair.recipes import RAW_TABLES, raw_settings
+from convcg_assets.repair.staleness import (
+    RAW,
+    Report,
+    detail_of,
+    explain,
+    find_stale,
+    raw_detail,
+)
+from convcg_assets.repair.state import State, load_state
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found, and when: `today` is the day that is not over yet."""
+
+    project: Project
+    today: dt.date
+    landed: Mapping[dt.date, LandedDay]
+    state: State
+    report: Report
+    plan: Plan
+
+    def why(self, table: str, day: dt.date) -> str:
+        """Why a stale day differs from what it would be now."""
+        ledger = self.project.ledger
+        if table == RAW:
+            now = raw_detail(self.landed[day], raw_settings(self.project.source))
+            built = [t for t in RAW_TABLES if day in self.state[t].built_days()]
+            table = built[0] if built else RAW_TABLES[0]
+        else:
+            assert self.report.logs is not None
+            recipe = self.project.recipes[table]
+            now = detail_of(recipe, day, self.state, newest=self.report.logs.last)
+        before = ledger.build_detail(table, day, self.state[table].key(day))
+        return explain(before, now)
+
+
+def survey(project: Project, *, runs: Runs, due: Iterable[dt.date] = ()) -> Survey:
+    """Look at the landing zone, the lake and the ledger; changes nothing.
+
+    `due` are days for which a model ought to be there, whether or not one was asked for before.
+    """
+    current = today(project.source)
+    # The landing zone first: what lands in between is seen by the next look.
+    landed = landed_days(project.source, before=current)
+    tables = (*RAW_TABLES, *project.recipes)
+    state = load_state(tables, lake=project.lake, ledger=project.ledger, home=project.home)
+    report = find_stale(
+        state, project.recipes, landed, raw_settings=raw_settings(project.source), due=due
+    )
+    plan = make_plan(report, state, project.recipes, ledger=project.ledger, runs=runs)
+    return Survey(project, current, landed, state, report, plan)

@@ -1,0 +1,143 @@
+"""Late files, through the real ingestion and attribution: which label days they change."""
+
+import datetime as dt
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from convcg_assets.days import Days
+from convcg_assets.ingestion import ingest
+from convcg_assets.lake import Lake
+from convcg_assets.settings import AttributionSettings
+from convcg_assets.simulation.__main__ import main
+from convcg_assets.simulation.landed import open_landed
+from convcg_assets.simulation.late_file import FIRST_LATE_ID, LateBatch, write_late_file
+from convcg_assets.sources import load_source
+from convcg_assets.transforms.attribution import attribute
+
+NUM_DAYS = 20
+LAST_DAY = dt.date(2026, 3, 21)
+DAYS = Days(dt.date(2026, 3, 2), LAST_DAY)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    options = f"--days {NUM_DAYS} --impressions-per-day 2000 --last-day {LAST_DAY} --seed 5"
+    main(["land", "--into", str(folder), *options.split()])
+    return folder
+
+
+def advertiser_of(home: Path, *, names_pin: bool) -> int:
+    """The largest of those whose reports do, or do not, name the Pin."""
+    of = open_landed(home).world.advertisers
+    return int(of.advertiser_id[np.argmax(np.where(of.names_pin == names_pin, of.size, 0))])
+
+
+def credited(home: Path, lake: Lake, con, *, days: Days) -> list[dict]:
+    """The attributed conversions of the whole log, after landing some days of it again."""
+    source = load_source(home / "source.yaml")
+    ingest(source, days, lake=lake, con=con)
+    raw = [lake.read(t, DAYS, con=con) for t in ("conversions", "impressions", "engagements")]
+    result = attribute(*raw, settings=AttributionSettings(), days=DAYS)
+    attributed = result.filter(result.status == "attributed").order_by("conversion_id")
+    return con.to_pyarrow(attributed).to_pylist()
+
+
+def test_exactly_the_label_days_named_gain_the_numbers_named(home, tmp_path, con):
+    lake = Lake(str(tmp_path), load_source(home / "source.yaml").id_types)
+    before = credited(home, lake, con, days=DAYS)
+    landed = open_landed(home)
+    batches = [
+        write_late_file(landed),
+        write_late_file(landed),
+        write_late_file(landed, advertiser_id=advertiser_of(home, names_pin=True)),
+        write_late_file(
+            landed,
+            advertiser_id=advertiser_of(home, names_pin=False),
+            arrival_date=LAST_DAY,
+            num_label_days=5,
+            num_conversions=8,
+        ),
+    ]
+    after = credited(home, lake, con, days=Days(LAST_DAY - dt.timedelta(days=2), LAST_DAY))
+
+    gained = Counter(row["impression_day"] for row in after)
+    gained.subtract(row["impression_day"] for row in before)
+    assert +gained == sum((Counter(batch.gained) for batch in batches), Counter())
+    ids = {row["conversion_id"] for row in before}
+    late = [row for row in after if row["conversion_id"] >= FIRST_LATE_ID]
+    assert [row for row in after if row["conversion_id"] in ids] == before
+    assert len(after) == len(before) + len(late)
+    assert {row["touch_type"] for row in late} == {"click"}
+    assert {row["dt"] for row in late} == {batch.arrival_date for batch in batches}
+    # Label days longer ago than the longest reporting lag are among them.
+    assert max((row["dt"] - row["impression_day"]).days for row in late) > 7
+    assert all(0 < (row["dt"] - row["event_ts"].date()).days <= 7 for row in late)
+    rejected = con.to_pyarrow(lake.read("rejected_events", DAYS, con=con)).to_pylist()
+    assert not [row for row in rejected if row["file"].startswith("late-")]
+
+
+def test_every_call_adds_another_file_with_other_rows(home):
+    advertiser_id = advertiser_of(home, names_pin=True)
+    arrival = LAST_DAY - dt.timedelta(days=4)
+    files = [_late(home, advertiser_id=advertiser_id, arrival_date=arrival) for _ in range(3)]
+    assert [file.path.name for file in files] == [
+        f"late-{advertiser_id}{suffix}.parquet" for suffix in ("", "-2", "-3")
+    ]
+    rows = [pq.ParquetFile(file.path).read() for file in files]
+    assert len({str(table["event_ts"]) for table in rows}) == 3
+    for column in ("conversion_id", "event_id"):
+        values = [value for table in rows for value in table[column].to_pylist()]
+        assert len(set(values)) == sum(sum(file.gained.values()) for file in files)
+    again = files[1].path.read_bytes()
+    files[2].path.unlink()
+    files[1].path.unlink()
+    assert _late(home, advertiser_id=advertiser_id, arrival_date=arrival) == files[1]
+    assert files[1].path.read_bytes() == again
+
+
+def test_a_late_file_has_the_columns_of_the_log_and_outlives_its_landing_again(home):
+    batch = _late(home, arrival_date=LAST_DAY - dt.timedelta(days=6))
+    log = batch.path.with_name("part-0.parquet")
+    assert pq.read_schema(batch.path).equals(pq.read_schema(log))
+    landed = open_landed(home)
+    landed.world.write_day(landed.world.config.day_of(batch.arrival_date), landed.landing_dir)
+    assert sorted(file.name for file in batch.path.parent.iterdir()) == [
+        batch.path.name,
+        "part-0.parquet",
+    ]
+
+
+def test_the_command_prints_what_changes(home, capsys):
+    options = "--arrival-day 2026-03-12 --label-days 2 --conversions 3"
+    main(["late-file", "--into", str(home), *options.split()])
+    late_for, gain, file = capsys.readouterr().out.splitlines()
+    assert late_for.endswith("3 conversions late for 2026-03-12")
+    days = gain.removeprefix("label days that gain conversions: ").split(", ")
+    assert [day[10:] for day in days] == [" (2)", " (1)"]
+    assert days == sorted(days)
+    assert Path(file.removeprefix("file: ")).exists()
+
+
+def test_what_cannot_be_late_says_why(home):
+    cases = {
+        "--advertiser 7": "advertiser 7 is unknown; this world has 500000, 500013, ",
+        "--label-days 0": "ask for at least 1",
+        "--label-days 30": "17 of the 21 days before have clicks .*, not 30: ask for fewer",
+        "--conversions 2": "2 conversions cannot be spread over 3 label days .*: from 3 to ",
+        "--conversions 100000": "100000 conversions cannot be spread .*: from 3 to ",
+        "--arrival-day 2026-03-22": "2026-03-22 has not landed whole",
+        "--arrival-day 2026-03-01": "the earliest is 2026-03-02",
+        "--arrival-day 2026-03-02": "no click of the 21 days before can be bought after",
+    }
+    for options, message in cases.items():
+        with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+            main(["late-file", "--into", str(home), *options.split()])
+
+
+def _late(home: Path, **options) -> LateBatch:
+    return write_late_file(open_landed(home), **options)
