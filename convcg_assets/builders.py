@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Callable
 
 import ibis
+from ibis import _
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds import Build, open_build, record_days
@@ -19,10 +20,11 @@ from convcg_assets.repair.arrivals import inspect_day
 from convcg_assets.repair.recipes import Windows, raw_settings
 from convcg_assets.repair.staleness import RAW, raw_detail
 from convcg_assets.transforms.attribution import attribute
-from convcg_assets.transforms.delay import describe_delay, describe_maturity
+from convcg_assets.transforms.delay import describe_delay
 from convcg_assets.transforms.examples import build_examples
 from convcg_assets.transforms.features import describe_pins, describe_users
 from convcg_assets.transforms.labels import weigh_labels
+from convcg_assets.transforms.maturity import describe_maturity
 from convcg_assets.transforms.negatives import sample_negatives
 
 
@@ -149,14 +151,28 @@ def _examples(build: Build) -> ibis.Table:
     )
 
 
-def held_out_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ibis.Table:
-    """The held-out examples of the model of `day`, with the labels that had arrived by a later day."""
-    settings, window = build.project.settings, _windows(build)
-    one = Days(day, day)
-    holdout = Days(day - dt.timedelta(days=window.holdout), day - dt.timedelta(days=1))
-    curves = build.read_days("conversion_delay", Days(known_before, known_before))
-    negatives = build.read_days("training_examples", one).filter(False)
-    raise NotImplementedError(settings, holdout, curves, negatives)
+def ripened_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ibis.Table:
+    """The held-out examples of the model of `day`, with the labels that arrived before a later day.
+
+    `build` is one of `evaluation_report`.
+    """
+    settings = build.project.settings
+    no_negatives = build.project.lake.read(
+        "hard_negatives", build.days, con=build.con, version=Version(-1, {})
+    )
+    rows = build_examples(
+        build.read("weighted_labels"),
+        no_negatives,
+        build.read("user_features"),
+        build.read("pin_features"),
+        build.read("impressions"),
+        build.read_days("conversion_delay", Days(known_before, known_before)),
+        settings=settings.examples,
+        delay=settings.delay,
+        days=Days(day, day),
+        known_before=known_before,
+    )
+    return rows.filter(_.split == "holdout")
 
 
 def _windows(build: Build) -> Windows:

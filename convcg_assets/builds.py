@@ -33,6 +33,8 @@ class Build:
     con: Backend
     state: State
     details: Mapping[dt.date, Detail]
+    newest: dt.date
+    """Newest day with logs."""
     run_id: str | None = None
 
     def read(self, table: str) -> ibis.Table:
@@ -90,7 +92,7 @@ def open_build(
     logs = state.log_days() if table in ARTIFACTS else []
     newest = logs[1] if logs else days.last - dt.timedelta(days=1)
     details = {day: detail_of(recipe, day, state, newest=newest) for day in days}
-    yield Build(project, recipe, days, con, state, details, run_id)
+    yield Build(project, recipe, days, con, state, details, newest, run_id)
 
 
 def record_days(

@@ -1,9 +1,10 @@
-"""The code location: every asset, check, job and resource of convcg."""
+"""The code location: every asset, check, job, sensor and resource of convcg."""
 
 import dagster as dg
 
 from convcg_assets.defs import (
     attribution,
+    delay,
     evaluation,
     examples,
     features,
@@ -13,15 +14,18 @@ from convcg_assets.defs import (
     raw_events,
     retrieval,
 )
+from convcg_assets.defs.automation import schedules, sensors, watch_jobs
 from convcg_assets.defs.checks import table_checks
 from convcg_assets.defs.jobs import jobs
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.defs.watch_checks import watch_checks
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(
         [
             raw_events,
             attribution,
+            delay,
             labels,
             negatives,
             features,
@@ -31,8 +35,10 @@ defs = dg.Definitions(
             evaluation,
         ]
     ),
-    asset_checks=table_checks,
-    jobs=jobs,
+    asset_checks=[*table_checks, *watch_checks],
+    jobs=[*jobs, *watch_jobs],
+    schedules=schedules,
+    sensors=sensors,
     resources={"warehouse": Warehouse()},
     executor=dg.in_process_executor,
 )

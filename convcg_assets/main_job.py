@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from rich.console import Console
@@ -27,7 +27,8 @@ MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
 Stage = tuple[str, dg.AssetSelection, str]
 STAGES: tuple[Stage, ...] = (
     ("raw events", dg.AssetSelection.groups("raw_events"), "logs"),
-    ("attribution", dg.AssetSelection.groups("attribution"), "logs"),
+    ("attribution", dg.AssetSelection.assets("attributed_conversions"), "logs"),
+    ("conversion delay", dg.AssetSelection.assets("conversion_delay", "label_maturity"), "features"),
     ("labels", dg.AssetSelection.groups("labels"), "logs"),
     ("hard negatives", dg.AssetSelection.groups("negatives"), "logs"),
     ("features", dg.AssetSelection.groups("features"), "features"),
@@ -156,13 +157,20 @@ def materialize(
     instance: dg.DagsterInstance,
     config: dict,
     checks: bool,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Materialise a selection for a range of days in one run, with or without its checks."""
+    from convcg_assets.defs.jobs import WATCH_CHECKS
+
     defs = load_definitions()
     job = defs.resolve_implicit_global_asset_job_def()
     graph = defs.resolve_asset_graph()
     keys = selection.resolve(graph)
-    chosen = selection.resolve_checks(graph) if checks else set()
+    chosen = {
+        check
+        for check in (selection.resolve_checks(graph) if checks else set())
+        if check.name not in WATCH_CHECKS
+    }
     return job.get_subset(asset_selection=keys, asset_check_selection=chosen).execute_in_process(
         instance=instance,
         run_config={
@@ -171,6 +179,7 @@ def materialize(
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
         tags={
+            **(tags or {}),
             "dagster/asset_partition_range_start": str(days.first),
             "dagster/asset_partition_range_end": str(days.last),
         },

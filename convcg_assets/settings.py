@@ -189,6 +189,15 @@ class ExampleSettings(_Frozen):
     )
 
 
+class EvaluationSettings(_Frozen):
+    """When the model of day T is judged again, as the labels of its holdout ripen."""
+
+    repeat_after_days: tuple[int, ...] = Field(
+        default=(1, 3, 7, 14, 30, 45),
+        description="days after T on which it is evaluated again, with what has arrived by then",
+    )
+
+
 class Settings(_Frozen):
     """All settings of the data stages; every field has a default."""
 
@@ -198,6 +207,7 @@ class Settings(_Frozen):
     negatives: NegativeSettings = NegativeSettings()
     features: FeatureSettings = FeatureSettings()
     examples: ExampleSettings = ExampleSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
 
 
 def load_settings(path: str | Path | None) -> Settings:

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from ibis import _
 from pydantic import Field
 
+from convcg_assets.builders import ripened_examples
+from convcg_assets.builds import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, holdout_window, run_days, same_day
+from convcg_assets.partitions import daily_partitions, run_days, upstream
+from convcg_assets.repair.recipes import as_of
 from convcg_assets.schema import TABLES
 from convcg_assets.tracking import track_run
 
@@ -37,12 +41,7 @@ class EvaluationRun(dg.Config):
 
 
 @dg.asset(
-    deps=[
-        dg.AssetDep("two_tower_checkpoint", partition_mapping=same_day),
-        dg.AssetDep("pin_embedding_index", partition_mapping=same_day),
-        dg.AssetDep("training_examples", partition_mapping=same_day),
-        dg.AssetDep("pin_features", partition_mapping=holdout_window),
-    ],
+    deps=upstream("evaluation_report"),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="evaluation",
@@ -54,73 +53,92 @@ def evaluation_report(
 ) -> None:
     """Recall and NDCG on the held-out days' positives, by slice, beside the baselines.
 
-    Each query is asked with what was known on its own day, among that day's Pins. One
-    self-contained HTML page and a JSON of the same.
+    Each query is asked with what was known on its own day, among that day's Pins, and counts for
+    those that have not arrived yet; repeated as labels ripen. One self-contained HTML page and a
+    JSON of the same.
     """
     for day in run_days(context):
-        context.add_asset_metadata(
-            _evaluate(day, warehouse, config), asset_key="evaluation_report", partition_key=str(day)
-        )
+        with warehouse.build("evaluation_report", Days(day, day), run_id=context.run_id) as build:
+            metadata = _evaluate(day, warehouse, config, build)
+            build.record_artifact(day)
+        context.add_asset_metadata(metadata, asset_key="evaluation_report", partition_key=str(day))
 
 
-def _evaluate(day: dt.date, warehouse: Warehouse, config: EvaluationRun) -> dict[str, Any]:
+def _evaluate(
+    day: dt.date, warehouse: Warehouse, config: EvaluationRun, build: Build
+) -> dict[str, Any]:
     from convcg_assets.report.render import render, to_json
+    from convcg_assets.report.ripening import history_after
     from convcg_model.checkpoint import read_description
     from convcg_model.evaluation import evaluate
     from convcg_model.evaluation_result import EvaluationConfig
     from convcg_model.index import load_bundle
 
-    project = warehouse.project
+    project, folder = warehouse.project, warehouse.project.reports / f"dt={day}"
     bundle = load_bundle(project.indexes / f"dt={day}", checkpoint=project.models / f"dt={day}")
     made_by = read_description(project.models / f"dt={day}")
-    examples, pins = _read(day, warehouse)
+    known_before = as_of(day, newest=build.newest, settings=warehouse.settings.evaluation)
+    examples, pins = _read(day, build, known_before=known_before)
     scorers, settings = _scorers(day, warehouse, bundle, examples, pins)
-    horizon_days = warehouse.settings.attribution.horizon_days
     evaluation = evaluate(
         examples,
         pin_features=pins,
         scorers=scorers,
-        config=EvaluationConfig.model_validate({"horizon_days": horizon_days, **config.evaluation}),
+        config=EvaluationConfig.model_validate(
+            {
+                "horizon_days": warehouse.settings.attribution.horizon_days,
+                "as_of": known_before,
+                "max_maturity_factor": warehouse.settings.delay.max_maturity_factor,
+                **config.evaluation,
+            }
+        ),
     )
+    earlier = folder / "report.json"
+    history = history_after(json.loads(earlier.read_text("utf-8"))) if earlier.exists() else ()
+    context = _context(day, warehouse, bundle, made_by, examples, settings)
     report = {
         "training_history": [
             {"step": step, **values} for step, values in made_by["provenance"]["loss_history"]
         ],
-        "context": _context(day, warehouse, bundle, made_by, examples, settings),
+        "context": context.model_copy(update={"history": history}),
     }
-    folder = project.reports / f"dt={day}"
+    # The JSON last: it is what says that the report is whole.
     _write(folder / "report.html", render(evaluation, **report))
     figures = to_json(evaluation, **report)
     _write(folder / "report.json", figures)
     headline = _headline(evaluation)
     with track_run(
-        f"evaluation_report {day}",
+        f"evaluation_report {day} as of {known_before}",
         tracking_uri=project.tracking_uri,
         artifacts=(project.home / "mlartifacts").as_uri(),
-        tags={"asset": "evaluation_report", "partition": str(day)},
+        tags={"asset": "evaluation_report", "partition": str(day), "as_of": str(known_before)},
     ) as run:
-        run.log_params({"model_version": bundle.model.model_version})
+        run.log_params({"model_version": bundle.model.model_version, "as_of": str(known_before)})
         run.log_metrics(headline)
         run.log_artifacts(str(folder), to="report")
+    ripeness = next(task.maturity for task in evaluation.tasks if task.task == "conversion")
     return {
         "report": dg.MetadataValue.path(str(folder / "report.html")),
+        "as_of": str(known_before),
+        **({} if ripeness is None else {"maturity": ripeness}),
         "model_version": bundle.model.model_version,
         "figures": dg.MetadataValue.md(markdown_table(headline_rows(json.loads(figures)))),
         **{k: v for k, v in headline.items() if k.startswith("conversion_recall@100")},
     }
 
 
-def _read(day: dt.date, warehouse: Warehouse) -> "tuple[pa.Table, pa.Table]":
-    """The day's examples, and the held-out days' Pins as known on each."""
-    holdout_days = warehouse.settings.examples.holdout_days
-    holdout = Days(day - dt.timedelta(days=holdout_days), day - dt.timedelta(days=1))
-    with warehouse.connect() as con:
-        examples = warehouse.read("training_examples", Days(day, day), con=con)
-        pins = warehouse.read("pin_features", holdout, con=con)
-        return (
-            con.to_pyarrow(examples.order_by("impression_id", "task", "is_negative")),
-            con.to_pyarrow(pins.order_by("dt", "pin_id")),
-        )
+def _read(day: dt.date, build: Build, *, known_before: dt.date) -> "tuple[pa.Table, pa.Table]":
+    """The day's examples, the held-out ones as known by now, and the held-out days' Pins."""
+    import pyarrow as pa
+
+    order = ("impression_id", "task", "is_negative")
+    con = build.con
+    train = build.read("training_examples").filter(_.split == "train")
+    holdout = ripened_examples(build, day=day, known_before=known_before)
+    examples = pa.concat_tables(
+        con.to_pyarrow(rows.order_by(*order)) for rows in (train, holdout.select(train.columns))
+    )
+    return examples, con.to_pyarrow(build.read("pin_features").order_by("dt", "pin_id"))
 
 
 def _scorers(

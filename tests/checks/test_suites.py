@@ -86,6 +86,30 @@ SOUND = {
         "touch_ts": NOON,
         "credit": 1.0,
     },
+    "conversion_delay": {
+        "dt": DAY,
+        "level": "advertiser",
+        "segment": "weekly",
+        "advertiser_id": 3,
+        "weekday": 6,
+        "upload_in_days": 0,
+        "num_arrived": 1,
+        "num_until": 2,
+        "num_conversions": 3,
+        "observed_days": 37,
+        "own_share": 0.5,
+        "share": 0.6,
+        "share_low": 0.1,
+        "share_high": 0.9,
+    },
+    "label_maturity": {
+        "dt": DAY,
+        "impression_day": BEFORE,
+        "num_conversions": 2,
+        "maturity": 0.5,
+        "expected_conversions": 4.0,
+        "weighted_conversions": 3.0,
+    },
     "weighted_labels": _SHOWN
     | {
         "task": "conversion",
@@ -122,6 +146,9 @@ SOUND = {
         "task": "conversion",
         "is_negative": False,
         "touch_type": "click",
+        "label_weight": 0.25,
+        "maturity": 0.5,
+        "maturity_factor": 2.0,
         "weight": 0.5,
         "evidence_dt": BEFORE,
         "seen_before": False,
@@ -139,6 +166,8 @@ _UNTOUCHED = {
     "credit": None,
 }
 _NEGATIVE = {"is_negative": True, "task": None, "weight": 1.0, "evidence_dt": None}
+_ANY = {"weekday": None, "upload_in_days": None}
+_RIPE = {"maturity": 1.0, "maturity_factor": 1.0}
 _ENGAGED = {"task": "engagement", "evidence": "click", "touch_type": None, "match_level": None}
 ALSO_SOUND = {
     "impressions": [{"surface": "related_pins", "subject_pin_id": 4, "position": None}],
@@ -147,11 +176,23 @@ ALSO_SOUND = {
         {"status": "no_user", "user_id": None, **_UNTOUCHED},
         {"status": "no_touch", **_UNTOUCHED},
     ],
+    "conversion_delay": [
+        {"level": "global", "segment": None, "advertiser_id": None, **_ANY},
+        {"level": "segment", "segment": "daily", "advertiser_id": None, **_ANY},
+        {"num_arrived": 0, "num_until": 0, "own_share": 0.0, "share": 1.0, "share_high": 1.0},
+    ],
+    "label_maturity": [
+        {"num_conversions": 0, "expected_conversions": 0.0, "weighted_conversions": 0.0}
+    ],
     "weighted_labels": [{**_ENGAGED, "weight": 0.0, "duration_factor": 0.0}],
     "hard_negatives": [{"engaged_dt": AFTER}],
     "user_features": [{"num_clicks_30d": 1, "days_since_action": None, "account_age_days": None}],
     "pin_features": [{"advertiser_num_impressions_30d": None, "price": None}],
-    "training_examples": [_NEGATIVE, {"split": "holdout"}],
+    "training_examples": [
+        {**_NEGATIVE, **_RIPE},
+        {"split": "holdout"},
+        {"task": "engagement", **_RIPE},
+    ],
 }
 FAULTS: dict[str, dict[str, dict]] = {
     "impressions": {
@@ -196,6 +237,25 @@ FAULTS: dict[str, dict[str, dict]] = {
         "no conversion is credited to a day after it arrived": {"impression_day": AFTER},
         "no conversion precedes the touch that it is credited to": {"touch_ts": NOON + HOUR},
         "values are not negative": {"value": -1.0},
+    },
+    "conversion_delay": {
+        "levels are the three known ones": {"level": "country"},
+        "segments are the five known ones": {"segment": "monthly"},
+        "weekdays are 0 to 6": {"weekday": 7},
+        "a week's next upload is 0 to 6 days away": {"upload_in_days": 7},
+        "a curve rests on a conversion at least": {"num_conversions": 0},
+        "what arrived within k days holds what arrived after k": {"num_arrived": 3},
+        "all evidence holds what arrived within k days": {"num_until": 4},
+        "own shares lie in 0 to 1": {"own_share": 1.5},
+        "shares lie in 0 to 1": {"share": 1.5, "share_high": 1.6},
+        "no share is below its interval": {"share_low": 0.7},
+        "no share is above its interval": {"share_high": 0.5},
+    },
+    "label_maturity": {
+        "every label day lies before T": {"impression_day": DAY},
+        "maturities lie in 0 to 1": {"maturity": 1.5},
+        "no fewer are expected than have arrived": {"expected_conversions": 1.0},
+        "no weight is less than 1": {"weighted_conversions": 1.0},
     },
     "weighted_labels": {
         "tasks are the two known ones": {"task": "sale"},
@@ -262,6 +322,10 @@ FAULTS: dict[str, dict[str, dict]] = {
         "a positive has the arrival day of its evidence": {"evidence_dt": None},
         "hard negatives are for training alone": {**_NEGATIVE, "split": "holdout"},
         "touch types are the three known ones": {"touch_type": "hover"},
+        "label weights are more than 0": {"label_weight": 0.0},
+        "maturities lie in 0 to 1": {"maturity": 1.5},
+        "maturity factors are 1 or more": {"maturity_factor": 0.5},
+        "what is no conversion is ripe": {"task": "engagement"},
         "weights are more than 0": {"weight": 0.0},
         "a hard negative weighs 1": {**_NEGATIVE, "weight": 2.0},
     },

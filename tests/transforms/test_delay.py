@@ -36,7 +36,7 @@ def credited(events: World) -> list[Row]:
     return oracle_attribution.attributed(events, settings=ATTRIBUTION, days=ALWAYS)
 
 
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=15)
 @given(events=worlds(), settings=some_settings, days=some_days)
 def test_equals_brute_force(build: Build, events: World, settings, days: Days) -> None:
     rows = credited(events)
@@ -50,7 +50,7 @@ def test_equals_brute_force(build: Build, events: World, settings, days: Days) -
     )
 
 
-@hypothesis.settings(max_examples=8)
+@hypothesis.settings(max_examples=4)
 @given(events=worlds(), settings=some_settings, days=some_days)
 def test_a_range_equals_its_days_one_by_one(build: Build, events: World, settings, days) -> None:
     rows, given = credited(events), {"settings": settings, "horizon_days": 37}
@@ -58,7 +58,7 @@ def test_a_range_equals_its_days_one_by_one(build: Build, events: World, setting
     assert exactly(build(stages.delay, rows, **given, days=days)) == exactly(one_by_one)
 
 
-@hypothesis.settings(max_examples=8)
+@hypothesis.settings(max_examples=4)
 @given(events=worlds(), settings=some_settings, today=st.sampled_from((1, 2, 3, 8, 31)))
 def test_rebuilt_later_it_is_as_on_the_day_itself(
     build: Build, events: World, settings, today: int
@@ -71,7 +71,7 @@ def test_rebuilt_later_it_is_as_on_the_day_itself(
     )
 
 
-@hypothesis.settings(max_examples=10)
+@hypothesis.settings(max_examples=5)
 @given(events=worlds(), settings=some_settings, days=some_days)
 def test_shares_rise_to_1_within_their_intervals(build: Build, events: World, settings, days):
     rows = build(stages.delay, credited(events), settings=settings, horizon_days=37, days=days)

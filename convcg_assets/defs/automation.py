@@ -1,0 +1,180 @@
+"""What runs by itself: logs that land are read, days that differ are rebuilt, models are retrained.
+
+Level-triggered: each sensor looks at what is there, not at what has happened, so that nothing is
+lost by a daemon that was stopped, a failure or two evaluations at once. What differs and what waits
+is found in `repair/`, also for the command line.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterable
+
+import dagster as dg
+
+from convcg_assets.defs.jobs import GIVEN_UP_CHECK, NEWEST_DAY_CHECK, RETRAIN, WATCHED, jobs
+from convcg_assets.defs.runs import InstanceRuns, run_tags
+from convcg_assets.defs.watch_checks import given_up_evaluation
+from convcg_assets.project import Project, current_project
+from convcg_assets.repair.plan import Request
+from convcg_assets.repair.retrain import due_days, next_step
+from convcg_assets.repair.staleness import RAW
+from convcg_assets.repair.survey import Survey, survey
+
+TICK_S = 15
+_RUNNING = dg.DefaultSensorStatus.RUNNING
+_by_name = {job.name: job for job in jobs}
+
+
+@dg.sensor(
+    job=_by_name[RAW],
+    minimum_interval_seconds=TICK_S,
+    default_status=_RUNNING,
+    description="Reads the days whose log files are new, changed or removed, whichever day it is.",
+)
+def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Requests a run for each range of days whose landed files differ from what was read."""
+    project, runs = _open(context)
+    found = survey(project, runs=runs)
+    requests = [request for request in found.plan.requests if request.table == RAW]
+    not_ready = [f"{day}: {why}" for day, why in found.report.not_ready.items()]
+    return _answer(
+        context,
+        found,
+        requests,
+        tables=[RAW],
+        idle="; ".join(not_ready[:5]) or "the lake holds what has landed",
+    )
+
+
+@dg.sensor(
+    jobs=[job for name, job in _by_name.items() if name not in (RAW, RETRAIN)],
+    minimum_interval_seconds=TICK_S,
+    default_status=_RUNNING,
+    description="Rebuilds exactly the days that differ from what they would be if they were built "
+    "now: after late logs, corrections, failures and crashes.",
+)
+def late_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Requests a run for each range of derived days that differ, once their inputs have settled."""
+    project, runs = _open(context)
+    found = survey(project, runs=runs)
+    requests = [request for request in found.plan.requests if request.table != RAW]
+    return _answer(
+        context, found, requests, tables=list(project.recipes), idle=_describe_waiting(found)
+    )
+
+
+@dg.sensor(
+    job=_by_name[RETRAIN],
+    minimum_interval_seconds=TICK_S,
+    default_status=_RUNNING,
+    description="From 06:00 UTC on trains the model of the day once yesterday's logs are complete, "
+    "and the models of missed days; never twice on the same inputs.",
+)
+def daily_retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Requests the retrain of the newest day that is due and ready, one at a time."""
+    project, runs = _open(context)
+    due = due_days(project)
+    if not due:
+        return dg.SensorResult(skip_reason=dg.SkipReason("every model that is due is there"))
+    found = survey(project, runs=runs, due=due)
+    waits = []
+    for day in due:
+        step = next_step(found, day)
+        if isinstance(step, str):
+            waits.append(f"{day}: {step}")
+            if found.plan.running[RETRAIN_TABLE]:
+                break
+            continue
+        _record(project, [step], only=day)
+        return dg.SensorResult(run_requests=[_retrain_request(step, day)])
+    return dg.SensorResult(skip_reason=dg.SkipReason("; ".join(waits)))
+
+
+RETRAIN_TABLE = "two_tower_checkpoint"
+"""The one table of a retrain that takes long: one model is trained at a time."""
+
+_newest_day_job = dg.define_asset_job(
+    NEWEST_DAY_CHECK,
+    selection=dg.AssetSelection.checks(
+        dg.AssetCheckKey(dg.AssetKey("conversions"), NEWEST_DAY_CHECK)
+    ),
+    description="Whether the newest day of the logs is yesterday.",
+)
+newest_day_schedule = dg.ScheduleDefinition(
+    name=f"{NEWEST_DAY_CHECK}_hourly",
+    job=_newest_day_job,
+    cron_schedule="30 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+watch_jobs = [_newest_day_job]
+sensors = [landed_logs, late_data, daily_retrain]
+schedules = [newest_day_schedule]
+
+
+def _open(context: dg.SensorEvaluationContext) -> tuple[Project, InstanceRuns]:
+    project = current_project()
+    runs = InstanceRuns(context.instance, home=project.home)
+    dead = runs.report_dead()
+    if dead:
+        context.log.warning(f"runs whose process has died: {', '.join(dead)}")
+        runs = InstanceRuns(context.instance, home=project.home)
+    return project, runs
+
+
+def _answer(
+    context: dg.SensorEvaluationContext,
+    found: Survey,
+    requests: list[Request],
+    *,
+    tables: Iterable[str],
+    idle: str,
+) -> dg.SensorResult:
+    """Run requests, or why there are none; and news of days that were given up."""
+    _record(found.project, requests)
+    for request in requests:
+        context.log.info(f"{request.table} {request.days}: {found.why(request.table, request.days.first)}")
+    given_up = {
+        table: sorted(map(str, found.plan.given_up[table])) for table in tables
+    }
+    news = []
+    told = json.loads(context.cursor) if context.cursor else {}
+    for table, days in given_up.items():
+        shown = "conversions" if table == RAW else table
+        if (GIVEN_UP_CHECK, shown) in WATCHED and told.get(table, []) != days:
+            news.append(given_up_evaluation(found, shown))
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=r.key, job_name=r.table, tags=run_tags(r)) for r in requests
+        ],
+        skip_reason=None if requests else dg.SkipReason(idle),
+        cursor=json.dumps({table: days for table, days in given_up.items() if days}),
+        asset_events=news,
+    )
+
+
+def _record(project: Project, requests: list[Request], *, only: dt.date | None = None) -> None:
+    for request in requests:
+        inputs = {d: digest for d, digest in request.inputs.items() if only in (None, d)}
+        key = request.key if only is None else _retrain_key(request, only)
+        project.ledger.record_request(key, request.table, inputs)
+
+
+def _retrain_key(request: Request, day: dt.date) -> str:
+    return f"{request.key}-{day}"
+
+
+def _retrain_request(request: Request, day: dt.date) -> dg.RunRequest:
+    one = Request(request.table, type(request.days)(day, day), _retrain_key(request, day), {})
+    return dg.RunRequest(run_key=one.key, job_name=RETRAIN, tags=run_tags(one))
+
+
+def _describe_waiting(found: Survey) -> str:
+    """Of each table a stale day that waits, and why."""
+    waits = [
+        f"{table} {day}: {why}"
+        for table, days in found.plan.waiting.items()
+        for day, why in sorted(days.items())[:1]
+    ]
+    running = [f"{table} {min(days)}: a run is under way" for table, days in found.plan.running.items() if days]
+    return "; ".join(running + waits) or "every day is what it would be if it were built now"

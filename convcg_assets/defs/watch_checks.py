@@ -1,0 +1,79 @@
+"""Checks that look at a whole table: is the newest day there, was a day given up.
+
+Checks of what a run wrote belong to `checks.py`.
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+from convcg_assets.clock import today
+from convcg_assets.defs.jobs import GIVEN_UP_CHECK, NEWEST_DAY_CHECK, WATCHED
+from convcg_assets.defs.resources import Warehouse
+from convcg_assets.defs.runs import InstanceRuns
+from convcg_assets.repair.recipes import RAW_TABLES
+from convcg_assets.repair.staleness import RAW
+from convcg_assets.repair.survey import Survey, survey
+
+
+def given_up_evaluation(found: Survey, table: str) -> dg.AssetCheckEvaluation:
+    """Whether every day of a table was repaired that could be; the same for sensors and people."""
+    days = found.plan.given_up[RAW if table in RAW_TABLES else table]
+    listed = "; ".join(f"{day}: {said}" for day, said in sorted(days.items())[:20])
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(table),
+        check_name=GIVEN_UP_CHECK,
+        passed=not days,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"given_up_days": len(days)},
+        description=listed or "no day was given up",
+    )
+
+
+def _given_up_check(table: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=table,
+        name=GIVEN_UP_CHECK,
+        description="No day failed so often on the same input that it was given up.",
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext, warehouse: Warehouse
+    ) -> dg.AssetCheckResult:
+        runs = InstanceRuns(
+            context.instance, home=warehouse.project.home, own_run_id=context.run.run_id
+        )
+        found = given_up_evaluation(survey(warehouse.project, runs=runs), table)
+        return dg.AssetCheckResult(
+            passed=found.passed,
+            severity=found.severity,
+            metadata=found.metadata,
+            description=found.description,
+        )
+
+    return check
+
+
+@dg.asset_check(
+    asset="conversions",
+    name=NEWEST_DAY_CHECK,
+    description="The newest day of the logs is yesterday: a repair of an old day says nothing of "
+    "the newest.",
+)
+def newest_day_check(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Whether the newest day of the logs is yesterday."""
+    source = warehouse.source
+    yesterday = today(source) - dt.timedelta(days=1)
+    if source.last_day is not None:
+        yesterday = min(yesterday, source.last_day)
+    newest = max(warehouse.lake.days("conversions"), default=None)
+    return dg.AssetCheckResult(
+        passed=newest is not None and newest >= yesterday,
+        description=f"newest day {newest}, expected {yesterday}",
+        metadata={"newest_day": str(newest), "expected": str(yesterday)},
+    )
+
+
+watch_checks: list[dg.AssetChecksDefinition] = [
+    *(_given_up_check(table) for check, table in sorted(WATCHED) if check == GIVEN_UP_CHECK),
+    newest_day_check,
+]
