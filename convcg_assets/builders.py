@@ -44,9 +44,7 @@ def write(build: Build) -> None:
     build.replace(TRANSFORMS[build.recipe.table](build))
 
 
-def build_raw(
-    project: Project, days: Days, *, con: Backend, run_id: str | None = None
-) -> Ingested:
+def build_raw(project: Project, days: Days, *, con: Backend, run_id: str | None = None) -> Ingested:
     """Read the days' landing folders into the raw tables.
 
     The fingerprint of the files is taken before they are read: a file that changes meanwhile leaves

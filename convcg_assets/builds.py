@@ -104,7 +104,7 @@ def record_days(
     con: Backend,
     run_id: str | None = None,
 ) -> None:
-    """Record the days of a version that was just written: what they hold, what they were made of."""
+    """Record the days of a version just written: what they hold, what they were made of."""
     files = [file for day in details for file in version.files.get(day, ())]
     cells = digest_days(table, files, con=con)
     project.ledger.record(

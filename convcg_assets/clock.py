@@ -14,7 +14,7 @@ RETRAIN_HOUR = 6
 
 
 def now(source: Source) -> dt.datetime:
-    """Now (UTC); at the earliest the retrain hour of the day after what a simulated world landed."""
+    """Now (UTC); of a simulated world at least the retrain hour after what has landed."""
     wall = dt.datetime.now(dt.UTC)
     if source.simulation is None:
         return wall

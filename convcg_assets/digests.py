@@ -26,9 +26,7 @@ _LATER_FACTS = {"hard_negatives": "engaged_dt"}
 """A column known later than its row: it counts in the cell of its own day, as a fact of its own."""
 
 
-def digest_days(
-    table: str, files: Iterable[str], *, con: Backend
-) -> dict[dt.date, dict[str, str]]:
+def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.date, dict[str, str]]:
     """Digest of each cell of each day that the files of a table's days hold.
 
     The sum and the exclusive or of 64-bit hashes of the rows, with their number: the same for the

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from convcg_assets.days import Days
+from convcg_assets.lake import NO_FILES
 
 Cells = dict[str, str]
 """Digest of a day's rows by cell: see `digests.py`."""
@@ -156,7 +157,7 @@ class Ledger:
             self._insert(connection, _requests, rows)
 
     def requests(self, table: str, days: Days) -> dict[tuple[dt.date, str], list[str]]:
-        """Keys of the requests for a table's days, by day and the inputs asked for, oldest first."""
+        """Keys of the requests for a table's days, by day and inputs, oldest first."""
         query = (
             sa.select(_requests)
             .where(_requests.c.table_name == table)
@@ -179,11 +180,13 @@ class Ledger:
                 .distinct()
             ).all()
             for day, key in known:
-                if current.get(day) == key:
+                if current.get(day, NO_FILES) == key:
                     continue
                 for facts in (_builds, _contents, _failed_checks):
                     this = (facts.c.table_name == table, facts.c.day == day)
-                    found = connection.execute(sa.delete(facts).where(*this, facts.c.files_key == key))
+                    found = connection.execute(
+                        sa.delete(facts).where(*this, facts.c.files_key == key)
+                    )
                     removed += found.rowcount
             asked = (_requests.c.table_name == table, _requests.c.requested_at < before)
             removed += connection.execute(sa.delete(_requests).where(*asked)).rowcount

@@ -28,7 +28,11 @@ Stage = tuple[str, dg.AssetSelection, str]
 STAGES: tuple[Stage, ...] = (
     ("raw events", dg.AssetSelection.groups("raw_events"), "logs"),
     ("attribution", dg.AssetSelection.assets("attributed_conversions"), "logs"),
-    ("conversion delay", dg.AssetSelection.assets("conversion_delay", "label_maturity"), "features"),
+    (
+        "conversion delay",
+        dg.AssetSelection.assets("conversion_delay", "label_maturity"),
+        "features",
+    ),
     ("labels", dg.AssetSelection.groups("labels"), "logs"),
     ("hard negatives", dg.AssetSelection.groups("negatives"), "logs"),
     ("features", dg.AssetSelection.groups("features"), "features"),

@@ -51,4 +51,17 @@ def upstream(table: str) -> list[dg.AssetDep]:
     ]
 
 
+def daily_by(*, hour: int) -> dg.FreshnessPolicy | None:
+    """Something is written between midnight and this hour (UTC) of each day; none of ended logs.
+
+    Dagster counts any day's, a repair of an old one too: the check `newest_day_is_yesterday` says
+    whether it is the right one.
+    """
+    if _source.last_day is not None:
+        return None
+    return dg.FreshnessPolicy.cron(
+        deadline_cron=f"0 {hour} * * *", lower_bound_delta=dt.timedelta(hours=hour)
+    )
+
+
 windows = Windows.of(_source, current_project().settings)

@@ -41,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         while found.plan.requests:
             for request in found.plan.requests:
-                repair(found, request, instance=instance, checks=not options.no_checks)
-                said = f"{request.table} {request.days} rebuilt"
-                console.print(said, style="green", highlight=False)
+                result = repair(found, request, instance=instance, checks=not options.no_checks)
+                style, said = ("green", "rebuilt") if result.success else ("red", "failed")
+                line = f"{request.table} {request.days} {said}"
+                console.print(line, style=style, highlight=False)
             found = look(project, instance)
         if options.retrain:
             retrain(project, instance, console=console, checks=not options.no_checks)
@@ -51,9 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return print_rest(found, console=console)
 
 
-def look(
-    project: Project, instance: dg.DagsterInstance, *, due: Iterable[dt.date] = ()
-) -> Survey:
+def look(project: Project, instance: dg.DagsterInstance, *, due: Iterable[dt.date] = ()) -> Survey:
     """What the sensors would see now."""
     load_definitions()
     from convcg_assets.defs.runs import InstanceRuns

@@ -11,9 +11,17 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from convcg_assets.defs.jobs import GIVEN_UP_CHECK, NEWEST_DAY_CHECK, RETRAIN, WATCHED, jobs
+from convcg_assets.defs.jobs import (
+    GIVEN_UP_CHECK,
+    NEWEST_DAY_CHECK,
+    RETRAIN,
+    WATCHED,
+    job_name,
+    jobs,
+)
 from convcg_assets.defs.runs import InstanceRuns, run_tags
 from convcg_assets.defs.watch_checks import given_up_evaluation
+from convcg_assets.maintenance import clean
 from convcg_assets.project import Project, current_project
 from convcg_assets.repair.plan import Request
 from convcg_assets.repair.retrain import due_days, next_step
@@ -26,7 +34,7 @@ _by_name = {job.name: job for job in jobs}
 
 
 @dg.sensor(
-    job=_by_name[RAW],
+    job=_by_name[job_name(RAW)],
     minimum_interval_seconds=TICK_S,
     default_status=_RUNNING,
     description="Reads the days whose log files are new, changed or removed, whichever day it is.",
@@ -47,7 +55,7 @@ def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 
 
 @dg.sensor(
-    jobs=[job for name, job in _by_name.items() if name not in (RAW, RETRAIN)],
+    jobs=[job for name, job in _by_name.items() if name not in (job_name(RAW), RETRAIN)],
     minimum_interval_seconds=TICK_S,
     default_status=_RUNNING,
     description="Rebuilds exactly the days that differ from what they would be if they were built "
@@ -100,6 +108,29 @@ _newest_day_job = dg.define_asset_job(
     ),
     description="Whether the newest day of the logs is yesterday.",
 )
+
+
+@dg.op(
+    description="Removes old files of the lake, never a version that a kept model was trained on."
+)
+def clean_lake(context: dg.OpExecutionContext) -> None:
+    """Vacuum the lake and forget facts about files that are gone."""
+    for done in clean(current_project()):
+        context.log.info(f"{done.table}: {done.num_files} files, {done.num_facts} facts removed")
+
+
+@dg.job(description="Housekeeping of the lake and its ledger.")
+def maintenance() -> None:
+    """Clean the lake."""
+    clean_lake()
+
+
+maintenance_schedule = dg.ScheduleDefinition(
+    job=maintenance,
+    cron_schedule="0 3 * * 0",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
 newest_day_schedule = dg.ScheduleDefinition(
     name=f"{NEWEST_DAY_CHECK}_hourly",
     job=_newest_day_job,
@@ -107,9 +138,9 @@ newest_day_schedule = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-watch_jobs = [_newest_day_job]
+watch_jobs = [_newest_day_job, maintenance]
 sensors = [landed_logs, late_data, daily_retrain]
-schedules = [newest_day_schedule]
+schedules = [newest_day_schedule, maintenance_schedule]
 
 
 def _open(context: dg.SensorEvaluationContext) -> tuple[Project, InstanceRuns]:
@@ -133,10 +164,10 @@ def _answer(
     """Run requests, or why there are none; and news of days that were given up."""
     _record(found.project, requests)
     for request in requests:
-        context.log.info(f"{request.table} {request.days}: {found.why(request.table, request.days.first)}")
-    given_up = {
-        table: sorted(map(str, found.plan.given_up[table])) for table in tables
-    }
+        context.log.info(
+            f"{request.table} {request.days}: {found.why(request.table, request.days.first)}"
+        )
+    given_up = {table: sorted(map(str, found.plan.given_up[table])) for table in tables}
     news = []
     told = json.loads(context.cursor) if context.cursor else {}
     for table, days in given_up.items():
@@ -145,7 +176,8 @@ def _answer(
             news.append(given_up_evaluation(found, shown))
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=r.key, job_name=r.table, tags=run_tags(r)) for r in requests
+            dg.RunRequest(run_key=r.key, job_name=job_name(r.table), tags=run_tags(r))
+            for r in requests
         ],
         skip_reason=None if requests else dg.SkipReason(idle),
         cursor=json.dumps({table: days for table, days in given_up.items() if days}),
@@ -176,5 +208,9 @@ def _describe_waiting(found: Survey) -> str:
         for table, days in found.plan.waiting.items()
         for day, why in sorted(days.items())[:1]
     ]
-    running = [f"{table} {min(days)}: a run is under way" for table, days in found.plan.running.items() if days]
+    running = [
+        f"{table} {min(days)}: a run is under way"
+        for table, days in found.plan.running.items()
+        if days
+    ]
     return "; ".join(running + waits) or "every day is what it would be if it were built now"

@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import dagster as dg
 
+from convcg_assets.days import Days
 from convcg_assets.defs.cross_checks import CROSS_CHECKS, CrossCheck, Offending, Tables
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.lake import NO_FILES
 from convcg_assets.partitions import daily_partitions, run_days
 from convcg_assets.schema import TABLES
 from convcg_assets.validation import MAX_OFFENDING, ValidationResult, validate_days
@@ -19,24 +21,26 @@ from convcg_assets.validation import MAX_OFFENDING, ValidationResult, validate_d
 
 def suite_check(table: str) -> dg.AssetChecksDefinition:
     """The blocking check of a table: its Great Expectations suite on the run's days."""
+    name = "expectations"
 
     @_blocking_check(
         table,
-        name="expectations",
+        name=name,
         description=f"The suite `expectations/{table}.json`: what each column may hold.",
     )
     def check(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
-        with warehouse.connect() as con:
-            result = validate_days(warehouse.lake, table, run_days(context), con=con)
-        severe = bool(result.failures("critical"))
-        if result.success:
-            _pass_each_day(context, table, "expectations")
-        return dg.AssetCheckResult(
-            passed=result.success,
-            severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-            description=str(result) or f"{len(result.outcomes)} expectations hold",
-            metadata=_suite_metadata(result),
-        )
+        def validate(days: Days) -> dg.AssetCheckResult:
+            with warehouse.connect() as con:
+                result = validate_days(warehouse.lake, table, days, con=con)
+            severe = bool(result.failures("critical"))
+            return dg.AssetCheckResult(
+                passed=result.success,
+                severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+                description=str(result) or f"{len(result.outcomes)} expectations hold",
+                metadata=_suite_metadata(result),
+            )
+
+        return _evaluate(context, warehouse, table, name, validate)
 
     return check
 
@@ -46,16 +50,47 @@ def cross_check(spec: CrossCheck) -> dg.AssetChecksDefinition:
 
     @_blocking_check(spec.asset, name=spec.name, description=spec.description)
     def check(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
-        with warehouse.connect() as con:
-            tables = Tables(warehouse, spec.asset, run_days(context), con)
-            result = _fail(spec.error, tables, severity=dg.AssetCheckSeverity.ERROR)
-            if result is None and spec.warning is not None:
-                result = _fail(spec.warning, tables, severity=dg.AssetCheckSeverity.WARN)
-        if result is None:
-            _pass_each_day(context, spec.asset, spec.name)
-        return result or dg.AssetCheckResult(passed=True, metadata={"offending_rows": 0})
+        def compare(days: Days) -> dg.AssetCheckResult:
+            result = None
+            with warehouse.connect() as con:
+                tables = Tables(warehouse, spec.asset, days, con)
+                if spec.error is not None:
+                    result = _fail(spec.error, tables, severity=dg.AssetCheckSeverity.ERROR)
+                if result is None and spec.warning is not None:
+                    result = _fail(spec.warning, tables, severity=dg.AssetCheckSeverity.WARN)
+            return result or dg.AssetCheckResult(passed=True, metadata={"offending_rows": 0})
+
+        return _evaluate(context, warehouse, spec.asset, spec.name, compare)
 
     return check
+
+
+def _evaluate(
+    context: dg.AssetCheckExecutionContext,
+    warehouse: Warehouse,
+    asset: str,
+    name: str,
+    check: Callable[[Days], dg.AssetCheckResult],
+) -> dg.AssetCheckResult:
+    """The check's result on the run's days; the days that fail it hold up what lies downstream.
+
+    Of a range each day is looked at by itself once the whole has failed.
+    """
+    days, version = run_days(context), warehouse.lake.snapshot(asset)
+    result = check(days)
+    if result.passed:
+        _pass_each_day(context, asset, name)
+    elif result.severity == dg.AssetCheckSeverity.ERROR:
+        alone = {day: check(Days(day, day)) for day in days} if len(days) > 1 else {}
+        failed = {d: r for d, r in alone.items() if _stops(r)} or dict.fromkeys(days, result)
+        keys = {day: version.key(day) if version else NO_FILES for day in failed}
+        said = {day: (keys[day], str(r.description)) for day, r in failed.items()}
+        warehouse.project.ledger.record_failed_check(asset, name, said)
+    return result
+
+
+def _stops(result: dg.AssetCheckResult) -> bool:
+    return not result.passed and result.severity == dg.AssetCheckSeverity.ERROR
 
 
 def _blocking_check(

@@ -5,6 +5,7 @@ Which rows break it is computed in `transforms/consistency.py`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import ibis
 from ibis.backends.duckdb import Backend
@@ -12,8 +13,10 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.partitions import windows
+from convcg_assets.settings import DelaySettings
 from convcg_assets.streams import STREAMS
 from convcg_assets.transforms import consistency
+from convcg_assets.transforms.shifts import delay_shifts, shift_lookback_days
 from convcg_assets.validation import id_columns
 
 REJECTED_SHARE_WARNING, REJECTED_SHARE_ERROR = 0.01, 0.20
@@ -41,6 +44,11 @@ class Tables:
         """How far clocks may be off, in minutes."""
         return self.warehouse.source.tolerance_minutes
 
+    @property
+    def delay(self) -> DelaySettings:
+        """How delays are estimated."""
+        return self.warehouse.settings.delay
+
     def read(self, table: str, *, after: int = 0) -> ibis.Table:
         """The rows of the run's days and of so many after."""
         return self.warehouse.read(table, self.days.widen(after=after), con=self.con)
@@ -56,7 +64,7 @@ class CrossCheck:
     name: str
     asset: str
     description: str
-    error: Offending
+    error: Offending | None = None
     warning: Offending | None = None
 
 
@@ -98,6 +106,21 @@ CROSS_CHECKS = [
         "touch_ts <= event_ts < touch_ts + window of the touch's type.",
         error=lambda t: consistency.touches_outside_window(
             t.own, settings=t.warehouse.settings.attribution
+        ),
+    ),
+    CrossCheck(
+        "delays_as_before",
+        "conversion_delay",
+        "No advertiser's reporting lags of the newest week differ from those of the weeks before: "
+        "one that starts uploading weekly makes its labels look rare.",
+        warning=lambda t: delay_shifts(
+            t.warehouse.read(
+                "attributed_conversions",
+                Days(t.days.last - timedelta(days=shift_lookback_days(t.delay)), t.days.last),
+                con=t.con,
+            ),
+            settings=t.delay,
+            days=Days(t.days.last, t.days.last),
         ),
     ),
     CrossCheck(

@@ -105,7 +105,9 @@ def _plot_curves(curves: ibis.Table, *, con: Backend) -> dg.MarkdownMetadataValu
     for key in largest:
         axes.plot(*_points(lines[key]), color="#b9bfce", linewidth=0.9)
     if largest:
-        axes.plot([], [], color="#b9bfce", linewidth=0.9, label=f"{len(largest)} largest advertisers")
+        axes.plot(
+            [], [], color="#b9bfce", linewidth=0.9, label=f"{len(largest)} largest advertisers"
+        )
     shades = ("#2a9d8f", "#e9a23b", "#d1495b", "#7b5ea7", "#8c8c8c")
     segments = sorted({key[1].split(" ")[0] for key in lines if key[0] == "segment"})
     for key in lines:
@@ -113,7 +115,9 @@ def _plot_curves(curves: ibis.Table, *, con: Backend) -> dg.MarkdownMetadataValu
             name = key[1].split(" ")[0]
             shade = shades[segments.index(name) % len(shades)]
             first = key[1] in (name, f"{name} 0")
-            axes.plot(*_points(lines[key]), color=shade, linewidth=1.1, label=name if first else None)
+            axes.plot(
+                *_points(lines[key]), color=shade, linewidth=1.1, label=name if first else None
+            )
     for key in (key for key in lines if key[0] == "global"):
         ages, shares = _points(lines[key])
         low, high = ([r[c] for r in lines[key]] for c in ("share_low", "share_high"))

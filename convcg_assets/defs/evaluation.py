@@ -15,7 +15,7 @@ from convcg_assets.builds import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream
+from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.repair.recipes import as_of
 from convcg_assets.schema import TABLES
 from convcg_assets.tracking import track_run
@@ -43,6 +43,7 @@ class EvaluationRun(dg.Config):
 @dg.asset(
     deps=upstream("evaluation_report"),
     partitions_def=daily_partitions,
+    freshness_policy=daily_by(hour=9),
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="evaluation",
     kinds={"mlflow", "html"},
@@ -94,7 +95,7 @@ def _evaluate(
         ),
     )
     earlier = folder / "report.json"
-    history = history_after(json.loads(earlier.read_text("utf-8"))) if earlier.exists() else ()
+    history = history_after(earlier.read_text("utf-8")) if earlier.exists() else ()
     context = _context(day, warehouse, bundle, made_by, examples, settings)
     report = {
         "training_history": [

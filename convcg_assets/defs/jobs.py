@@ -1,4 +1,4 @@
-"""Jobs: one per table for repairs, and the retrain of a day. Asset names are job names."""
+"""Jobs: one per table for repairs, and the retrain of a day."""
 
 import dagster as dg
 
@@ -13,9 +13,15 @@ NEWEST_DAY_CHECK = "newest_day_is_yesterday"
 WATCH_CHECKS = (GIVEN_UP_CHECK, NEWEST_DAY_CHECK)
 """They look at the whole table, not at a run's days."""
 
+
+def job_name(table: str) -> str:
+    """Name of the job that builds days of a table, or of all raw tables."""
+    return f"build_{table}"
+
+
 JOB_TABLES: dict[str, tuple[str, ...]] = {
-    RAW: (RAW, *RAW_TABLES),
-    **{table: (table,) for table in current_project().recipes},
+    job_name(RAW): (RAW, *RAW_TABLES),
+    **{job_name(table): (table,) for table in current_project().recipes},
     RETRAIN: MODEL_TABLES,
 }
 """What each job writes."""
@@ -36,7 +42,7 @@ def _job(name: str, tables: tuple[str, ...]):
         selection=assets - watched,
         description="Examples, model, index and report of day T."
         if name == RETRAIN
-        else f"Days of {name.replace('_', ' ')}.",
+        else f"Days of {name.removeprefix('build_').replace('_', ' ')}.",
     )
 
 

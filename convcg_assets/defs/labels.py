@@ -6,7 +6,7 @@ from ibis import _
 from convcg_assets.builders import write
 from convcg_assets.defs.metadata import count_by, describe_table, markdown_table, window_metadata
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream, windows
+from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream, windows
 
 FACTORS = (
     "event_weight",
@@ -21,6 +21,7 @@ FACTORS = (
 @dg.asset(
     deps=upstream("weighted_labels"),
     partitions_def=daily_partitions,
+    freshness_policy=daily_by(hour=6),
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="labels",
     kinds={"deltalake", "ibis"},

@@ -11,7 +11,7 @@ from convcg_assets.builds import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import inline_figure, markdown_table
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream
+from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.tracking import track_run
 
 DATA_TABLES = (
@@ -42,6 +42,7 @@ class TwoTowerConfig(dg.Config):
 @dg.asset(
     deps=upstream("two_tower_checkpoint"),
     partitions_def=daily_partitions,
+    freshness_policy=daily_by(hour=9),
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="model",
     kinds={"pytorch", "mlflow"},
@@ -81,9 +82,7 @@ def _describe_kept(path: Path) -> dict[str, Any]:
     }
 
 
-def _train(
-    day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
-) -> dict[str, Any]:
+def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build) -> dict[str, Any]:
     from convcg_model.checkpoint import save_checkpoint
     from convcg_model.config import ModelConfig, TrainingConfig
     from convcg_model.training import fit

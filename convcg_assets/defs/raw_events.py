@@ -7,7 +7,7 @@ from convcg_assets.builders import build_raw
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import count_by, describe_table
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days
+from convcg_assets.partitions import daily_by, daily_partitions, run_days
 
 DESCRIPTIONS = {
     "impressions": "One row per showing of one ad Pin to one user, by arrival day.",
@@ -29,6 +29,7 @@ def _spec(table: str) -> dg.AssetSpec:
         kinds={"deltalake", "duckdb"},
         owners=["team:data"],
         partitions_def=daily_partitions,
+        freshness_policy=daily_by(hour=6),
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream
+from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream
 
 MEASURED_QUERIES = 500
 MEASURED_K = 100
@@ -25,6 +25,7 @@ class RetrievalConfig(dg.Config):
 @dg.asset(
     deps=upstream("pin_embedding_index"),
     partitions_def=daily_partitions,
+    freshness_policy=daily_by(hour=9),
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="retrieval",
     kinds={"faiss"},

@@ -1,4 +1,4 @@
-"""The runs of a Dagster instance, as repair needs to know them: what is under way, what has ended."""
+"""The runs of a Dagster instance: what is under way, what has ended."""
 
 import datetime as dt
 from collections.abc import Iterable

@@ -36,9 +36,7 @@ def _given_up_check(table: str) -> dg.AssetChecksDefinition:
         name=GIVEN_UP_CHECK,
         description="No day failed so often on the same input that it was given up.",
     )
-    def check(
-        context: dg.AssetCheckExecutionContext, warehouse: Warehouse
-    ) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
         runs = InstanceRuns(
             context.instance, home=warehouse.project.home, own_run_id=context.run.run_id
         )

@@ -30,9 +30,7 @@ def landed_days(source: Source, *, before: dt.date) -> dict[dt.date, LandedDay]:
         assert options is not None
         days |= _folder_days(source.landing / (options.path or stream))
     last = min(before, (source.last_day or dt.date.max - dt.timedelta(days=1)) + dt.timedelta(1))
-    return {
-        day: inspect_day(source, day) for day in sorted(days) if source.first_day <= day < last
-    }
+    return {day: inspect_day(source, day) for day in sorted(days) if source.first_day <= day < last}
 
 
 def inspect_day(source: Source, day: dt.date) -> LandedDay:

@@ -87,9 +87,7 @@ def make_plan(
             num_attempts = runs.attempts(asked.get((day, wanted.inputs), ()))
             if num_attempts >= max_attempts:
                 plan.given_up[table][day] = f"given up after {num_attempts} attempts"
-            elif reason := broken.get(day):
-                plan.waiting[table][day] = reason
-            elif reason := moving.get(day):
+            elif (reason := broken.get(day)) or (reason := moving.get(day)):
                 plan.waiting[table][day] = reason
             else:
                 ready[day] = (wanted, num_attempts)

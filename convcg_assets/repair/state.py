@@ -83,7 +83,7 @@ def load_state(tables: Iterable[str], *, lake: Lake, ledger: Ledger, home: Path)
 
 
 def _load(table: str, *, lake: Lake, ledger: Ledger, home: Path) -> TableState:
-    # Facts before files: what is written in between is then unknown, never taken for something else.
+    # Facts before files: what is written in between is then unknown, never mistaken.
     contents, builds = ledger.contents(table), ledger.builds(table)
     failed, version = ledger.failed_checks(table), None
     if table in ARTIFACTS:

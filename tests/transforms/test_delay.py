@@ -1,17 +1,20 @@
 """The delay curve against brute force and by hand; what was known when; maturity by label day."""
 
 import hypothesis
+import ibis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.settings import AttributionSettings, DelaySettings
+from convcg_assets.transforms.maturity import with_maturity
 
 from . import oracle_attribution, oracle_delay, stages
 from .conftest import Build
 from .event_rows import credit
-from .tables import arrived_before, assert_same_rows, exactly
+from .tables import arrived_before, assert_same_rows, exactly, to_table
 from .world import DAY, Row, World, day, worlds
 
 ALWAYS = Days(day(-70), day(140))
@@ -156,8 +159,8 @@ def test_a_log_shorter_than_the_horizon_shows_what_it_cannot_know(build: Build) 
 
 def test_days_before_the_window_are_left_out(build: Build) -> None:
     rows = arrived(0, [0, 0, 3]) + arrived(1, [0, 1])
-    given = {"today": 5, "estimation_days": 1}
-    assert {row["num_conversions"] for row in curve(build, rows, **given).values()} == {2}
+    shares = curve(build, rows, today=5, estimation_days=1)
+    assert {row["num_conversions"] for row in shares.values()} == {2}
 
 
 def test_touches_of_one_impression_are_one_piece_of_evidence(build: Build) -> None:
@@ -195,6 +198,45 @@ def test_of_a_weekly_reporter_nothing_arrives_between_uploads(build: Build) -> N
             assert row["share"] == 0
         elif row["delay_days"] >= wait:
             assert row["own_share"] == pytest.approx(1)
+
+
+def weighed(con: Backend, curves: list[Row], rows: list[tuple], **given) -> list[float]:
+    """Maturity factors of (advertiser, impression day) as of day 23."""
+    names = ("advertiser_id", "impression_day", "row")
+    data = [dict(zip(names, (a, day(d), i), strict=True)) for i, (a, d) in enumerate(rows)]
+    table = ibis.memtable(
+        data, schema={"advertiser_id": "int64", "impression_day": "date", "row": "int64"}
+    ).mutate(as_of=ibis.literal(day(23)))
+    settings = DelaySettings(**given.pop("settings", {}))
+    expr = with_maturity(
+        table, to_table(curves, table="conversion_delay"), settings=settings, **given
+    )
+    return con.to_pyarrow(expr.order_by("row"))["maturity_factor"].to_pylist()
+
+
+def test_maturity_of_a_weekly_reporter_depends_on_the_weekday(build: Build, con: Backend) -> None:
+    """The last upload was on day 20. What was shown since has nothing; advertiser 3 is alone."""
+    given = {"settings": DelaySettings(advertiser_kappa=1e-6, segment_kappa=1e-6)}
+    days = Days(day(23), day(23))
+    curves = build(stages.delay, weekly(), **given, horizon_days=14, days=days)
+    shown = [(3, d) for d in (22, 20, 19, 16)]
+    # Of day 20 and later nothing has arrived: the cap. Of the four days before, all has.
+    assert weighed(con, curves, shown) == pytest.approx([5, 5, 1, 1], abs=1e-4)
+    # Ages 0 to 6 are days 22 to 16: three of seven without any, so each of four counts 7/4.
+    week = weighed(con, curves, shown, num_days=7)
+    assert week == pytest.approx([7 / 4] * 4, abs=1e-4)
+
+
+def test_maturity_without_a_curve_of_its_own(build: Build, con: Backend) -> None:
+    rows = arrived(10, [0, 0, 1, 1]) + arrived(12, [0, 1], advertiser=4)
+    given = {"settings": DelaySettings(), "horizon_days": H, "days": Days(day(23), day(23))}
+    curves = build(stages.delay, rows, **given)
+    # Half arrives at once. Day 22 has age 0; an unknown advertiser and none have the global curve.
+    assert weighed(con, curves, [(9, 22), (None, 22)]) == pytest.approx([2, 2])
+    # Past the horizon, and without any curve, a day is ripe.
+    assert weighed(con, curves, [(3, 1), (9, 1)]) == [1, 1]
+    assert weighed(con, [], [(3, 22), (None, 22)]) == [1, 1]
+    assert weighed(con, curves, [(3, 22)], settings={"maturity": "none"}) == [1]
 
 
 def test_other_reporters_are_known_by_their_lags(build: Build) -> None:
