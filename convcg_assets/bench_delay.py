@@ -165,11 +165,11 @@ def summarise(table: pd.DataFrame) -> dict[str, dict]:
     names = [
         name for name in table.columns if name not in ("as_of", "advertiser_id", "true", "seed")
     ]
-    days = table.groupby(["seed", "as_of"])[[*names, "true"]].sum()
-    large = table[table["true"] >= MIN_CONVERSIONS]
+    days = pd.DataFrame(table.drop(columns="advertiser_id").groupby(["seed", "as_of"]).sum())
+    large = pd.DataFrame(table[table["true"] >= MIN_CONVERSIONS])
     figures = {}
     for name in names:
-        overall, each = (rows[name].to_numpy() / rows["true"].to_numpy() for rows in (days, large))
+        overall, each = _ratios(days, name), _ratios(large, name)
         figures[name] = {
             "mean": round(float(overall.mean()), 3),
             "least": round(float(overall.min()), 3),
@@ -180,6 +180,10 @@ def summarise(table: pd.DataFrame) -> dict[str, dict]:
             "share within 0.85..1.15": _share_within(each, 0.85, 1.15),
         }
     return figures
+
+
+def _ratios(rows: pd.DataFrame, name: str) -> np.ndarray:
+    return np.asarray(rows[name], dtype=float) / np.asarray(rows["true"], dtype=float)
 
 
 def _share_within(values: np.ndarray, low: float, high: float) -> float:

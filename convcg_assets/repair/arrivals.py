@@ -18,8 +18,8 @@ class LandedDay:
     missing: str | None = None
 
 
-def landed_days(source: Source, *, before: dt.date) -> dict[dt.date, LandedDay]:
-    """Every day from the source's first on and `before` a day that any stream has a folder for.
+def landed_days(source: Source) -> dict[dt.date, LandedDay]:
+    """Every day from the source's first to its last that any stream has a folder for.
 
     A day whose folders are all gone is not among them: logs that were moved to an archive keep what
     the lake holds of them.
@@ -29,8 +29,10 @@ def landed_days(source: Source, *, before: dt.date) -> dict[dt.date, LandedDay]:
         options = source.stream(stream)
         assert options is not None
         days |= _folder_days(source.landing / (options.path or stream))
-    last = min(before, (source.last_day or dt.date.max - dt.timedelta(days=1)) + dt.timedelta(1))
-    return {day: inspect_day(source, day) for day in sorted(days) if source.first_day <= day < last}
+    last = source.last_day or dt.date.max
+    return {
+        day: inspect_day(source, day) for day in sorted(days) if source.first_day <= day <= last
+    }
 
 
 def inspect_day(source: Source, day: dt.date) -> LandedDay:

@@ -14,10 +14,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from convcg_assets.days import Days
 from convcg_assets.lake import NO_FILES
+from convcg_assets.ledger import Cells
 from convcg_assets.repair.arrivals import LandedDay
 from convcg_assets.repair.recipes import ALL_CELLS, DAY, RAW_TABLES, Recipe
 from convcg_assets.repair.state import State
@@ -54,11 +56,15 @@ def find_stale(
     *,
     raw_settings: str,
     due: Iterable[dt.date] = (),
+    known: "KnownInputs | None" = None,
 ) -> Report:
     """The days that differ from what they would be if they were built now.
 
     `due` are days for which a model ought to be there, whether or not one was asked for before.
+    `known` is what an earlier look has worked out.
     """
+    known = known or KnownInputs()
+    known.update(state, recipes)
     stale: dict[str, dict[dt.date, StaleDay]] = {RAW: {}}
     for day, logs in landed.items():
         inputs = digest_of(raw_detail(logs, raw_settings))
@@ -75,11 +81,49 @@ def find_stale(
         for day in wanted_days(recipe, state, logs=logs_in_lake, due=due):
             if recipe.is_kept and state[table].key(day) != NO_FILES:
                 continue
-            inputs = digest_of(detail_of(recipe, day, state, newest=logs_in_lake.last))
+            inputs = known.inputs(recipe, day, state, newest=logs_in_lake.last)
             if not state[table].is_built_from(day, inputs):
                 stale[table][day] = StaleDay(table, day, inputs)
     not_ready = {day: logs.missing for day, logs in landed.items() if logs.missing is not None}
     return Report(stale, not_ready, logs_in_lake)
+
+
+class KnownInputs:
+    """Digests of what days would be built from, kept from look to look.
+
+    Those whose inputs have changed since are forgotten, so that a look costs what has changed and
+    not the length of the history.
+    """
+
+    def __init__(self) -> None:
+        self._cells: dict[str, dict[dt.date, Cells]] = {}
+        self._inputs: dict[tuple[str, str], dict[dt.date, str]] = {}
+        self.lock = Lock()
+        """Held during a look: two at once see one state after the other."""
+
+    def update(self, state: State, recipes: Mapping[str, Recipe]) -> None:
+        """Forget what rests on a day that has changed since the last look."""
+        changed: dict[str, set[dt.date]] = {}
+        for table, found in state.tables.items():
+            old = self._cells.get(table, {})
+            days = {*old, *found.cells}
+            changed[table] = {d for d in days if old.get(d) != found.cells.get(d)}
+            self._cells[table] = found.cells
+        for recipe in recipes.values():
+            kept = self._inputs.get((recipe.table, recipe.settings), {})
+            for source in recipe.inputs:
+                for upstream in changed[source.table] if kept else ():
+                    for day in Days(upstream - source.after * DAY, upstream + source.before * DAY):
+                        kept.pop(day, None)
+
+    def inputs(self, recipe: Recipe, day: dt.date, state: State, *, newest: dt.date) -> str:
+        """Digest of what a day would be built from now."""
+        if recipe.domain == "models":  # They rest on the newest day as well, and are few.
+            return digest_of(detail_of(recipe, day, state, newest=newest))
+        kept = self._inputs.setdefault((recipe.table, recipe.settings), {})
+        if day not in kept:
+            kept[day] = digest_of(detail_of(recipe, day, state, newest=newest))
+        return kept[day]
 
 
 def wanted_days(

@@ -52,9 +52,12 @@ class TableState:
         place = (day, bounds)
         if place not in self._selected:
             cells = self.cells.get(day, {})
-            if bounds != ALL_CELLS:
-                low, high = str(bounds[0]), str(bounds[1])
-                cells = {c: d for c, d in cells.items() if c == UNKNOWN_CELL or low <= c <= high}
+            low, high = bounds
+            if low == high:
+                cells = {c: cells[c] for c in (UNKNOWN_CELL, low.isoformat()) if c in cells}
+            elif bounds != ALL_CELLS:
+                first, last = low.isoformat(), high.isoformat()
+                cells = {c: d for c, d in cells.items() if c == UNKNOWN_CELL or first <= c <= last}
             text = "\n".join(f"{cell}={digest}" for cell, digest in sorted(cells.items()))
             digest = hashlib.sha256(text.encode()).hexdigest()[:16] if cells else None
             self._selected[place] = digest

@@ -12,6 +12,7 @@ from convcg_assets.repair.plan import Plan, Runs, make_plan
 from convcg_assets.repair.recipes import RAW_TABLES, raw_settings
 from convcg_assets.repair.staleness import (
     RAW,
+    KnownInputs,
     Report,
     detail_of,
     explain,
@@ -19,6 +20,10 @@ from convcg_assets.repair.staleness import (
     raw_detail,
 )
 from convcg_assets.repair.state import State, load_state
+
+
+_known: dict[str, KnownInputs] = {}
+"""By deployment, what the looks of this process have worked out: a look costs what has changed."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,21 @@ def survey(project: Project, *, runs: Runs, due: Iterable[dt.date] = ()) -> Surv
 
     `due` are days for which a model ought to be there, whether or not one was asked for before.
     """
-    current = today(project.source)
     # The landing zone first: what lands in between is seen by the next look.
-    landed = landed_days(project.source, before=current)
+    landed = landed_days(project.source)
+    current = today(project.source, landed)
+    landed = {day: logs for day, logs in landed.items() if day < current}
     tables = (*RAW_TABLES, *project.recipes)
     state = load_state(tables, lake=project.lake, ledger=project.ledger, home=project.home)
-    report = find_stale(
-        state, project.recipes, landed, raw_settings=raw_settings(project.source), due=due
-    )
+    known = _known.setdefault(f"{project.lake.root} {project.ledger_url}", KnownInputs())
+    with known.lock:
+        report = find_stale(
+            state,
+            project.recipes,
+            landed,
+            raw_settings=raw_settings(project.source),
+            due=due,
+            known=known,
+        )
     plan = make_plan(report, state, project.recipes, ledger=project.ledger, runs=runs)
     return Survey(project, current, landed, state, report, plan)

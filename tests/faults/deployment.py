@@ -1,0 +1,147 @@
+"""A tiny deployment whose logs change, and what its tables ought to hold."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builders import build_table
+from convcg_assets.days import Days
+from convcg_assets.lake import Lake
+from convcg_assets.project import Project
+from convcg_assets.repair.recipes import ARTIFACTS, DAY, RAW_TABLES
+from convcg_assets.repair.staleness import RAW
+from convcg_assets.repair.survey import Survey, survey
+from convcg_assets.settings import AttributionSettings, Settings
+from convcg_assets.sources import Source
+
+FIRST = dt.date(2026, 1, 1)
+NUM_DAYS = 3
+SETTINGS = Settings(
+    attribution=AttributionSettings(
+        click_window_days=1,
+        engagement_window_days=1,
+        view_window_days=1,
+        max_reporting_lag_days=2,
+    )
+)
+Held = dict[tuple[str, dt.date], list[str]]
+"""The rows of each day of each table, as sorted texts."""
+
+
+@dataclass(frozen=True)
+class NoRuns:
+    """No run is under way, and none has failed before."""
+
+    def is_active(self, table: str, day: dt.date) -> bool:
+        return False
+
+    def attempts(self, request_keys: Iterable[str]) -> int:
+        return 0
+
+
+def open_project(home: Path) -> Project:
+    """The deployment in a folder, the same in every process."""
+    source = Source(
+        name="tiny",
+        first_day=FIRST,
+        last_day=FIRST + (NUM_DAYS - 1) * DAY,
+        landing=home / "landing",
+        streams={"impressions": {}, "engagements": {}, "conversions": {}},  # type: ignore[arg-type]
+    )
+    return Project(
+        source=source,
+        source_file=home / "source.yaml",
+        settings=SETTINGS,
+        home=home,
+        lake=Lake(str(home / "lake"), source.id_types),
+        tracking_uri="",
+        ledger_url=f"sqlite:///{home / 'ledger.db'}",
+    )
+
+
+def land(home: Path, *, value: float) -> None:
+    """Logs of every day; conversions of `value`, the first day's arriving late as well."""
+    for offset in range(NUM_DAYS):
+        day = FIRST + offset * DAY
+        users = [f"u{user}" for user in range(4)]
+        write(home, "impressions", day, "impression_id,user_id,pin_id,impression_ts,surface")(
+            f"i{offset}{u},{u},p1,{day} 10:00:00,homefeed" for u in users
+        )
+        write(
+            home,
+            "engagements",
+            day,
+            "engagement_id,impression_id,user_id,pin_id,engagement_ts,engagement_type,duration_s",
+        )(f"e{offset}{u},i{offset}{u},{u},p1,{day} 10:01:00,click,20" for u in users[:2])
+        land_conversions(home, day, value=value)
+
+
+def land_conversions(home: Path, day: dt.date, *, value: float) -> None:
+    """One day's conversions: one of that day, one of the day before, of that value."""
+    write(home, "conversions", day, "conversion_id,user_id,pin_id,event_ts,event_name,value")(
+        f"c{day}{number},u{number},p1,{day - number * DAY} 11:00:00,checkout,{value}"
+        for number in range(2)
+        if day - number * DAY >= FIRST
+    )
+
+
+def write(home: Path, stream: str, day: dt.date, header: str):
+    """Writes the rows of a stream's day: a new file is put in the place of the old one."""
+
+    def rows(lines: Iterable[str]) -> None:
+        folder = home / "landing" / stream / f"dt={day}"
+        folder.mkdir(parents=True, exist_ok=True)
+        new = home / f"{stream}.new"
+        new.write_text("\n".join([header, *lines, ""]))
+        new.replace(folder / "a.csv")
+
+    return rows
+
+
+def look(project: Project) -> Survey:
+    return survey(project, runs=NoRuns())
+
+
+def converge(project: Project, *, con: Backend, max_ticks: int = 12) -> int:
+    """Look and rebuild until nothing differs; the number of looks."""
+    for tick in range(1, max_ticks + 1):
+        requests = look(project).plan.requests
+        if not requests:
+            return tick
+        for request in requests:
+            build_table(project, request.table, request.days, con=con)
+    raise AssertionError(f"still not settled: {requests}")
+
+
+def hold(project: Project, *, con: Backend) -> Held:
+    """All rows there are."""
+    held: Held = {}
+    everything = Days(FIRST - 9 * DAY, FIRST + 99 * DAY)
+    for table in (*RAW_TABLES, *project.recipes):
+        if table in ARTIFACTS or not project.lake.exists(table):
+            continue
+        rows: list[dict[str, Any]] = con.to_pyarrow(
+            project.lake.read(table, everything, con=con)
+        ).to_pylist()
+        for row in rows:
+            held.setdefault((table, row["dt"]), []).append(repr(row))
+    return {place: sorted(texts) for place, texts in held.items()}
+
+
+def unnoticed(found: Survey, held: Held, wanted: Held) -> set[tuple[str, dt.date]]:
+    """Days with other rows than wanted although neither they nor what they rest on is stale."""
+    suspect: dict[str, set[dt.date]] = {t: set(found.report.stale[RAW]) for t in RAW_TABLES}
+    for table, recipe in found.project.recipes.items():
+        suspect[table] = set(found.report.stale[table])
+        for source in recipe.inputs:
+            for day in suspect[source.table]:
+                suspect[table] |= set(Days(day - source.after * DAY, day + source.before * DAY))
+    different = {p for p in held.keys() | wanted.keys() if held.get(p) != wanted.get(p)}
+    logs = found.report.logs
+    if logs is None:  # Nothing is complete yet: everything is still to be built.
+        return set()
+    return {(table, day) for table, day in different if day not in suspect[table]}

@@ -1,0 +1,69 @@
+"""A build killed at any moment leaves whole days, and what differs is found and rebuilt."""
+
+import itertools
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.project import Project
+from tests.faults.children import OWNERS, converge_once, converge_until_killed, start
+from tests.faults.conftest import NEW_VALUE, Scratch
+from tests.faults.deployment import Held, converge, hold, land, look, open_project, unnoticed
+
+
+def check_whole(project: Project, scratch: Scratch, *, before: Held, con: Backend) -> None:
+    """Every day is as before or as it ought to be, and what is not yet is known to be stale."""
+    held = hold(project, con=con)
+    for place in held.keys() | scratch.new.keys():
+        assert held.get(place) in (before.get(place), scratch.new.get(place)), place
+    assert unnoticed(look(project), held, scratch.new) == set()
+
+
+def test_a_build_from_scratch_says_something(scratch: Scratch) -> None:
+    tables = {table for table, _ in scratch.new}
+    assert {"conversions", "attributed_conversions", "weighted_labels", "user_features"} <= tables
+    differ = {table for table, day in scratch.new if scratch.old[table, day] != scratch.new[table, day]}
+    assert {"conversions", "attributed_conversions", "weighted_labels"} <= differ
+
+
+@pytest.mark.parametrize("table_is_new", [True, False])
+def test_killed_before_and_after_each_step_of_a_write(
+    home: Path, scratch: Scratch, con: Backend, table_is_new: bool
+) -> None:
+    project, before = open_project(home), {}
+    if not table_is_new:
+        converge(project, con=con)
+        before = scratch.old
+    land(home, value=NEW_VALUE)
+    num_killed = 0
+    # Each process goes on where the one before was killed.
+    for num_calls, function, when in itertools.product((1, 2, 3), OWNERS, ("before", "after")):
+        process = start(converge_until_killed, home, function, num_calls, when)
+        process.join(timeout=60)
+        num_killed += process.exitcode == -signal.SIGKILL
+        assert process.exitcode in (-signal.SIGKILL, 0)
+        check_whole(project, scratch, before=before, con=con)
+        if process.exitcode == 0:
+            break
+    assert num_killed >= 6
+    converge(project, con=con)
+    assert hold(project, con=con) == scratch.new
+    assert look(project).plan.is_settled
+
+
+def test_killed_at_random_moments(home: Path, scratch: Scratch, con: Backend) -> None:
+    project, moments = open_project(home), random.Random(7)
+    converge(project, con=con)
+    land(home, value=NEW_VALUE)
+    for _ in range(8):
+        process = start(converge_once, home)
+        time.sleep(moments.uniform(0.1, 1.2))
+        process.kill()
+        process.join(timeout=60)
+        check_whole(project, scratch, before=scratch.old, con=con)
+    converge(project, con=con)
+    assert hold(project, con=con) == scratch.new

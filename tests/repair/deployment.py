@@ -1,0 +1,138 @@
+"""A deployment in a folder whose windows are short, and what its lake holds."""
+
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builders import build_table
+from convcg_assets.days import Days
+from convcg_assets.lake import Lake
+from convcg_assets.project import Project
+from convcg_assets.repair.recipes import DAY
+from convcg_assets.repair.staleness import RAW
+from convcg_assets.repair.survey import Survey, survey
+from convcg_assets.schema import TABLES
+from convcg_assets.settings import Settings
+from convcg_assets.sources import Source
+
+SETTINGS = Settings.model_validate(
+    {
+        "attribution": {
+            "click_window_days": 1,
+            "engagement_window_days": 1,
+            "view_window_days": 1,
+            "dedup_window_hours": 24,
+            "max_reporting_lag_days": 2,
+        },
+        "delay": {"estimation_days": 2, "cadence_days": 14, "min_weekly": 2, "maturity_days": 2}
+        | {"shift_days": 2, "advertiser_kappa": 1, "segment_kappa": 1},
+        "negatives": {"sample_rate": 0.7, "max_per_user_day": 2},
+        "features": {"max_recent_actions": 3, "active_days": 2},
+        "examples": {"training_days": 2, "holdout_days": 1},
+    }
+)
+DERIVED = (
+    "attributed_conversions",
+    "conversion_delay",
+    "label_maturity",
+    "weighted_labels",
+    "hard_negatives",
+    "user_features",
+    "pin_features",
+)
+"""Tables that have all days, each after those that it reads."""
+MAX_ROUNDS = 12
+
+
+class Idle:
+    """Runs of an orchestrator in which nothing is under way and nothing has failed."""
+
+    def is_active(self, table: str, day: dt.date) -> bool:
+        return False
+
+    def attempts(self, request_keys: Iterable[str]) -> int:
+        return 0
+
+
+def make_project(home: Path, source: Source, settings: Settings = SETTINGS) -> Project:
+    home.mkdir(parents=True, exist_ok=True)
+    return Project(
+        source=source,
+        source_file=home / "source.yaml",
+        settings=settings,
+        home=home,
+        lake=Lake(str(home / "lake"), source.id_types),
+        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+        ledger_url=f"sqlite:///{home / 'ledger.db'}",
+    )
+
+
+def look(project: Project) -> Survey:
+    return survey(project, runs=Idle())
+
+
+def converge(project: Project, *, con: Backend) -> dict[str, list[dt.date]]:
+    """Answer all requests until there are none; the days that were built, by table."""
+    built: dict[str, list[dt.date]] = {}
+    for _ in range(MAX_ROUNDS):
+        found = look(project)
+        if not found.plan.requests:
+            assert not any(found.report.stale.values()), found.report.stale
+            return built
+        for request in found.plan.requests:
+            built.setdefault(request.table, []).extend(request.days)
+            build_table(project, request.table, request.days, con=con)
+    raise AssertionError(f"no end after {MAX_ROUNDS} rounds: {found.plan.requests}")
+
+
+def log_range(project: Project) -> Days | None:
+    """First to newest day with logs in the lake."""
+    return look(project).report.logs
+
+
+def ranges(days: list[dt.date]) -> list[Days]:
+    """Contiguous days together."""
+    firsts = [day for day in days if day - DAY not in days]
+    lasts = [day for day in days if day + DAY not in days]
+    return [Days(*ends) for ends in zip(firsts, lasts, strict=True)]
+
+
+def build_once(
+    project: Project, landed: list[dt.date], *, con: Backend, models: Iterable[dt.date] = ()
+) -> None:
+    """From scratch: all logs, then each table over all its days, in the order of the recipes."""
+    for days in ranges(landed):
+        build_table(project, RAW, days, con=con)
+    logs = Days(landed[0], landed[-1])
+    known = Days(logs.first + DAY, logs.last + DAY)
+    for table in DERIVED:
+        domain = project.recipes[table].domain
+        build_table(project, table, logs if domain == "logs" else known, con=con)
+    for days in ranges(sorted(models)):
+        build_table(project, "training_examples", days, con=con)
+
+
+def contents(
+    project: Project, *, con: Backend, tables: Iterable[str] = TABLES
+) -> dict[str, list[str]]:
+    """All rows of tables, in an order that depends on nothing but them."""
+    return {table: _rows(project, table, con=con) for table in tables}
+
+
+def _rows(project: Project, table: str, *, con: Backend) -> list[str]:
+    snapshot = project.lake.snapshot(table)
+    files = [f for named in snapshot.files.values() for f in named] if snapshot else []
+    if not files:
+        return []
+    columns = ", ".join(TABLES[table])
+    query = f"SELECT {columns} FROM read_parquet({files}, hive_partitioning = true)"
+    return sorted(map(repr, con.con.execute(query).fetchall()))
+
+
+def tables_of_day(day: dt.date, rows: list[str]) -> list[str]:
+    """Of rows whose first column is `dt` those of a day."""
+    return [row for row in rows if row.startswith(f"({day!r},")]
+
+
