@@ -16,12 +16,18 @@ def hold_lock(home: Path, run_id: str) -> Iterator[None]:
     """Hold the run's lock: shared, since a run may have several processes."""
     path = _path(home, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+    file = _share(path)
+    try:
+        yield
+    finally:
         try:
-            yield
-        finally:
+            # The last to let go removes the file: the others' lock is to be found by its name.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(file)
 
 
 def is_held(home: Path, run_id: str) -> bool:
@@ -37,6 +43,19 @@ def is_held(home: Path, run_id: str) -> bool:
     finally:
         os.close(file)
     return False
+
+
+def _share(path: Path) -> int:
+    """A shared lock on the file of that name, not on one that was removed meanwhile."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        try:
+            if os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        os.close(file)
 
 
 def _path(home: Path, run_id: str) -> Path:

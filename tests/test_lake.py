@@ -80,7 +80,7 @@ def test_replaced_by_nothing(lake: Lake, con: Backend) -> None:
 
 
 def test_rows_of_a_stray_day_are_refused(lake: Lake, con: Backend) -> None:
-    before = lake.replace("users", nth(0), users(nth(0), 1), con=con)
+    before = lake.replace("users", nth(0), users(nth(0), 1), con=con).number
     with pytest.raises(ValueError, match=r"users: rows of .*replacement of 2026-01-01"):
         lake.replace("users", nth(0), users(Days(FIRST, nth(1).last), 2), con=con)
     assert held(lake, con) == [(0, 1)]
@@ -88,8 +88,8 @@ def test_rows_of_a_stray_day_are_refused(lake: Lake, con: Backend) -> None:
 
 
 def test_old_versions_stay_readable(lake: Lake, con: Backend) -> None:
-    old = lake.replace("users", nth(0), users(nth(0), 1), con=con)
-    new = lake.replace("users", nth(0), users(nth(0), 2), con=con)
+    old = lake.replace("users", nth(0), users(nth(0), 1), con=con).number
+    new = lake.replace("users", nth(0), users(nth(0), 2), con=con).number
     assert old < new == lake.version("users")
     assert held(lake, con, version=old) == [(0, 1)]
     assert held(lake, con, version=new) == [(0, 2)]
@@ -110,7 +110,7 @@ def test_a_day_can_be_replaced_by_what_is_made_of_itself(lake: Lake, con: Backen
 
 
 def test_an_error_in_the_middle_of_a_write_leaves_the_old_version(lake: Lake, con: Backend) -> None:
-    before = lake.replace("users", nth(0), users(nth(0), 1), con=con)
+    before = lake.replace("users", nth(0), users(nth(0), 1), con=con).number
     # The engine fails at the last of a million rows, long after the first batch was handed over.
     numbers = ibis.range(1_000_000).unnest().name("n").as_table()
     broken_id = ibis.ifelse(numbers.n == 999_999, ibis.literal("x"), numbers.n.cast("string"))
@@ -134,7 +134,7 @@ def write_for_long(root: str) -> None:
 
 
 def test_a_killed_process_leaves_the_old_version(lake: Lake, con: Backend) -> None:
-    before = lake.replace("users", nth(0), users(nth(0), 1), con=con)
+    before = lake.replace("users", nth(0), users(nth(0), 1), con=con).number
     code = "import sys; from tests.test_lake import write_for_long; write_for_long(sys.argv[1])"
     command = [sys.executable, "-c", code, lake.root]
     with subprocess.Popen(

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
 
 from convcg_assets.days import Days
-from convcg_assets.defs.jobs import JOB_TABLES
+from convcg_assets.defs.jobs import JOB_TABLES, NEWEST_DAY_CHECK
 from convcg_assets.repair.plan import Request
 from convcg_assets.repair.recipes import RAW_TABLES
 from convcg_assets.repair.staleness import RAW
@@ -28,6 +28,7 @@ _UNDER_WAY = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 )
+_TABLES = frozenset(table for tables in JOB_TABLES.values() for table in tables)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,11 @@ class InstanceRuns:
 
     def _records(self) -> list[RunRecord]:
         found = self._instance.get_run_records(RunsFilter(statuses=list(_UNDER_WAY)))
-        return [r for r in found if r.dagster_run.run_id != self._own_run_id]
+        return [
+            record
+            for record in found
+            if record.dagster_run.run_id != self._own_run_id and _is_ours(record.dagster_run)
+        ]
 
     def _has_ended(self, key: str) -> bool:
         runs = self._instance.get_runs(RunsFilter(tags={REQUEST_TAG: key}), limit=10)
@@ -102,6 +107,15 @@ def run_tags(request: Request) -> dict[str, str]:
         last: str(request.days.last),
         REQUEST_TAG: request.key,
     }
+
+
+def _is_ours(run: dg.DagsterRun) -> bool:
+    """Whether a run may write our tables: an instance may serve other projects, without our lock."""
+    checks = run.asset_check_selection or ()
+    keys = {*(run.asset_selection or ()), *(check.asset_key for check in checks)}
+    if keys:
+        return any(len(key.path) == 1 and key.path[0] in _TABLES for key in keys)
+    return run.job_name in (*JOB_TABLES, NEWEST_DAY_CHECK) or run.job_name.startswith("__ASSET_JOB")
 
 
 def _active(record: RunRecord) -> ActiveRun:

@@ -117,9 +117,15 @@ def make_recipes(source: Source, settings: Settings) -> dict[str, Recipe]:
     """The recipe of every derived table and artifact, each after those that it reads."""
     windows = Windows.of(source, settings)
     has_catalogue = source.stream("pins") is not None
-    around = {"before": 1, "after": windows.engagement}
-    known = {"before": windows.history, "after": -1}
     history = ("impressions", "engagements", "attributed_conversions")
+    around = (
+        Input("impressions", before=1, after=windows.engagement),
+        Input("engagements", before=1, after=windows.engagement),
+    )
+
+    def known(*tables: str) -> tuple[Input, ...]:
+        return tuple(Input(table, before=windows.history, after=-1) for table in tables)
+
     recipes = (
         Recipe(
             "attributed_conversions",
@@ -150,27 +156,26 @@ def make_recipes(source: Source, settings: Settings) -> dict[str, Recipe]:
             "weighted_labels",
             (
                 Input("attributed_conversions", after=windows.horizon, cells=_own_day),
-                Input("engagements", **around),
-                Input("impressions", **around),
+                *around,
             ),
             "logs",
             _digest(1, settings.labels, windows.engagement),
         ),
         Recipe(
             "hard_negatives",
-            (Input("impressions", **around), Input("engagements", **around)),
+            around,
             "logs",
             _digest(1, settings.negatives, windows.engagement),
         ),
         Recipe(
             "user_features",
-            tuple(Input(table, **known) for table in (*history, "users")),
+            known(*history, "users"),
             "knowledge",
             _digest(1, settings.features),
         ),
         Recipe(
             "pin_features",
-            tuple(Input(table, **known) for table in (*history, "pins")),
+            known(*history, "pins"),
             "knowledge",
             _digest(1, settings.features, has_catalogue),
         ),
@@ -229,12 +234,14 @@ def _example_inputs(windows: Windows, settings: ExampleSettings) -> tuple[Input,
         used = (day, day - settings.holdout_days * DAY)
         return ALL_CELLS if upstream in used else None
 
-    past = {"before": windows.examples, "after": -1}
+    def past(table: str, cells: Cells | None = None) -> Input:
+        return Input(table, before=windows.examples, after=-1, cells=cells)
+
     return (
-        Input("weighted_labels", **past, cells=known),
-        Input("hard_negatives", **past, cells=trained),
-        Input("user_features", **past),
-        Input("pin_features", **past),
+        past("weighted_labels", known),
+        past("hard_negatives", trained),
+        past("user_features"),
+        past("pin_features"),
         Input("impressions", before=windows.examples + SEEN_DAYS, after=-1),
         Input("conversion_delay", before=windows.holdout, cells=curves),
     )
@@ -250,14 +257,16 @@ def _evaluation_inputs(windows: Windows, settings: EvaluationSettings) -> tuple[
         used = as_of(day, newest=newest, settings=settings)
         return ALL_CELLS if upstream == used else None
 
-    past = {"before": windows.holdout, "after": -1}
+    def past(table: str, cells: Cells | None = None) -> Input:
+        return Input(table, before=windows.holdout, after=-1, cells=cells)
+
     return (
         Input("two_tower_checkpoint"),
         Input("pin_embedding_index"),
         Input("training_examples"),
-        Input("weighted_labels", **past, cells=known),
-        Input("user_features", **past),
-        Input("pin_features", **past),
+        past("weighted_labels", known),
+        past("user_features"),
+        past("pin_features"),
         Input("impressions", before=windows.holdout + SEEN_DAYS, after=-1),
         Input("conversion_delay", after=max(settings.repeat_after_days, default=0), cells=curve),
     )

@@ -21,7 +21,7 @@ from convcg_assets.days import Days
 from convcg_assets.lake import NO_FILES
 from convcg_assets.ledger import Cells
 from convcg_assets.repair.arrivals import LandedDay
-from convcg_assets.repair.recipes import ALL_CELLS, DAY, RAW_TABLES, Recipe
+from convcg_assets.repair.recipes import ALL_CELLS, ARTIFACTS, DAY, RAW_TABLES, Recipe
 from convcg_assets.repair.state import State
 
 RAW = "raw_events"
@@ -135,6 +135,9 @@ def wanted_days(
     if recipe.domain == "knowledge":
         return Days(logs.first + DAY, logs.last + DAY)
     asked = {*state["two_tower_checkpoint"].keys, *state[recipe.table].keys, *due}
+    if recipe.table not in ARTIFACTS:
+        # A day that came out empty was asked for as well, and its inputs may change.
+        asked |= {day for day, _, _ in state[recipe.table].builds}
     return sorted(day for day in asked if logs.first < day <= logs.last + DAY)
 
 

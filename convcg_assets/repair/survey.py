@@ -21,7 +21,6 @@ from convcg_assets.repair.staleness import (
 )
 from convcg_assets.repair.state import State, load_state
 
-
 _known: dict[str, KnownInputs] = {}
 """By deployment, what the looks of this process have worked out: a look costs what has changed."""
 

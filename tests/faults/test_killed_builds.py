@@ -12,7 +12,16 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.project import Project
 from tests.faults.children import OWNERS, converge_once, converge_until_killed, start
 from tests.faults.conftest import NEW_VALUE, Scratch
-from tests.faults.deployment import Held, converge, hold, land, look, open_project, unnoticed
+from tests.faults.deployment import (
+    DERIVED,
+    Held,
+    converge,
+    hold,
+    land,
+    look,
+    open_project,
+    unnoticed,
+)
 
 
 def check_whole(project: Project, scratch: Scratch, *, before: Held, con: Backend) -> None:
@@ -25,9 +34,9 @@ def check_whole(project: Project, scratch: Scratch, *, before: Held, con: Backen
 
 def test_a_build_from_scratch_says_something(scratch: Scratch) -> None:
     tables = {table for table, _ in scratch.new}
-    assert {"conversions", "attributed_conversions", "weighted_labels", "user_features"} <= tables
-    differ = {table for table, day in scratch.new if scratch.old[table, day] != scratch.new[table, day]}
-    assert {"conversions", "attributed_conversions", "weighted_labels"} <= differ
+    assert tables == {*DERIVED, "impressions", "engagements", "conversions", "pins", "users"}
+    differ = {place[0] for place in scratch.new if scratch.old[place] != scratch.new[place]}
+    assert differ == {"conversions", "attributed_conversions", "weighted_labels"}
 
 
 @pytest.mark.parametrize("table_is_new", [True, False])
@@ -41,7 +50,7 @@ def test_killed_before_and_after_each_step_of_a_write(
     land(home, value=NEW_VALUE)
     num_killed = 0
     # Each process goes on where the one before was killed.
-    for num_calls, function, when in itertools.product((1, 2, 3), OWNERS, ("before", "after")):
+    for num_calls, function, when in itertools.product((2, 3), OWNERS, ("before", "after")):
         process = start(converge_until_killed, home, function, num_calls, when)
         process.join(timeout=60)
         num_killed += process.exitcode == -signal.SIGKILL
@@ -49,7 +58,7 @@ def test_killed_before_and_after_each_step_of_a_write(
         check_whole(project, scratch, before=before, con=con)
         if process.exitcode == 0:
             break
-    assert num_killed >= 6
+    assert num_killed >= 5
     converge(project, con=con)
     assert hold(project, con=con) == scratch.new
     assert look(project).plan.is_settled
@@ -59,9 +68,9 @@ def test_killed_at_random_moments(home: Path, scratch: Scratch, con: Backend) ->
     project, moments = open_project(home), random.Random(7)
     converge(project, con=con)
     land(home, value=NEW_VALUE)
-    for _ in range(8):
+    for _ in range(5):
         process = start(converge_once, home)
-        time.sleep(moments.uniform(0.1, 1.2))
+        time.sleep(moments.uniform(0.1, 0.8))
         process.kill()
         process.join(timeout=60)
         check_whole(project, scratch, before=scratch.old, con=con)

@@ -87,11 +87,6 @@ def converge(project: Project, *, con: Backend) -> dict[str, list[dt.date]]:
     raise AssertionError(f"no end after {MAX_ROUNDS} rounds: {found.plan.requests}")
 
 
-def log_range(project: Project) -> Days | None:
-    """First to newest day with logs in the lake."""
-    return look(project).report.logs
-
-
 def ranges(days: list[dt.date]) -> list[Days]:
     """Contiguous days together."""
     firsts = [day for day in days if day - DAY not in days]
@@ -134,5 +129,3 @@ def _rows(project: Project, table: str, *, con: Backend) -> list[str]:
 def tables_of_day(day: dt.date, rows: list[str]) -> list[str]:
     """Of rows whose first column is `dt` those of a day."""
     return [row for row in rows if row.startswith(f"({day!r},")]
-
-

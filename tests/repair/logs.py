@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 FIRST_DAY = dt.date(2026, 2, 26)
 DAY = dt.timedelta(days=1)
-ID_TYPES = dict.fromkeys(ID_KINDS, "int64")
+ID_TYPES: dict[str, str] = dict.fromkeys(ID_KINDS, "int64")
 NUM_USERS, NUM_PINS = 3, 4
 VALUES = (None, 10.0, 50.0, 400.0)
 DURATIONS = (None, 1.0, 30.0, 300.0)
@@ -114,7 +114,7 @@ class Landing:
         os.replace(folder / "_being_written", path)
 
     def _any_file(self, day: dt.date) -> tuple[dt.date, str, str]:
-        return self.rng.choice(sorted(f for f in self.files if f[0] == day))
+        return self.rng.choice(sorted(f for f, rows in self.files.items() if rows and f[0] == day))
 
     def _id(self) -> int:
         self._next_id += 1
@@ -152,9 +152,7 @@ class Landing:
     def _conversion(self, offset: int) -> Row:
         seen = self._recent(offset, days=4)
         last = at(offset, seconds=86_399)
-        event_ts = min(
-            seen["impression_ts"] + self.rng.choice((0, 0, 1, 1, 2)) * DAY / 2, last
-        )
+        event_ts = min(seen["impression_ts"] + self.rng.choice((0, 0, 1, 1, 2)) * DAY / 2, last)
         number = self._id()
         return {
             "conversion_id": number,

@@ -21,8 +21,9 @@ from convcg_assets.lake import Lake
 from convcg_assets.ledger import Ledger
 from convcg_assets.log_files import LandingError
 from convcg_assets.project import Project
-from convcg_assets.repair.recipes import DAY
+from convcg_assets.repair.recipes import DAY, RAW_TABLES
 from convcg_assets.repair.staleness import RAW
+from convcg_assets.repair.state import load_state
 
 from .deployment import DERIVED, build_once, contents, converge, look, make_project
 from .logs import FIRST_DAY, Landing, make_source
@@ -152,7 +153,7 @@ class Sequence:
         self.log.append("race over")
 
     def build(self, table: str, days: Days) -> None:
-        """Build days; a process that is killed, or that cannot read its logs, leaves what it did."""
+        """Build days; a process that is killed or cannot read its logs leaves what it did."""
         self.log.append(f"build {table} {days}")
         try:
             build_table(self.project, table, days, con=self.con)
@@ -182,7 +183,11 @@ class Sequence:
         return Days(first, last)
 
     def _logs(self) -> Days | None:
-        return look(self.project).report.logs
+        state = load_state(
+            RAW_TABLES, lake=self.project.lake, ledger=self.project.ledger, home=self.project.home
+        )
+        logs = state.log_days()
+        return Days(*logs) if logs else None
 
     @contextmanager
     def _interrupted(self, table: str, act: Callable[[], None]) -> Iterator[None]:

@@ -1,0 +1,85 @@
+"""A disk without room: the error is raised, the old rows stay, and a later try succeeds."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builders import build_table
+from convcg_assets.days import Days
+from convcg_assets.lake import Lake
+from tests.faults.children import ID_TYPES, many_users, replace_too_much, start, users
+from tests.faults.conftest import NEW_VALUE, Scratch
+from tests.faults.deployment import FIRST, converge, hold, land, look, open_project, unnoticed
+
+DAY = Days(FIRST, FIRST)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if mounted.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Take all room that is left; the file that takes it."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+def test_a_write_on_a_full_disk(small_disk: Path, con: Backend) -> None:
+    lake = Lake(str(small_disk / "lake"), ID_TYPES)
+    before = lake.replace("users", DAY, users(DAY, 1), con=con)
+    with pytest.raises(Exception, match="No space left"):
+        lake.replace("users", DAY, many_users(FIRST), con=con)
+    assert lake.snapshot("users") == before
+    for left in (small_disk / "lake" / "users").rglob("*.parquet"):
+        assert str(left) in before.of(DAY), "half a file stays, and so the disk stays full"
+    lake.replace("users", DAY, users(DAY, 2), con=con)
+    assert lake.num_rows("users", DAY, con=con) == {FIRST: 1}
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path, con: Backend) -> None:
+    lake = Lake(str(tmp_path / "lake"), ID_TYPES)
+    lake.replace("users", DAY, users(DAY, 1), con=con)
+    process = start(replace_too_much, lake.root, FIRST, 200_000)
+    process.join(timeout=60)
+    assert process.exitcode == 0
+    assert lake.num_rows("users", DAY, con=con) == {FIRST: 400_000}
+
+
+@pytest.mark.parametrize("full", ["lake", "ledger"])
+def test_a_build_on_a_full_disk(
+    small_disk: Path, home: Path, scratch: Scratch, con: Backend, full: str
+) -> None:
+    if full == "lake":
+        (home / "lake").symlink_to(small_disk)
+    project = open_project(home)
+    if full == "ledger":
+        project = type(project)(**vars(project) | {"ledger_url": f"sqlite:///{small_disk}/l.db"})
+    converge(project, con=con)
+    land(home, value=NEW_VALUE)
+    days = look(project).plan.requests[0].days
+    ballast = fill(small_disk)
+    with pytest.raises(Exception, match="No space left|database or disk is full|disk I/O error"):
+        build_table(project, "raw_events", days, con=con)
+    ballast.unlink()
+    assert unnoticed(look(project), hold(project, con=con), scratch.new) == set()
+    assert look(project).report.stale["raw_events"]
+    converge(project, con=con)
+    assert hold(project, con=con) == scratch.new

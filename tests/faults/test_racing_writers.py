@@ -1,0 +1,77 @@
+"""Processes that write the same days at once: all land, and no stale day looks fresh."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.days import Days
+from convcg_assets.lake import Lake
+from tests.faults.children import ID_TYPES, converge_once, forks, replace_at_once, start
+from tests.faults.conftest import NEW_VALUE, Scratch
+from tests.faults.deployment import (
+    FIRST,
+    converge,
+    hold,
+    land,
+    land_conversions,
+    look,
+    open_project,
+    unnoticed,
+)
+
+SECOND, THIRD = FIRST + dt.timedelta(days=1), FIRST + dt.timedelta(days=2)
+TIMES = 5
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        pytest.param((Days(FIRST, SECOND), Days(FIRST, SECOND)), id="the same days"),
+        pytest.param((Days(FIRST, FIRST), Days(SECOND, SECOND)), id="neighbours"),
+        pytest.param((Days(FIRST, SECOND), Days(SECOND, THIRD)), id="overlapping days"),
+    ],
+)
+def test_two_processes_replacing_at_once(
+    tmp_path: Path, con: Backend, days: tuple[Days, Days]
+) -> None:
+    root = str(tmp_path / "lake")
+    barrier = forks().Barrier(2)
+    writers = [
+        start(replace_at_once, root, own, number, TIMES, barrier)
+        for number, own in enumerate(days, 1)
+    ]
+    for writer in writers:
+        writer.join(timeout=120)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    lake = Lake(root, ID_TYPES)
+    written = {
+        day: [{n, 10 * n + TIMES + 9} for n, own in enumerate(days, 1) if day in own]
+        for day in Days(FIRST, THIRD)
+    }
+    held: dict[dt.date, set[int]] = {}
+    for row in con.to_pyarrow(lake.read("users", Days(FIRST, THIRD), con=con)).to_pylist():
+        held.setdefault(row["dt"], set()).add(row["user_id"])
+    assert all(held.get(day, set()) in (wrote or [set()]) for day, wrote in written.items()), held
+    if days[0] == days[1]:  # The last to commit has every day.
+        assert held[FIRST] == held[SECOND]
+
+
+def test_two_repairs_while_logs_change(home: Path, scratch: Scratch, con: Backend) -> None:
+    project = open_project(home)
+    converge(project, con=con)
+    land(home, value=NEW_VALUE)
+    repairs = [start(converge_once, home) for _ in range(2)]
+    values = iter(range(100, 10_000))
+    # At most a few seconds: without changes the repairs come to an end.
+    while any(repair.is_alive() for repair in repairs) and (value := next(values)) < 104:
+        land_conversions(home, FIRST, value=value)
+        repairs[0].join(timeout=0.3)
+    land_conversions(home, FIRST, value=NEW_VALUE)
+    for repair in repairs:
+        repair.join(timeout=60)
+    assert [repair.exitcode for repair in repairs] == [0, 0]
+    assert unnoticed(look(project), hold(project, con=con), scratch.new) == set()
+    converge(project, con=con)
+    assert hold(project, con=con) == scratch.new
