@@ -13,6 +13,7 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+import pytest
 
 from convcg_assets import builds
 from convcg_assets.days import Days
@@ -91,12 +92,8 @@ def replace_too_much(root: str, day: dt.date, limit: int) -> None:
     con, lake = connect(memory_limit="500MB", threads=1), Lake(root, ID_TYPES)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
-    try:
+    with pytest.raises(Exception, match="File too large"):
         lake.replace("users", Days(day, day), many_users(day), con=con)
-    except Exception as error:
-        assert "File too large" in str(error), error
-    else:
-        raise AssertionError("the write went through")
     held = con.to_pyarrow(lake.read("users", Days(day, day), con=con))["user_id"].to_pylist()
     assert held == [1], held
     resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)

@@ -226,3 +226,14 @@ def test_a_failed_check_holds_up_downstream_until_the_files_change(
     assert day(0) in days_of(look(project).plan, "attributed_conversions")
     converge(project, con=con)
     assert not any(look(project).report.stale[table] for table in DERIVED)
+
+
+def test_training_examples_that_came_out_empty_are_kept_up_to_date(
+    landing: Landing, project: Project, con: Backend
+) -> None:
+    build_table(project, "training_examples", Days(day(1), day(1)), con=con)
+    assert contents(project, con=con, tables=["training_examples"])["training_examples"] == []
+    landing.write(day(0), "conversions", [report_of(0, arrived=0, number=1)])
+    assert converge(project, con=con)["training_examples"] == [day(1)]
+    found = contents(project, con=con, tables=["training_examples"])["training_examples"]
+    assert len(found) == 1
