@@ -48,15 +48,19 @@ def ingest(
     present = [s for s in STREAMS if source.stream(s) is not None]
     files = {stream: check_files(source, stream, days) for stream in present}
     num_ignored: dict[str, dict[str, int]] = {}
-    versions: dict[str, int] = {}
+    made: dict[str, Version] = {}
     rejects: list[ibis.Table] = []
 
     def write(table: str, rows: ibis.Table) -> None:
         with reading(table):
             version = lake.replace(table, days, rows, con=con)
-        versions[table] = version.number
+        made[table] = version
         if on_write is not None:
             on_write(table, version)
+
+    def stored(table: str) -> ibis.Table:
+        """What was written here, whatever another has written since."""
+        return lake.read(table, days, con=con, version=made[table])
 
     # The catalogue first: it names the advertisers of events whose log does not.
     for stream in ("pins", "users", *EVENT_STREAMS):
@@ -68,16 +72,13 @@ def ingest(
             raw, "advertiser_id", stream=stream, source=source
         )
         if silent and "pins" in present:
-            valid = name_advertisers(valid, lake.read("pins", days, con=con))
+            valid = name_advertisers(valid, stored("pins"))
         write(stream, valid)
         rejects.append(rejected)
         with reading(stream):
             ignored = con.to_pyarrow(count_ignored(raw, stream=stream, source=source))
         num_ignored[stream] = {str(r["dt"]): r["ignored"] for r in ignored.to_pylist()}
     write("rejected_events", ibis.union(*rejects) if len(rejects) > 1 else rejects[0])
-
-    def stored(table: str) -> ibis.Table:
-        return lake.read(table, days, con=con)
 
     if "impressions" not in present:
         implied = implied_impressions(
@@ -91,4 +92,4 @@ def ingest(
         write("pins", implied_pins(*events, id_types=source.id_types))
     if "users" not in present:
         write("users", implied_users(*events, id_types=source.id_types))
-    return Ingested(num_ignored=num_ignored, versions=versions)
+    return Ingested(num_ignored, {table: version.number for table, version in made.items()})

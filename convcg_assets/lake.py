@@ -50,10 +50,11 @@ class Version:
 
 
 def files_key(files: tuple[str, ...]) -> str:
-    """A short name of a set of files."""
+    """A short name of a set of files, wherever the lake lies."""
     if not files:
         return NO_FILES
-    return hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()[:24]
+    names = sorted(file.rpartition("/")[2] for file in files)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)

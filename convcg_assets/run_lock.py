@@ -4,11 +4,23 @@ A run killed together with its daemon stays "started" in the orchestrator's book
 heartbeat, a lock needs no clock.
 """
 
+import atexit
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+_until_exit = ExitStack()
+_held: set[str] = set()
+atexit.register(_until_exit.close)
+
+
+def hold_until_exit(home: Path, run_id: str) -> None:
+    """Hold the run's lock as long as this process lives: its end is written after its last step."""
+    if run_id not in _held:
+        _held.add(run_id)
+        _until_exit.enter_context(hold_lock(home, run_id))
 
 
 @contextmanager

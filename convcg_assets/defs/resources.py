@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
 
 import dagster as dg
 import ibis
@@ -14,7 +13,7 @@ from convcg_assets.builds import Build, open_build
 from convcg_assets.days import Days
 from convcg_assets.lake import Lake, connect
 from convcg_assets.project import Project, current_project
-from convcg_assets.run_lock import hold_lock
+from convcg_assets.run_lock import hold_until_exit
 from convcg_assets.settings import Settings
 from convcg_assets.sources import Source
 
@@ -29,14 +28,10 @@ class Warehouse(dg.ConfigurableResource):
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of the engine"
     )
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
-        """Hold the run's lock while it lasts: who asks can tell that it is alive."""
-        if context.run_id is None:
-            yield self
-            return
-        with hold_lock(self.project.home, context.run_id):
-            yield self
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Hold the run's lock while its process lives: who asks can tell that it does."""
+        if context.run_id is not None:
+            hold_until_exit(self.project.home, context.run_id)
 
     @property
     def project(self) -> Project:

@@ -1,5 +1,6 @@
 """A disk without room: the error is raised, the old rows stay, and a later try succeeds."""
 
+import dataclasses
 import errno
 import subprocess
 from collections.abc import Iterator
@@ -76,7 +77,7 @@ def test_a_build_on_a_full_disk(
         (home / "lake").symlink_to(small_disk)
     project = open_project(home)
     if full == "ledger":
-        project = type(project)(**vars(project) | {"ledger_url": f"sqlite:///{small_disk}/l.db"})
+        project = dataclasses.replace(project, ledger_url=f"sqlite:///{small_disk}/l.db")
     converge(project, con=con)
     land(home, value=NEW_VALUE)
     days = look(project).plan.requests[0].days

@@ -68,11 +68,11 @@ def test_subfolder_is_refused(source, land, tmp_path):
     ("name", "content", "said"),
     [
         ("a.csv", b"", "empty file"),
-        ("a.csv.gz", gzip.compress(b""), "empty file"),
+        ("a.csv.gz", gzip.compress(b"", mtime=0), "empty file"),
         ("a.parquet", b"", "empty file"),
         (
             "a.csv.gz",
-            gzip.compress(HEADER.encode() + ROW.encode() * 9)[:-12],
+            gzip.compress(HEADER.encode() + ROW.encode() * 9, mtime=0)[:-12],
             "cut off or damaged gzip",
         ),
         ("a.csv.gz", (HEADER + ROW).encode(), "cut off or damaged gzip"),
@@ -175,7 +175,7 @@ def test_quotes_line_breaks_and_empty_last_fields(source, land, outcome):
 def test_latin_1_and_other_delimiters(source, land, outcome):
     streams = {"impressions": {"encoding": "latin-1", "delimiter": ";"}, "conversions": {}}
     text = (HEADER + ROW.replace("u1", "Zoë")).replace(",", ";").encode("latin-1")
-    land("impressions", gzip.compress(text), name="a.csv.gz")
+    land("impressions", gzip.compress(text, mtime=0), name="a.csv.gz")
     valid, _ = outcome(source(streams=streams), "impressions")
     assert [r["user_id"] for r in valid] == ["Zoë"]
 
