@@ -108,7 +108,7 @@ def measure_repair(home: Path, num_days: int, impressions_per_day: int) -> dict:
                 }
             )
     seconds = time.perf_counter() - started
-    return {
+    measured = {
         "days": num_days,
         "full_seconds": round(full_seconds, 1),
         "full_rows": rows,
@@ -121,6 +121,8 @@ def measure_repair(home: Path, num_days: int, impressions_per_day: int) -> dict:
         ),
         "repair_by_table": repaired,
     }
+    print(json.dumps(measured), file=sys.stderr)
+    return measured
 
 
 def measure_ticks(home: Path, num_days: int) -> dict:

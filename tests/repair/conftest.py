@@ -7,12 +7,9 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.lake import connect
 
-from .compiled import Compiled
-
 
 @pytest.fixture(scope="session")
 def con() -> Iterator[Backend]:
     backend = connect(memory_limit="1GB", threads=1)
-    with Compiled(backend).used():
-        yield backend
+    yield backend
     backend.disconnect()

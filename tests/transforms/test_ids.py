@@ -9,6 +9,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.days import Days
 from convcg_assets.settings import (
     AttributionSettings,
+    DelaySettings,
     ExampleSettings,
     FeatureSettings,
     LabelSettings,
@@ -51,6 +52,8 @@ def build_all(events: World, con: Backend, id_types: dict[str, str]) -> dict[str
 
     attribution = AttributionSettings(model="linear", view_window_days=7)
     credited = put(stages.attributed, events, settings=attribution)
+    delay = DelaySettings()
+    put(stages.delay, credited, settings=delay, horizon_days=attribution.horizon_days)
     put(
         stages.labels,
         events,
@@ -63,7 +66,8 @@ def build_all(events: World, con: Backend, id_types: dict[str, str]) -> dict[str
     put(stages.negatives, events, settings=negatives)
     put(stages.user_features, events, credited, settings=FeatureSettings())
     put(stages.pin_features, events, credited, has_catalogue=True, settings=FeatureSettings())
-    put(stages.examples, events, out, settings=ExampleSettings(training_days=5, holdout_days=1))
+    examples = ExampleSettings(training_days=5, holdout_days=1)
+    put(stages.examples, events, out, settings=examples, delay=delay)
     return out
 
 
