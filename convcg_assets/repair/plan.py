@@ -74,7 +74,7 @@ def make_plan(
     unsettled: dict[str, set[dt.date]] = {}
     for table in report.stale:
         recipe = recipes.get(table)
-        moving = _moving(recipe, state, unsettled) if recipe else {}
+        moving = _moving(recipe, unsettled) if recipe else {}
         broken = _broken(recipe, state) if recipe else {}
         stale = report.stale[table]
         plan.running[table] = {d for d in _nearby(report, stale) if runs.is_active(table, d)}
@@ -109,9 +109,7 @@ def _upstream(recipe: Recipe) -> list[tuple[str, int, int]]:
     return [(RAW if i.table in RAW_TABLES else i.table, i.before, i.after) for i in recipe.inputs]
 
 
-def _moving(
-    recipe: Recipe, state: State, unsettled: Mapping[str, set[dt.date]]
-) -> dict[dt.date, str]:
+def _moving(recipe: Recipe, unsettled: Mapping[str, set[dt.date]]) -> dict[dt.date, str]:
     """Days whose inputs are about to change, each with one that is."""
     moving: dict[dt.date, str] = {}
     for table, before, after in _upstream(recipe):
