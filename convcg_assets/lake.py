@@ -5,6 +5,7 @@ What a table's columns are belongs to `schema.py`; what is computed, to `transfo
 
 import datetime as dt
 import hashlib
+import json
 import random
 import time
 import uuid
@@ -17,7 +18,9 @@ import ibis
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.fs import DeltaStorageHandler
 from ibis.backends.duckdb import Backend
+from pyarrow.fs import PyFileSystem
 
 from convcg_assets.days import Days
 from convcg_assets.schema import table_schema
@@ -169,15 +172,20 @@ class Lake:
             )
 
     def _made_by(self, table: str, commit: str) -> Version:
-        """The version that a commit made, whatever was committed after it."""
-        delta = DeltaTable(self.path(table))
-        for limit in (10, None):
-            for entry in delta.history(limit):
-                if entry.get("commit") == commit:
-                    made = self.snapshot(table, version=entry["version"])
-                    assert made is not None
-                    return made
-        raise AssertionError(f"{table}: commit {commit} is not in the table's history")
+        """The version that a commit made, whatever was committed after it.
+
+        Read from the log's own entries: delta-rs numbers its `history()` from the version that it
+        has loaded, even where it lists newer commits.
+        """
+        log = PyFileSystem(DeltaStorageHandler(self.path(table)))
+        for number in range(DeltaTable(self.path(table)).version(), -1, -1):
+            with log.open_input_file(f"_delta_log/{number:020}.json") as entry:
+                actions = [json.loads(line) for line in entry.read().splitlines()]
+            if any(action.get("commitInfo", {}).get("commit") == commit for action in actions):
+                made = self.snapshot(table, version=number)
+                assert made is not None
+                return made
+        raise AssertionError(f"{table}: commit {commit} is not in the table's log")
 
     def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
         """Rows per day, zero included."""
