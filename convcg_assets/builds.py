@@ -64,7 +64,8 @@ class Build:
         """Whether the day's artifact is what the inputs and these settings of the run give."""
         key = artifact_keys(self.recipe.table, home=self.project.home).get(day)
         inputs = digest_of(self._with_settings(day, settings))
-        return (day, key, inputs) in self.project.ledger.builds(self.recipe.table)
+        facts = self.project.ledger.facts([self.recipe.table])[self.recipe.table]
+        return (day, key, inputs) in facts.builds
 
     def record_artifact(self, day: dt.date, *, settings: Any = None) -> None:
         """Record a day's artifact that was written with these settings of the run."""

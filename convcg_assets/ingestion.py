@@ -78,7 +78,7 @@ def ingest(
         with reading(stream):
             ignored = con.to_pyarrow(count_ignored(raw, stream=stream, source=source))
         num_ignored[stream] = {str(r["dt"]): r["ignored"] for r in ignored.to_pylist()}
-    write("rejected_events", ibis.union(*rejects) if len(rejects) > 1 else rejects[0])
+    write("rejected_events", together(rejects))
 
     if "impressions" not in present:
         implied = implied_impressions(
@@ -87,9 +87,13 @@ def ingest(
         if "pins" in present:
             implied = name_advertisers(implied, stored("pins"))
         write("impressions", implied)
-    events = [stored(s) for s in EVENT_STREAMS if s in present]
-    if "pins" not in present:
-        write("pins", implied_pins(*events, id_types=source.id_types))
-    if "users" not in present:
-        write("users", implied_users(*events, id_types=source.id_types))
+    for implied_table, imply in (("pins", implied_pins), ("users", implied_users)):
+        if implied_table not in present:
+            events = [stored(s) for s in EVENT_STREAMS if s in present]
+            write(implied_table, imply(*events, id_types=source.id_types))
     return Ingested(num_ignored, {table: version.number for table, version in made.items()})
+
+
+def together(parts: list[ibis.Table]) -> ibis.Table:
+    """The rows of all of one or more tables."""
+    return ibis.union(*parts) if len(parts) > 1 else parts[0]

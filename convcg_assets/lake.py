@@ -10,14 +10,14 @@ import random
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import ibis
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from ibis.backends.duckdb import Backend
 from pyarrow.fs import PyFileSystem
@@ -81,14 +81,11 @@ class Lake:
 
     def snapshot(self, table: str, *, version: int | None = None) -> Version | None:
         """The current (or the given) version of a table; None before its first write."""
-        if not self.exists(table):
+        try:
+            delta = DeltaTable(self.path(table), version=version)
+        except TableNotFoundError:
             return None
-        delta = DeltaTable(self.path(table), version=version)
-        added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "partition.dt"])
-        files: dict[dt.date, list[str]] = {}
-        for path, day in zip(*(column.to_pylist() for column in added.columns), strict=True):
-            files.setdefault(day, []).append(f"{self.path(table)}/{path}")
-        return Version(delta.version(), {day: tuple(sorted(f)) for day, f in files.items()})
+        return self._files_of(delta, table)
 
     def days(self, table: str) -> list[dt.date]:
         """Days of which the table holds rows, sorted."""
@@ -132,37 +129,46 @@ class Lake:
         same days the last to commit wins. Raises ValueError where a row's `dt` is not one of the
         days.
         """
-        schema = table_schema(table, self.id_types)
-        # Created empty first: an overwrite without one could wipe what another process wrote.
-        DeltaTable.create(
-            self.path(table),
-            schema.to_pyarrow(),
-            mode="ignore",
-            partition_by=["dt"],
-            configuration=CONFIGURATION,
-        )
         for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
-            commit = uuid.uuid4().hex
+            delta, commit = self._open(table), uuid.uuid4().hex
             try:
-                self._overwrite(
-                    table, days, rows, con=con, metadata={**(metadata or {}), "commit": commit}
-                )
-                break
+                said = {**(metadata or {}), "commit": commit}
+                self._overwrite(delta, table, days, rows, con=con, metadata=said)
+                return self._made_by(delta, table, commit)
             except CommitFailedError:
                 if attempt == MAX_COMMIT_ATTEMPTS:
                     raise
                 time.sleep(random.uniform(0, 0.1 * 2**attempt))
-        return self._made_by(table, commit)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _open(self, table: str) -> DeltaTable:
+        """The table, created empty: an overwrite without one could wipe what another wrote."""
+        with suppress(TableNotFoundError):
+            return DeltaTable(self.path(table))
+        return DeltaTable.create(
+            self.path(table),
+            table_schema(table, self.id_types).to_pyarrow(),
+            mode="ignore",
+            partition_by=["dt"],
+            configuration=CONFIGURATION,
+        )
 
     def _overwrite(
-        self, table: str, days: Days, rows: ibis.Table, *, con: Backend, metadata: dict
+        self,
+        delta: DeltaTable,
+        table: str,
+        days: Days,
+        rows: ibis.Table,
+        *,
+        con: Backend,
+        metadata: dict,
     ) -> None:
         schema = table_schema(table, self.id_types)
         faults: list[str] = []
         with stream_rows(rows, schema=schema, con=con) as batches, _stray_days(faults):
             checked = (_checked(b, table, days, faults=faults) for b in batches)
             write_deltalake(
-                self.path(table),
+                delta,
                 pa.RecordBatchReader.from_batches(schema.to_pyarrow(), checked),
                 mode="overwrite",
                 partition_by=["dt"],
@@ -171,21 +177,29 @@ class Lake:
                 writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
             )
 
-    def _made_by(self, table: str, commit: str) -> Version:
+    def _made_by(self, delta: DeltaTable, table: str, commit: str) -> Version:
         """The version that a commit made, whatever was committed after it.
 
         Read from the log's own entries: delta-rs numbers its `history()` from the version that it
         has loaded, even where it lists newer commits.
         """
+        delta.update_incremental()
         log = PyFileSystem(DeltaStorageHandler(self.path(table)))
-        for number in range(DeltaTable(self.path(table)).version(), -1, -1):
+        for number in range(delta.version(), -1, -1):
             with log.open_input_file(f"_delta_log/{number:020}.json") as entry:
                 actions = [json.loads(line) for line in entry.read().splitlines()]
             if any(action.get("commitInfo", {}).get("commit") == commit for action in actions):
-                made = self.snapshot(table, version=number)
-                assert made is not None
-                return made
+                if number < delta.version():
+                    delta = DeltaTable(self.path(table), version=number)
+                return self._files_of(delta, table)
         raise AssertionError(f"{table}: commit {commit} is not in the table's log")
+
+    def _files_of(self, delta: DeltaTable, table: str) -> Version:
+        added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "partition.dt"])
+        files: dict[dt.date, list[str]] = {}
+        for path, day in zip(*(column.to_pylist() for column in added.columns), strict=True):
+            files.setdefault(day, []).append(f"{self.path(table)}/{path}")
+        return Version(delta.version(), {day: tuple(sorted(f)) for day, f in files.items()})
 
     def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
         """Rows per day, zero included."""

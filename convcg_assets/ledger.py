@@ -75,6 +75,18 @@ class Built:
     detail: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is recorded of a table."""
+
+    contents: dict[tuple[dt.date, str], Cells]
+    """Digests of the rows, by day and files."""
+    builds: set[tuple[dt.date, str, str]]
+    """What days were built from: (day, files, inputs)."""
+    failed_checks: dict[tuple[dt.date, str], str]
+    """What was found by checks that stop downstream, by day and files."""
+
+
 class Ledger:
     """The facts of one lake, in the database at an SQLAlchemy URL; created when first written."""
 
@@ -102,16 +114,20 @@ class Ledger:
                 ],
             )
 
-    def contents(self, table: str) -> dict[tuple[dt.date, str], Cells]:
-        """Digests of a table's rows, by day and files."""
-        found = self._select(sa.select(_contents).where(_contents.c.table_name == table))
-        return {(row.day, row.files_key): _cells(row.cells) for row in found}
-
-    def builds(self, table: str) -> set[tuple[dt.date, str, str]]:
-        """What a table's days were built from: (day, files, inputs)."""
-        columns = (_builds.c.day, _builds.c.files_key, _builds.c.inputs)
-        found = self._select(sa.select(*columns).where(_builds.c.table_name == table))
-        return {(row.day, row.files_key, row.inputs) for row in found}
+    def facts(self, tables: Iterable[str]) -> dict[str, Facts]:
+        """What is recorded of each of those tables, as of one moment."""
+        facts = {table: Facts({}, set(), {}) for table in tables}
+        with self._engine.connect() as connection:
+            for row in _of(connection, sa.select(_contents), _contents, facts):
+                facts[row.table_name].contents[row.day, row.files_key] = _cells(row.cells)
+            builds = (_builds.c.table_name, _builds.c.day, _builds.c.files_key, _builds.c.inputs)
+            for row in _of(connection, sa.select(*builds), _builds, facts):
+                facts[row.table_name].builds.add((row.day, row.files_key, row.inputs))
+            failed = sa.select(_failed_checks).order_by(_failed_checks.c.check_name)
+            for row in _of(connection, failed, _failed_checks, facts):
+                said = f"{row.check_name}: {row.said}"
+                facts[row.table_name].failed_checks.setdefault((row.day, row.files_key), said)
+        return facts
 
     def build_detail(self, table: str, day: dt.date, files_key: str) -> dict[str, Any] | None:
         """What was newest recorded of how those files came about; None without a record."""
@@ -135,15 +151,6 @@ class Ledger:
         ]
         with self._engine.begin() as connection:
             self._insert(connection, _failed_checks, rows)
-
-    def failed_checks(self, table: str) -> dict[tuple[dt.date, str], str]:
-        """What was found by checks that stop downstream, by day and files."""
-        query = sa.select(_failed_checks).where(_failed_checks.c.table_name == table)
-        found = self._select(query.order_by(_failed_checks.c.check_name))
-        said: dict[tuple[dt.date, str], str] = {}
-        for row in found:
-            said.setdefault((row.day, row.files_key), f"{row.check_name}: {row.said}")
-        return said
 
     def record_request(self, key: str, table: str, inputs: Mapping[dt.date, str]) -> None:
         """Record that a rebuild of days was asked for; the same request again changes nothing."""
@@ -200,6 +207,12 @@ class Ledger:
     def _select(self, query: sa.Select) -> list[Any]:
         with self._engine.connect() as connection:
             return list(connection.execute(query).all())
+
+
+def _of(
+    connection: sa.Connection, query: sa.Select, facts: sa.Table, tables: Iterable[str]
+) -> sa.CursorResult[Any]:
+    return connection.execute(query.where(facts.c.table_name.in_(list(tables))))
 
 
 @cache

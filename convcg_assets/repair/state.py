@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convcg_assets.digests import NO_CELL
 from convcg_assets.lake import NO_FILES, Lake, Version
-from convcg_assets.ledger import Cells, Ledger
+from convcg_assets.ledger import Cells, Facts, Ledger
 from convcg_assets.repair.recipes import ALL_CELLS, ARTIFACTS, RAW_TABLES, Bounds
 
 UNKNOWN_CELL = "?"
@@ -82,22 +82,23 @@ class State:
 
 def load_state(tables: Iterable[str], *, lake: Lake, ledger: Ledger, home: Path) -> State:
     """The state of those tables and artifacts."""
-    return State({t: _load(t, lake=lake, ledger=ledger, home=home) for t in tables})
-
-
-def _load(table: str, *, lake: Lake, ledger: Ledger, home: Path) -> TableState:
     # Facts before files: what is written in between is then unknown, never mistaken.
-    contents, builds = ledger.contents(table), ledger.builds(table)
-    failed, version = ledger.failed_checks(table), None
+    facts = ledger.facts(tables)
+    return State({t: _load(t, recorded, lake=lake, home=home) for t, recorded in facts.items()})
+
+
+def _load(table: str, facts: Facts, *, lake: Lake, home: Path) -> TableState:
+    version = None
     if table in ARTIFACTS:
         keys = artifact_keys(table, home=home)
         cells = {day: {NO_CELL: key} for day, key in keys.items()}
     else:
         version = lake.snapshot(table)
         keys = {day: version.key(day) for day in version.files} if version else {}
-        cells = {d: contents.get((d, k), {UNKNOWN_CELL: k}) for d, k in keys.items()}
-    broken = {d: said for (d, k), said in failed.items() if keys.get(d, NO_FILES) == k}
-    return TableState(keys, cells, frozenset(builds), broken, version)
+        cells = {d: facts.contents.get((d, k), {UNKNOWN_CELL: k}) for d, k in keys.items()}
+    failed = facts.failed_checks.items()
+    broken = {d: said for (d, k), said in failed if keys.get(d, NO_FILES) == k}
+    return TableState(keys, cells, frozenset(facts.builds), broken, version)
 
 
 def artifact_keys(table: str, *, home: Path) -> dict[dt.date, str]:

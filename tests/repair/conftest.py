@@ -1,4 +1,4 @@
-"""One embedded DuckDB for all sequences of a process: tables are tiny, sequences many."""
+"""An embedded DuckDB for each file of tests: sequences leave many views behind."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.lake import connect
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def con() -> Iterator[Backend]:
     backend = connect(memory_limit="1GB", threads=1)
     yield backend

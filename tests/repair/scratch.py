@@ -1,0 +1,64 @@
+"""All tables from the landing zone at once, beside lake, ledger and recipes: what a lake must hold.
+
+Every transform gets whole tables, so that a window of a recipe that is too narrow shows as well.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builds import Build
+from convcg_assets.days import Days
+from convcg_assets.landing import check_files, read_files
+from convcg_assets.project import Project
+from convcg_assets.repair.recipes import DAY
+from convcg_assets.repair.state import State
+from convcg_assets.schema import TABLES, table_schema
+from convcg_assets.streams import STREAMS
+
+from .compiled import cast_columns, contract_queries, table_query
+from .deployment import DERIVED, ranges
+
+
+def scratch_contents(
+    project: Project, landed: list[dt.date], models: Iterable[dt.date], *, con: Backend
+) -> dict[str, list[str]]:
+    """All rows of all tables, as `deployment.contents` has them."""
+    logs = Days(landed[0], landed[-1])
+    known = Days(logs.first + DAY, logs.last + DAY)
+    rejected = []
+    for stream in STREAMS:
+        raw = read_files(
+            project.source, stream, check_files(project.source, stream, landed), con=con
+        )
+        valid, broken = contract_queries(raw, stream=stream, source=project.source, con=con)
+        _create(project, stream, [valid], con=con)
+        rejected.append(broken)
+    _create(project, "rejected_events", rejected, con=con)
+    for table in DERIVED:
+        days = logs if project.recipes[table].domain == "logs" else known
+        _create(project, table, [_all_rows(project, table, days, con=con)], con=con)
+    examples = [
+        _all_rows(project, "training_examples", days, con=con) for days in ranges(sorted(models))
+    ]
+    _create(project, "training_examples", examples, con=con)
+    return {table: _rows(table, con=con) for table in TABLES}
+
+
+def _all_rows(project: Project, table: str, days: Days, *, con: Backend) -> str:
+    build = Build(project, project.recipes[table], days, con, State({}), {}, days.last)
+    return table_query(build, lambda upstream, _: f"SELECT * FROM scratch_{upstream}")
+
+
+def _create(project: Project, table: str, queries: list[str], *, con: Backend) -> None:
+    schema = table_schema(table, project.lake.id_types)
+    columns = cast_columns({name: f'"{name}"' for name in schema}, schema)
+    rows = " UNION ALL ".join(f"(SELECT {columns} FROM ({query}))" for query in queries)
+    con.con.execute(f"CREATE OR REPLACE TEMP TABLE scratch_{table} AS {rows}")
+
+
+def _rows(table: str, *, con: Backend) -> list[str]:
+    columns = ", ".join(TABLES[table])
+    found = con.con.execute(f"SELECT {columns} FROM scratch_{table}").fetchall()
+    return sorted(map(repr, found))
