@@ -1,10 +1,11 @@
 """The ledger: facts about built days, kept beside the lake; all that knows SQL.
 
-A fact never changes. *Content*: these files of a day hold rows with these digests. *Build*: these
-files are what these inputs give. *Failed check*: these files broke this check. Facts name the files
-that they speak of, so that a process killed between writing a day and recording it, or two that
-write the same day, leave a day without a fact, which is rebuilt, and never one with a wrong one.
-*Requests* are what was asked to be rebuilt, so that attempts can be counted.
+A fact never changes, but is counted when it comes out again. *Content*: these files of a day hold
+rows with these digests. *Build*: these files are what these inputs give. *Failed check*: these
+files broke this check. Facts name the files that they speak of, so that a process killed between
+writing a day and recording it, or two that write the same day, leave a day without a fact, which is
+rebuilt, and never one with a wrong one. *Requests* are what was asked to be rebuilt, so that
+attempts can be counted.
 """
 
 import datetime as dt
@@ -42,6 +43,7 @@ _builds = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("run_id", sa.String(64)),
     sa.Column("built_at", sa.DateTime, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
 )
 _failed_checks = sa.Table(
     "failed_checks",
@@ -59,6 +61,7 @@ _requests = sa.Table(
     sa.Column("table_name", sa.String(64), primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
     sa.Column("inputs", sa.String(64), nullable=False),
+    sa.Column("num_built", sa.Integer, nullable=False),
     sa.Column("requested_at", sa.DateTime, nullable=False),
 )
 sa.Index("requests_by_inputs", _requests.c.table_name, _requests.c.day, _requests.c.inputs)
@@ -76,13 +79,21 @@ class Built:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A request, and how often the day had come out of the same inputs before."""
+
+    key: str
+    num_built: int
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is recorded of a table."""
 
     contents: dict[tuple[dt.date, str], Cells]
     """Digests of the rows, by day and files."""
-    builds: set[tuple[dt.date, str, str]]
-    """What days were built from: (day, files, inputs)."""
+    builds: dict[tuple[dt.date, str, str], int]
+    """What days were built from, (day, files, inputs), and how often it came out so."""
     failed_checks: dict[tuple[dt.date, str], str]
     """What was found by checks that stop downstream, by day and files."""
 
@@ -109,20 +120,22 @@ class Ledger:
                 [
                     k
                     | {"inputs": b.inputs, "detail": _json(b.detail)}
-                    | {"run_id": run_id, "built_at": now}
+                    | {"run_id": run_id, "built_at": now, "times": 1}
                     for k, b in zip(keys, built, strict=True)
                 ],
+                again={"times": _builds.c.times + 1},
             )
 
     def facts(self, tables: Iterable[str]) -> dict[str, Facts]:
         """What is recorded of each of those tables, as of one moment."""
-        facts = {table: Facts({}, set(), {}) for table in tables}
+        facts = {table: Facts({}, {}, {}) for table in tables}
         with self._engine.connect() as connection:
             for row in _of(connection, sa.select(_contents), _contents, facts):
                 facts[row.table_name].contents[row.day, row.files_key] = _cells(row.cells)
-            builds = (_builds.c.table_name, _builds.c.day, _builds.c.files_key, _builds.c.inputs)
-            for row in _of(connection, sa.select(*builds), _builds, facts):
-                facts[row.table_name].builds.add((row.day, row.files_key, row.inputs))
+            columns = ("table_name", "day", "files_key", "inputs", "times")
+            builds = sa.select(*(_builds.c[name] for name in columns))
+            for row in _of(connection, builds, _builds, facts):
+                facts[row.table_name].builds[row.day, row.files_key, row.inputs] = row.times
             failed = sa.select(_failed_checks).order_by(_failed_checks.c.check_name)
             for row in _of(connection, failed, _failed_checks, facts):
                 said = f"{row.check_name}: {row.said}"
@@ -152,29 +165,39 @@ class Ledger:
         with self._engine.begin() as connection:
             self._insert(connection, _failed_checks, rows)
 
-    def record_request(self, key: str, table: str, inputs: Mapping[dt.date, str]) -> None:
-        """Record that a rebuild of days was asked for; the same request again changes nothing."""
+    def record_request(
+        self,
+        key: str,
+        table: str,
+        inputs: Mapping[dt.date, str],
+        num_built: Mapping[dt.date, int],
+    ) -> None:
+        """Record that a rebuild of days from those inputs was asked for; asked again it is one.
+
+        `num_built` is how often the days had come out of those inputs before.
+        """
         now = _now()
         rows = [
             {"request_key": key, "table_name": table, "day": day, "inputs": digest}
-            | {"requested_at": now}
+            | {"num_built": num_built.get(day, 0), "requested_at": now}
             for day, digest in inputs.items()
         ]
         with self._engine.begin() as connection:
             self._insert(connection, _requests, rows)
 
-    def requests(self, table: str, days: Days) -> dict[tuple[dt.date, str], list[str]]:
-        """Keys of the requests for a table's days, by day and inputs, oldest first."""
+    def requests(self, table: str, days: Days) -> dict[tuple[dt.date, str], list[Asked]]:
+        """The requests for a table's days, by day and inputs, oldest first."""
         query = (
             sa.select(_requests)
             .where(_requests.c.table_name == table)
             .where(_requests.c.day.between(days.first, days.last))
             .order_by(_requests.c.requested_at)
         )
-        keys: dict[tuple[dt.date, str], list[str]] = {}
+        asked: dict[tuple[dt.date, str], list[Asked]] = {}
         for row in self._select(query):
-            keys.setdefault((row.day, row.inputs), []).append(row.request_key)
-        return keys
+            one = Asked(row.request_key, row.num_built)
+            asked.setdefault((row.day, row.inputs), []).append(one)
+        return asked
 
     def forget(self, table: str, *, current: Mapping[dt.date, str], before: dt.datetime) -> int:
         """Remove facts about files that are current no more and requests older than `before`."""
@@ -199,10 +222,23 @@ class Ledger:
             removed += connection.execute(sa.delete(_requests).where(*asked)).rowcount
         return removed
 
-    def _insert(self, connection: sa.Connection, table: sa.Table, rows: list[dict]) -> None:
+    def _insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: list[dict],
+        *,
+        again: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Insert rows; of those that are there already change nothing, or what `again` says."""
         dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+        insert = dialect.insert(table)
+        if again:
+            insert = insert.on_conflict_do_update(index_elements=table.primary_key, set_=again)
+        else:
+            insert = insert.on_conflict_do_nothing()
         if rows:
-            connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+            connection.execute(insert, rows)
 
     def _select(self, query: sa.Select) -> list[Any]:
         with self._engine.connect() as connection:

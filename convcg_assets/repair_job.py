@@ -66,7 +66,7 @@ def repair(
     """Answer one request by a run in this process; a failure is printed by what is left."""
     from convcg_assets.defs.runs import run_tags
 
-    found.project.ledger.record_request(request.key, request.table, request.inputs)
+    request.record(found.project.ledger)
     tables = RAW_TABLES if request.table == RAW else (request.table,)
     result = materialize(
         dg.AssetSelection.assets(*tables),
@@ -85,6 +85,8 @@ def retrain(
     project: Project, instance: dg.DagsterInstance, *, console: Console, checks: bool
 ) -> None:
     """Train the models that are due and whose logs are complete."""
+    from convcg_assets.defs.runs import run_tags
+
     for day in due_days(project):
         found = look(project, instance, due=[day])
         step = next_step(found, day)
@@ -92,6 +94,8 @@ def retrain(
             console.print(f"model of {day}: {step}", highlight=False)
             continue
         console.print(f"model of {day} ...", style="dim", highlight=False)
+        request = step.of_day(day)
+        request.record(project.ledger)
         for table in MODEL_TABLES:
             result = materialize(
                 dg.AssetSelection.assets(table),
@@ -99,6 +103,7 @@ def retrain(
                 instance=instance,
                 config={},
                 checks=checks,
+                tags=run_tags(request),
             )
             if not result.success:
                 for failure in explain_failures(result):

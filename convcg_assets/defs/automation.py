@@ -5,7 +5,6 @@ lost by a daemon that was stopped, a failure or two evaluations at once. What di
 is found in `repair/`, also for the command line.
 """
 
-import datetime as dt
 import json
 from collections.abc import Iterable
 
@@ -85,16 +84,23 @@ def daily_retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     if not due:
         return dg.SensorResult(skip_reason=dg.SkipReason("every model that is due is there"))
     found = survey(project, runs=runs, due=due)
+    training = found.plan.running[RETRAIN_TABLE]
+    if training:
+        under_way = ", ".join(map(str, sorted(training)))
+        return dg.SensorResult(skip_reason=dg.SkipReason(f"a model is being trained: {under_way}"))
     waits = []
     for day in due:
         step = next_step(found, day)
         if isinstance(step, str):
             waits.append(f"{day}: {step}")
-            if found.plan.running[RETRAIN_TABLE]:
-                break
             continue
-        _record(project, [step], only=day)
-        return dg.SensorResult(run_requests=[_retrain_request(step, day)])
+        request = step.of_day(day)
+        request.record(project.ledger)
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(run_key=request.key, job_name=RETRAIN, tags=run_tags(request))
+            ]
+        )
     return dg.SensorResult(skip_reason=dg.SkipReason("; ".join(waits)))
 
 
@@ -162,8 +168,8 @@ def _answer(
     idle: str,
 ) -> dg.SensorResult:
     """Run requests, or why there are none; and news of days that were given up."""
-    _record(found.project, requests)
     for request in requests:
+        request.record(found.project.ledger)
         context.log.info(
             f"{request.table} {request.days}: {found.why(request.table, request.days.first)}"
         )
@@ -183,22 +189,6 @@ def _answer(
         cursor=json.dumps({table: days for table, days in given_up.items() if days}),
         asset_events=news,
     )
-
-
-def _record(project: Project, requests: list[Request], *, only: dt.date | None = None) -> None:
-    for request in requests:
-        inputs = {d: digest for d, digest in request.inputs.items() if only in (None, d)}
-        key = request.key if only is None else _retrain_key(request, only)
-        project.ledger.record_request(key, request.table, inputs)
-
-
-def _retrain_key(request: Request, day: dt.date) -> str:
-    return f"{request.key}-{day}"
-
-
-def _retrain_request(request: Request, day: dt.date) -> dg.RunRequest:
-    one = Request(request.table, type(request.days)(day, day), _retrain_key(request, day), {})
-    return dg.RunRequest(run_key=one.key, job_name=RETRAIN, tags=run_tags(one))
 
 
 def _describe_waiting(found: Survey) -> str:

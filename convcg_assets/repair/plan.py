@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from convcg_assets.days import Days
-from convcg_assets.ledger import Ledger
+from convcg_assets.ledger import Asked, Ledger
 from convcg_assets.repair.recipes import DAY, RAW_TABLES, Recipe
 from convcg_assets.repair.staleness import RAW, Report, StaleDay
 from convcg_assets.repair.state import State
@@ -39,6 +39,34 @@ class Request:
     key: str
     """The same request has the same key: asked twice, it runs once."""
     inputs: Mapping[dt.date, str]
+    num_built: Mapping[dt.date, int]
+    """How often each day came out of those inputs before: attempts are counted from there."""
+
+    def record(self, ledger: Ledger) -> None:
+        """Tell the ledger that this was asked for."""
+        ledger.record_request(self.key, self.table, self.inputs, self.num_built)
+
+    def of_day(self, day: dt.date) -> "Request":
+        """The part of a day, as a request of its own."""
+        return Request(
+            self.table,
+            Days(day, day),
+            f"{self.key}-{day}",
+            {day: self.inputs[day]},
+            {day: self.num_built[day]},
+        )
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A stale day that can be rebuilt: how often that was tried, with what success."""
+
+    inputs: str
+    num_built: int
+    num_ended: int
+    """Requests that became a run that has ended, successful ones too."""
+    num_failed: int
+    """Those of them since the day last came out of these inputs."""
 
 
 @dataclass
@@ -79,18 +107,18 @@ def make_plan(
         stale = report.stale[table]
         plan.running[table] = {d for d in _nearby(report, stale) if runs.is_active(table, d)}
         plan.waiting[table], plan.given_up[table] = {}, {}
-        ready: dict[dt.date, tuple[StaleDay, int]] = {}
+        ready: dict[dt.date, _Ready] = {}
         asked = ledger.requests(table, Days(min(stale), max(stale))) if stale else {}
         for day, wanted in stale.items():
             if day in plan.running[table]:
                 continue
-            num_attempts = runs.attempts(asked.get((day, wanted.inputs), ()))
-            if num_attempts >= max_attempts:
-                plan.given_up[table][day] = f"given up after {num_attempts} attempts"
+            tried = _tried(state, wanted, asked.get((day, wanted.inputs), []), runs=runs)
+            if tried.num_failed >= max_attempts:
+                plan.given_up[table][day] = f"given up after {tried.num_failed} attempts"
             elif (reason := broken.get(day)) or (reason := moving.get(day)):
                 plan.waiting[table][day] = reason
             else:
-                ready[day] = (wanted, num_attempts)
+                ready[day] = tried
         plan.requests += _ranges(table, ready)
         unsettled[table] = {*plan.running[table], *ready, *moving}
     return plan
@@ -130,7 +158,16 @@ def _broken(recipe: Recipe, state: State) -> dict[dt.date, str]:
     return broken
 
 
-def _ranges(table: str, ready: Mapping[dt.date, tuple[StaleDay, int]]) -> list[Request]:
+def _tried(state: State, wanted: StaleDay, asked: list[Asked], *, runs: Runs) -> _Ready:
+    tables = RAW_TABLES if wanted.table == RAW else (wanted.table,)
+    num_built = min(state[table].num_built(wanted.day, wanted.inputs) for table in tables)
+    since = [request.key for request in asked if request.num_built == num_built]
+    before = [request.key for request in asked if request.num_built != num_built]
+    num_failed = runs.attempts(since)
+    return _Ready(wanted.inputs, num_built, runs.attempts(before) + num_failed, num_failed)
+
+
+def _ranges(table: str, ready: Mapping[dt.date, _Ready]) -> list[Request]:
     """Contiguous days together; a day that failed before alone, so that it fails alone."""
     groups: list[list[dt.date]] = []
     for day in sorted(ready):
@@ -138,21 +175,25 @@ def _ranges(table: str, ready: Mapping[dt.date, tuple[StaleDay, int]]) -> list[R
             not groups
             or groups[-1][-1] + DAY != day
             or len(groups[-1]) >= MAX_DAYS
-            or ready[day][1] > 0
-            or ready[groups[-1][-1]][1] > 0
+            or ready[day].num_failed > 0
+            or ready[groups[-1][-1]].num_failed > 0
         )
         if fresh_start:
             groups.append([day])
         else:
             groups[-1].append(day)
-    return [_request(table, group, ready) for group in groups]
+    return [_request(table, {day: ready[day] for day in group}) for group in groups]
 
 
-def _request(
-    table: str, group: list[dt.date], ready: Mapping[dt.date, tuple[StaleDay, int]]
-) -> Request:
-    inputs = {day: ready[day][0].inputs for day in group}
-    attempt = ready[group[0]][1] + 1
-    text = "\n".join([table, str(attempt), *(f"{day} {digest}" for day, digest in inputs.items())])
-    key = hashlib.sha256(text.encode()).hexdigest()[:24]
-    return Request(table, Days(group[0], group[-1]), key, inputs)
+def _request(table: str, group: Mapping[dt.date, _Ready]) -> Request:
+    days = sorted(group)
+    text = "\n".join(
+        [table, *(f"{day} {group[day].inputs} {group[day].num_ended}" for day in days)]
+    )
+    return Request(
+        table,
+        Days(days[0], days[-1]),
+        hashlib.sha256(text.encode()).hexdigest()[:24],
+        {day: group[day].inputs for day in days},
+        {day: group[day].num_built for day in days},
+    )

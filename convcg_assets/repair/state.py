@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,12 +28,13 @@ class TableState:
 
     keys: dict[dt.date, str]
     cells: dict[dt.date, Cells]
-    builds: frozenset[tuple[dt.date, str, str]]
-    """(day, files' key, inputs): those files are what those inputs give."""
+    builds: Mapping[tuple[dt.date, str, str], int]
+    """(day, files' key, inputs): those files are what those inputs give; and how often so far."""
     failed: dict[dt.date, str] = field(default_factory=dict)
     """Days whose rows broke a check that stops downstream, and what it found."""
     version: Version | None = None
     _selected: dict[tuple[dt.date, Bounds], str | None] = field(default_factory=dict)
+    _num_built: dict[tuple[dt.date, str], int] = field(default_factory=dict)
 
     def key(self, day: dt.date) -> str:
         """The key of a day's files."""
@@ -42,6 +43,14 @@ class TableState:
     def is_built_from(self, day: dt.date, inputs: str) -> bool:
         """Whether what a day holds is what those inputs give."""
         return (day, self.key(day), inputs) in self.builds
+
+    def num_built(self, day: dt.date, inputs: str) -> int:
+        """How often a day came out of those inputs, whatever it holds now."""
+        if not self._num_built:
+            for (built, _, made_of), times in self.builds.items():
+                place = (built, made_of)
+                self._num_built[place] = self._num_built.get(place, 0) + times
+        return self._num_built.get((day, inputs), 0)
 
     def built_days(self) -> set[dt.date]:
         """Days whose files are recorded, whatever they were built from; empty days too."""
@@ -98,7 +107,7 @@ def _load(table: str, facts: Facts, *, lake: Lake, home: Path) -> TableState:
         cells = {d: facts.contents.get((d, k), {UNKNOWN_CELL: k}) for d, k in keys.items()}
     failed = facts.failed_checks.items()
     broken = {d: said for (d, k), said in failed if keys.get(d, NO_FILES) == k}
-    return TableState(keys, cells, frozenset(facts.builds), broken, version)
+    return TableState(keys, cells, facts.builds, broken, version)
 
 
 def artifact_keys(table: str, *, home: Path) -> dict[dt.date, str]:

@@ -151,7 +151,7 @@ def test_attempts_are_the_requests_whose_run_has_ended(
         ("works", DagsterRunStatus.STARTED),
         ("queued", DagsterRunStatus.QUEUED),
     ):
-        tags = run_tags(Request(LABELS, Days(FIRST, SECOND), key, {}))
+        tags = run_tags(Request(LABELS, Days(FIRST, SECOND), key, {}, {}))
         assert tags == RANGE | {REQUEST_TAG: key}
         add(instance, status=status, tags=tags)
     runs = InstanceRuns(instance, home=tmp_path)

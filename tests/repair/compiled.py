@@ -96,6 +96,7 @@ def table_query(build: Build, read: Callable[[str, Days], str]) -> str:
         rows = builders.TRANSFORMS[build.recipe.table](symbolic)
         text = build.con.compile(rows)
         for held in rows.op().find(InMemoryTable):
+            assert isinstance(held, InMemoryTable)
             text = text.replace(f'"{held.name}"', f"({_literal(held)})")
         return Kept(text, symbolic.read_inputs)
 
@@ -126,7 +127,7 @@ def _write(build: Build) -> None:
 def _literal(held: InMemoryTable) -> str:
     """The query of a table of days in memory."""
     columns = held.data.to_pyarrow(held.schema).to_pydict()
-    assert all(kind.is_date() for kind in held.schema.types)
+    assert all(held.schema[name].is_date() for name in columns)
     lists = {n: ", ".join(f"DATE '{day}'" for day in days) for n, days in columns.items()}
     return "SELECT " + ", ".join(f'UNNEST([{days}]) AS "{n}"' for n, days in lists.items())
 
@@ -185,6 +186,6 @@ def _stream_rows(
     with warnings.catch_warnings():
         # Of the copy that `sql` would save: it plans each query twice, which costs more here.
         warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
-        result = con.con.execute(query).to_arrow_reader(BATCH_ROWS)
-    with result as batches:
+        batches: pa.RecordBatchReader = con.con.execute(query).to_arrow_reader(BATCH_ROWS)
+    with batches:
         yield batches

@@ -31,7 +31,7 @@ from .logs import FIRST_DAY, Landing, make_source
 from .scratch import scratch_contents
 
 NUM_DAYS = 4
-NUM_ACTIONS = (3, 7)
+NUM_ACTIONS = (2, 6)
 NUM_FILES = 4
 """Test files that share the sequences, so that all workers have some."""
 

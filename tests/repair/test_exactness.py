@@ -158,7 +158,7 @@ def ask(project: Project) -> Plan:
     """A tick whose requests all become runs that end without building anything."""
     plan = survey(project, runs=Ended()).plan
     for request in plan.requests:
-        project.ledger.record_request(request.key, request.table, request.inputs)
+        request.record(project.ledger)
     return plan
 
 
@@ -178,6 +178,40 @@ def test_a_build_that_fails_is_given_up_until_its_inputs_change(
     plan = ask(project)
     assert [r.days for r in plan.requests] == [Days(day(3), day(3))]
     assert set(plan.given_up[RAW]) == {day(2)}
+
+
+def test_inputs_that_come_and_go_are_never_given_up(
+    landing: Landing, project: Project, con: Backend
+) -> None:
+    late = [report_of(1, arrived=4, number=1)]
+    built = 0
+    for _ in range(2 * MAX_ATTEMPTS + 2):
+        landing.write(day(4), "conversions", late, name="late")
+        late = [] if late else [report_of(1, arrived=4, number=1)]
+        while requests := ask(project).requests:
+            for request in requests:
+                build_table(project, request.table, request.days, con=con)
+                built += request.table == LABELS
+        plan = look(project).plan
+        assert not any(plan.given_up.values())
+    assert built == 2 * MAX_ATTEMPTS + 2
+
+
+def test_failures_count_anew_once_the_day_has_been_built(
+    landing: Landing, project: Project, con: Backend
+) -> None:
+    def report(*, wanted: bool) -> None:
+        rows = [report_of(1, arrived=4, number=1)] if wanted else []
+        landing.write(day(4), "conversions", rows, name="late")
+        repair_upstream(project, con)
+
+    for _ in range(2):
+        report(wanted=True)
+        for failed in range(MAX_ATTEMPTS - 1):
+            assert days_of(ask(project), LABELS) == {day(1)}, failed
+        build_table(project, LABELS, Days(day(1), day(1)), con=con)
+        report(wanted=False)
+        converge(project, con=con)
 
 
 def test_a_day_that_was_given_up_does_not_hold_up_the_rest(
