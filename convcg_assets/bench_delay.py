@@ -39,14 +39,15 @@ MIN_CONVERSIONS = 200
 """Advertisers with so many in the label days are looked at one by one."""
 WAITING_DAYS = 7
 """The waiting window takes label days that are so old, and hopes that they are ripe."""
-LADDER: dict[str, tuple[dict, int]] = {
-    "unweighted": ({"maturity": "none"}, 1),
-    "global curve": ({"maturity": "global"}, 1),
-    "advertiser curve": ({}, 1),
-    "advertiser curve, no cap": ({"max_maturity_factor": 100}, 1),
-    "advertiser curve, mean of 7 days": ({}, 7),
+LADDER: dict[str, tuple[dict, dict]] = {
+    "unweighted": ({"maturity": "none"}, {}),
+    "global curve": ({"maturity": "global"}, {}),
+    "advertiser curve": ({}, {}),
+    "advertiser curve, no cap": ({"max_maturity_factor": 100}, {}),
+    "advertiser curve, mean of 7 days": ({}, {"num_days": 7}),
+    "advertiser curve, mean of 7 days, calibrated": ({}, {"num_days": 7, "num_labels": "num"}),
 }
-"""Name, changed settings, and number of days that share a maturity."""
+"""Name, changed settings, and how the factors of days and advertisers belong together."""
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def main() -> None:
     table = pd.concat(weighted)
     figures = summarise(table)
     for name, row in figures.items():
-        print(f"{name:34}", *(f"{key} {value}" for key, value in row.items()))
+        print(f"{name:44}", *(f"{key} {value}" for key, value in row.items()))
     result = {
         "benchmark": "weighted conversions of the newest 7 label days over those that ever arrive",
         "impressions_per_day": options.impressions_per_day,
@@ -141,9 +142,9 @@ def weigh_ladder(attributed: ibis.Table, *, con: Backend) -> pd.DataFrame:
     key = ["as_of", "advertiser_id"]
     columns = [pairs.group_by(key).agg(true=_.num.sum())]
     known = pairs.filter(pairs.dt < pairs.as_of)
-    for name, (changes, num_days) in LADDER.items():
+    for name, (changes, together) in LADDER.items():
         weighed = with_maturity(
-            known, curves, settings=settings.model_copy(update=changes), num_days=num_days
+            known, curves, settings=settings.model_copy(update=changes), **together
         )
         weighed = weighed.mutate(weight=_.num * _.maturity_factor)
         columns.append(weighed.group_by(key).agg(**{name: _.weight.sum()}))

@@ -270,7 +270,10 @@ TRAINING_EXAMPLES: Columns = {
         "float64",
         "conversion: share of the advertiser's conversions of such a day that had arrived; 1 else",
     ),
-    "maturity_factor": ("float64", "factor: min(1 / maturity, w_max)"),
+    "maturity_factor": (
+        "float64",
+        "conversions it stands for: by the maturities of its week, at most w_max; 1 else",
+    ),
     "weight": ("float64", "label_weight * maturity_factor"),
     "evidence_dt": ("date", "arrival day of the newest evidence"),
     "seen_before": ("boolean", "the user had an impression of this Pin that arrived before D"),

@@ -100,8 +100,8 @@ class DelaySettings(_Frozen):
         default=7,
         ge=1,
         le=28,
-        description="training: labels of so many days share the mean of their maturities, so that "
-        "those that have arrived also stand for days of which nothing has; 1: each day by itself",
+        description="labels of so many days share a factor, by the mean of their maturities: those "
+        "that have arrived also stand for days of which nothing has; 1: each day by itself",
     )
     max_maturity_factor: float = Field(
         default=5.0, ge=1, le=100, description="w_max: greatest factor for an unripe label"

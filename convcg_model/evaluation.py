@@ -18,7 +18,12 @@ from convcg_model.evaluation_examples import example_queries
 from convcg_model.evaluation_figures import summarise
 from convcg_model.evaluation_result import Evaluation, EvaluationConfig, LabelDay, TaskQueries
 from convcg_model.evaluation_slices import Groups, slice_queries, sort_key
-from convcg_model.evaluation_weights import maturity, maturity_factors, num_capped
+from convcg_model.evaluation_weights import (
+    maturity,
+    maturity_factors,
+    num_capped,
+    own_factors,
+)
 from convcg_model.metrics import target_ranks
 from convcg_model.scoring import Scorer, query_side, rows_of
 
@@ -99,10 +104,13 @@ def evaluate(
                 positives=holdout.filter(pc.field("task") == task),
                 queries=queries.filter(pc.field("task") == task),
                 num_targets_not_indexed=int(not_indexed[task_Q == task].sum()),
+                max_factor=config.max_maturity_factor,
             )
             for task in TASKS
         ),
-        label_days=_label_days(holdout, as_of=as_of, snapshots=snapshots),
+        label_days=_label_days(
+            holdout, as_of=as_of, snapshots=snapshots, max_factor=config.max_maturity_factor
+        ),
         figures=tuple(figures),
         differences=tuple(differences),
         examples=example_queries(
@@ -188,7 +196,12 @@ def _slices(task_Q: np.ndarray, groups: Groups) -> Iterator[tuple[str, str, str,
 
 
 def _task_queries(
-    task: str, *, positives: pa.Table, queries: pa.Table, num_targets_not_indexed: int
+    task: str,
+    *,
+    positives: pa.Table,
+    queries: pa.Table,
+    num_targets_not_indexed: int,
+    max_factor: float | None,
 ) -> TaskQueries:
     """The queries of a task, among its held-out positives."""
     return TaskQueries(
@@ -197,13 +210,17 @@ def _task_queries(
         num_queries=queries.num_rows,
         num_users=len(queries["user_id"].unique()),
         maturity=maturity(maturity_factors(positives)),
-        num_capped=num_capped(queries, factor_Q=maturity_factors(queries)),
+        num_capped=num_capped(maturity_factors(queries), max_factor=max_factor),
         num_targets_not_indexed=num_targets_not_indexed,
     )
 
 
 def _label_days(
-    holdout: pa.Table, *, as_of: date, snapshots: Mapping[date, pa.Table]
+    holdout: pa.Table,
+    *,
+    as_of: date,
+    snapshots: Mapping[date, pa.Table],
+    max_factor: float | None,
 ) -> tuple[LabelDay, ...]:
     """Per held-out day its labels, their age on `as_of`, and how many have arrived by then."""
     found = []
@@ -215,7 +232,7 @@ def _label_days(
                 day=day,
                 label_age_days=(as_of - day).days,
                 num_conversions=conversions.num_rows,
-                conversion_maturity=maturity(maturity_factors(conversions)),
+                conversion_maturity=maturity(own_factors(conversions, max_factor=max_factor)),
                 num_engagements=of_day.filter(pc.field("task") == "engagement").num_rows,
                 num_candidates=pins.num_rows,
             )

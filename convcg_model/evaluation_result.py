@@ -117,7 +117,7 @@ class TaskQueries(_Result):
         description="Estimated share of the held-out positives that have arrived; null: not known."
     )
     num_capped: int = Field(
-        description="Queries whose maturity factor is capped: they stand for more than they count."
+        description="Queries whose factor is w_max: they may stand for more than they count."
     )
     num_targets_not_indexed: int = Field(
         description="Queries whose Pin is not among its day's candidates; misses for every scorer."

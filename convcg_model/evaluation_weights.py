@@ -26,7 +26,7 @@ def maturity_factors(positives: pa.Table, *, max_factor: float | None = None) ->
     if refused_Q.any():
         row = int(np.flatnonzero(refused_Q)[0])
         raise ValueError(
-            f"a maturity_factor is min(1 / maturity, w_max), from 1 to {highest:g}, and that of "
+            f"a maturity_factor is a number of labels, from 1 to w_max = {highest:g}, and that of "
             f"impression {positives['impression_id'][row]} is {factor_Q[row]}"
         )
     # Multiples of 2^-20 add up without rounding, in any order: two scorers that hit the same
@@ -55,9 +55,22 @@ def effective_queries(factor_Q: np.ndarray) -> float:
     return float(factor_Q.sum() ** 2 / (factor_Q**2).sum())
 
 
-def num_capped(positives: pa.Table, *, factor_Q: np.ndarray | None) -> int:
-    """Positives whose factor is less than 1 / `maturity`: they stand for more than they count."""
-    if factor_Q is None or "maturity" not in positives.column_names:
-        return 0
+def own_factors(positives: pa.Table, *, max_factor: float | None = None) -> np.ndarray | None:
+    """min(1 / `maturity`, `max_factor`) of every positive, float64 [Q]: what its day alone says.
+
+    Factors are shared by the days of a week; how ripe each of them is, only this tells. None if the
+    table has no `maturity`.
+    """
+    if "maturity" not in positives.column_names:
+        return maturity_factors(positives)
     maturity_Q = positives["maturity"].fill_null(1.0).to_numpy().astype(np.float64)
-    return int((factor_Q * maturity_Q < 1 - 1e-4).sum())
+    least = 1 / np.inf if max_factor is None else 1 / max_factor
+    with np.errstate(divide="ignore"):
+        return 1 / np.maximum(maturity_Q, least)
+
+
+def num_capped(factor_Q: np.ndarray | None, *, max_factor: float | None) -> int:
+    """Positives with the greatest factor: they may stand for more than they count."""
+    if factor_Q is None or max_factor is None:
+        return 0
+    return int((factor_Q >= max_factor * (1 - 1e-6)).sum())

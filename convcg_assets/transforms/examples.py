@@ -73,8 +73,8 @@ def build_examples(
     must hold the `training_days + holdout_days` before T, `impressions` another `SEEN_DAYS`.
 
     A conversion's `weight` is its labels' times the maturity factor by the curve of the day before
-    which they are known: the cutoff's in training, where `maturity_days` share one maturity, and
-    T's in the holdout, where each day has its own. `curves` holds `conversion_delay` of both days.
+    which they are known, the cutoff's in training and T's in the holdout; `maturity_days` share one
+    factor. `curves` holds `conversion_delay` of both days.
 
     With `known_before` the holdout's positives are those known before that day, by its curve: for
     evaluation while labels ripen. The train split is as ever.
@@ -114,11 +114,15 @@ def _positives(
         evidence_dt=known.evidence_dt.max(),
     )
     rows = grouped.mutate(is_negative=ibis.literal(False)).rename(impression_day="example_day")
-    of_train = (rows.task == "conversion") & (rows.split == "train")
-    of_holdout = (rows.task == "conversion") & (rows.split == "holdout")
+    conversions = rows.filter(rows.task == "conversion").mutate(one=ibis.literal(1, "int64"))
+    given = {"settings": delay, "num_days": delay.maturity_days, "num_labels": "one"}
+    # Split by split: a day may be the cutoff of one T and the other T itself.
+    of_splits = (
+        with_maturity(conversions.filter(_.split == split), curves, **given).drop("one")
+        for split in ("train", "holdout")
+    )
     weighed = ibis.union(
-        with_maturity(rows.filter(of_train), curves, settings=delay, num_days=delay.maturity_days),
-        with_maturity(rows.filter(of_holdout), curves, settings=delay),
+        *of_splits,
         rows.filter(rows.task != "conversion").mutate(
             maturity=double(1), maturity_factor=double(1)
         ),

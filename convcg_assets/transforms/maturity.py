@@ -10,24 +10,39 @@ from convcg_assets.days import Days
 from convcg_assets.settings import DelaySettings
 from convcg_assets.transforms.cadence import weekday
 from convcg_assets.transforms.delay import count_evidence
-from convcg_assets.transforms.exact import SHARE_DECIMALS, double, exact_sum
+from convcg_assets.transforms.exact import SHARE_DECIMALS, double, exact_sum, to_units
 from convcg_assets.transforms.reverse_hazard import rounded
+
+_SUM_DECIMALS = 10
+"""For sums of factors: of some hundred million labels the units still fit 64 bits."""
 
 
 def with_maturity(
-    rows: ibis.Table, curves: ibis.Table, *, settings: DelaySettings, num_days: int = 1
+    rows: ibis.Table,
+    curves: ibis.Table,
+    *,
+    settings: DelaySettings,
+    num_days: int = 1,
+    num_labels: str | None = None,
 ) -> ibis.Table:
-    """The rows with `maturity` and `maturity_factor` = min(1 / maturity, w_max).
+    """The rows with `maturity` F and `maturity_factor`, how many labels each stands for.
 
     `rows` have `as_of` (the day before which they had arrived), `impression_day` and
     `advertiser_id`; `curves` are rows of `conversion_delay` of every `as_of`. The maturity of an
     impression day of age a = as_of - 1 - impression_day is the share of its advertiser's curve at
     a, of a weekly reporter's for the weekday. An advertiser without one has the global curve's;
-    without any, and past the horizon, a day is ripe: 1.
+    without any, and past the horizon, a day is ripe: 1. The factor is min(1 / F, w_max).
 
-    With `num_days` > 1 the ages 0 to `num_days` - 1, and so on, have the mean of their shares. That
-    is the ratio estimator of the days' total if all their days are alike: unlike one by one,
-    conversions then also stand for days of which nothing has arrived, or whose factor is capped.
+    With `num_days` > 1 the factor of the ages 0 to `num_days` - 1, and so on, is by the mean of
+    their shares. That is the ratio estimator of the days' total if all their days are alike: unlike
+    one by one, conversions then also stand for days of which nothing has arrived, or whose factor
+    is capped.
+
+    With `num_labels`, a column with the number of labels of a row, the factors are calibrated
+    (Deville & Sarndal 1992, JASA 87): of advertisers of whom nothing has arrived no row can stand,
+    and what the cap cuts off is lost, so that the sum over all advertisers A falls short of E, the
+    same by the global curve. Where it does, all factors of these ages are scaled by E / A, up to
+    w_max.
     """
     if settings.maturity == "none":
         return rows.mutate(maturity=double(1), maturity_factor=double(1))
@@ -65,22 +80,56 @@ def with_maturity(
         ages = ages.left_join(by_weekday, ["as_of", "curve_of", "delay_days", "of_weekday"])
         ages = ages.select(*columns, "any_share", "weekday_share")
         share = ibis.coalesce(ages.any_share, ages.weekday_share, ages.global_share)
-    means = (
-        ages.mutate(share=share.fill_null(double(1)))
-        .group_by("as_of", "curve_of", "first_age")
-        .agg(mean=exact_sum(_.share, decimals=SHARE_DECIMALS) / double(num_days))
+    ages = ages.mutate(
+        share=share.fill_null(double(1)), global_share=_.global_share.fill_null(double(1))
     )
-    joined = keyed.left_join(means, ["as_of", "curve_of", "first_age"])
+    key = ["as_of", "curve_of", "first_age"]
+    means = ages.group_by(key).agg(
+        mean=exact_sum(_.share, decimals=SHARE_DECIMALS) / double(num_days),
+        global_mean=exact_sum(_.global_share, decimals=SHARE_DECIMALS) / double(num_days),
+    )
+    of_age = ages.select(*key, "share", age=_.delay_days)
+    joined = keyed.left_join(means, key)
+    joined = joined.select(*keyed.columns, "mean", "global_mean")
+    joined = joined.mutate(age=_age(joined)).left_join(of_age, [*key, "age"])
+    joined = joined.select(
+        *keyed.columns,
+        maturity=rounded(joined.share),
+        factor=_capped_inverse(joined["mean"], settings=settings),
+        global_factor=_capped_inverse(joined.global_mean, settings=settings),
+    )
+    factor = joined.factor
+    if num_labels is not None and settings.maturity == "advertiser":
+        scale = _missing_scale(joined, num_labels=joined[num_labels])
+        factor = ibis.least(joined.factor * scale, double(settings.max_maturity_factor))
+    return joined.select(*rows.columns, "maturity", maturity_factor=factor)
+
+
+def _capped_inverse(share: ibis.Value, *, settings: DelaySettings) -> ibis.Value:
+    """min(1 / share, w_max)."""
     most = double(settings.max_maturity_factor)
-    maturity = rounded(joined["mean"])
-    is_capped = maturity * most <= double(1)
-    factor = is_capped.ifelse(most, double(1) / is_capped.ifelse(double(1), maturity))
-    return joined.select(*rows.columns, maturity=maturity, maturity_factor=factor)
+    is_capped = rounded(share) * most <= double(1)
+    return is_capped.ifelse(most, double(1) / is_capped.ifelse(double(1), rounded(share)))
+
+
+def _missing_scale(rows: ibis.Table, *, num_labels: ibis.Value) -> ibis.Value:
+    """By how much the sum that the global curve expects exceeds the advertisers': at least 1."""
+    together = ibis.window(group_by=("as_of", "first_age"))
+    ours, expected = (
+        to_units(num_labels * factor, decimals=_SUM_DECIMALS).sum().over(together)
+        for factor in (rows.factor, rows.global_factor)
+    )
+    return ibis.greatest(rounded(expected / ours), double(1))
+
+
+def _age(rows: ibis.Table) -> ibis.Value:
+    """Days from the impression day to the last whose arrivals are known."""
+    return (rows.as_of.delta(rows.impression_day, unit="day") - 1).cast("int64")
 
 
 def _first_age(rows: ibis.Table, *, num_days: int) -> ibis.Value:
-    """The least age of those that share a maturity with a row's."""
-    age = rows.as_of.delta(rows.impression_day, unit="day") - 1
+    """The least age of those that share a factor with a row's."""
+    age = _age(rows)
     return (age - age % num_days).cast("int64")
 
 
@@ -115,7 +164,7 @@ def describe_maturity(
     )
     sums = weighed.group_by("as_of", "impression_day").agg(
         num=_.num.sum(),
-        weighted=exact_sum(_.num * _.maturity_factor, decimals=SHARE_DECIMALS // 2),
+        weighted=exact_sum(_.num * _.maturity_factor, decimals=_SUM_DECIMALS),
     )
     nobody = ibis.null(curves.advertiser_id.type())
     whole = with_maturity(

@@ -388,9 +388,22 @@ def test_slices_and_label_days_tell_their_own_maturity():
 
 
 def test_a_capped_factor_stands_for_too_few_and_is_counted():
-    result = run(weighted({"maturity": 0.1}, {"maturity": 0.2}, {"maturity": 1.0}))
+    config = CONFIG.model_copy(update={"max_maturity_factor": 5.0})
+    result = run(weighted({"maturity": 0.1}, {"maturity": 0.25}, {"maturity": 1.0}), config)
     assert result.tasks[0].num_capped == 1
-    assert result.tasks[0].maturity == 3 / (5 + 5 + 1)
+    assert result.tasks[0].maturity == 3 / (5 + 4 + 1)
+
+
+def test_the_days_of_a_week_share_factors_but_ripen_one_by_one():
+    other = D + timedelta(days=1)
+    table = examples({}, {"example_day": other}, {"example_day": other})
+    table = table.append_column("maturity", pa.array([1.0, 0.5, 0.0]))
+    table = table.append_column("maturity_factor", pa.array([2.0, 2.0, 2.0]))
+    both = pa.concat_tables([pin_features(), pin_features(day=other)])
+    config = CONFIG.model_copy(update={"max_maturity_factor": 4.0})
+    result = evaluate(table, pin_features=both, scorers={"model": alphabetical}, config=config)
+    assert result.tasks[0].maturity == 1 / 2
+    assert [day.conversion_maturity for day in result.label_days] == [1, 2 / (2 + 4)]
 
 
 def random_rows(seed, *, maturities):
@@ -470,9 +483,9 @@ def test_the_age_of_labels_counts_to_the_day_of_the_evaluation():
 def test_what_is_no_maturity_factor_is_refused():
     config = CONFIG.model_copy(update={"max_maturity_factor": 4.0})
     assert value(run(weighted({"maturity": 0.25}), config), "recall@1") == 1
-    with pytest.raises(ValueError, match="from 1 to 4, and that of impression i1 is 5"):
+    with pytest.raises(ValueError, match="from 1 to w_max = 4, and that of impression i1 is 5"):
         run(weighted({}, {"maturity": 0.2}), config)
     for wrong in (0.5, -1.0, nan, float("inf")):
         table = examples({}).append_column("maturity_factor", pa.array([wrong]))
-        with pytest.raises(ValueError, match="maturity_factor is min"):
+        with pytest.raises(ValueError, match="maturity_factor is a number"):
             run(table)

@@ -31,7 +31,8 @@ def examples(
         positives = _positives(
             derived["weighted_labels"], day, settings=settings, known_before=known_before
         )
-        rows += [_weighed(row, derived["conversion_delay"], delay=delay) for row in positives]
+        _weigh(positives, derived["conversion_delay"], delay=delay)
+        rows += positives
         rows += _negatives(derived, day, settings=settings)
     seen = {(row["user_id"], row["pin_id"], row["dt"]) for row in world.impressions}
     features = {
@@ -55,23 +56,39 @@ def known_on(label: Row) -> dt.date:
     return max(label["impression_dt"], label["evidence_dt"])
 
 
-def _weighed(row: Row, curves: list[Row], *, delay: DelaySettings) -> Row:
-    as_of = row.pop("as_of")
-    if row["task"] == "conversion":
-        row["maturity"] = maturity_of(
+def _weigh(rows: list[Row], curves: list[Row], *, delay: DelaySettings) -> None:
+    """Adds what labels stand for to the positives of one T."""
+    most = delay.max_maturity_factor
+
+    def stands_for(row: Row, settings: DelaySettings) -> float:
+        week = maturity_of(
             row["advertiser_id"],
             row["example_day"],
             curves,
-            as_of=as_of,
-            settings=delay,
-            num_days=delay.maturity_days if row["split"] == "train" else 1,
+            as_of=row["as_of"],
+            settings=settings,
+            num_days=settings.maturity_days,
         )
-    else:
-        row["maturity"] = 1.0
-    most = delay.max_maturity_factor
-    row["maturity_factor"] = min(1 / row["maturity"], most) if row["maturity"] else most
-    row["weight"] = row["label_weight"] * row["maturity_factor"]
-    return row
+        return min(1 / week, most) if week else most
+
+    weeks = defaultdict(list)
+    for row in rows:
+        row["maturity"] = row["maturity_factor"] = 1.0
+        if row["task"] == "conversion":
+            place = {"as_of": row["as_of"], "settings": delay}
+            row["maturity"] = maturity_of(row["advertiser_id"], row["example_day"], curves, **place)
+            row["maturity_factor"] = stands_for(row, delay)
+            age = (row["as_of"] - row["example_day"]).days - 1
+            weeks[row["split"], age // delay.maturity_days].append(row)
+    for week in weeks.values() if delay.maturity == "advertiser" else ():
+        by_all = delay.model_copy(update={"maturity": "global"})
+        expected = sum(stands_for(row, by_all) for row in week)
+        scale = max(1.0, expected / sum(row["maturity_factor"] for row in week))
+        for row in week:
+            row["maturity_factor"] = min(scale * row["maturity_factor"], most)
+    for row in rows:
+        del row["as_of"]
+        row["weight"] = row["label_weight"] * row["maturity_factor"]
 
 
 def _positives(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
+from convcg_assets.schema import CONVERSION_DELAY
 from convcg_assets.settings import AttributionSettings, DelaySettings
 from convcg_assets.transforms.maturity import with_maturity
 
@@ -202,11 +203,10 @@ def test_of_a_weekly_reporter_nothing_arrives_between_uploads(build: Build) -> N
 
 def weighed(con: Backend, curves: list[Row], rows: list[tuple], **given) -> list[float]:
     """Maturity factors of (advertiser, impression day) as of day 23."""
-    names = ("advertiser_id", "impression_day", "row")
-    data = [dict(zip(names, (a, day(d), i), strict=True)) for i, (a, d) in enumerate(rows)]
-    table = ibis.memtable(
-        data, schema={"advertiser_id": "int64", "impression_day": "date", "row": "int64"}
-    ).mutate(as_of=ibis.literal(day(23)))
+    names = ("advertiser_id", "impression_day", "row", "one")
+    data = [dict(zip(names, (a, day(d), i, 1), strict=True)) for i, (a, d) in enumerate(rows)]
+    kinds = {"advertiser_id": "int64", "impression_day": "date", "row": "int64", "one": "int64"}
+    table = ibis.memtable(data, schema=kinds).mutate(as_of=ibis.literal(day(23)))
     settings = DelaySettings(**given.pop("settings", {}))
     expr = with_maturity(
         table, to_table(curves, table="conversion_delay"), settings=settings, **given
@@ -225,6 +225,31 @@ def test_maturity_of_a_weekly_reporter_depends_on_the_weekday(build: Build, con:
     # Ages 0 to 6 are days 22 to 16: three of seven without any, so each of four counts 7/4.
     week = weighed(con, curves, shown, num_days=7)
     assert week == pytest.approx([7 / 4] * 4, abs=1e-4)
+
+
+def of_day_23(**columns) -> Row:
+    """What day 23 knows of conversions on the day of the impression."""
+    return dict.fromkeys(CONVERSION_DELAY) | {"dt": day(23), "delay_days": 0} | columns
+
+
+def test_factors_are_calibrated_to_what_the_global_curve_expects(con: Backend) -> None:
+    """Advertiser 1 is ripe, of 2 half has arrived, of all a third."""
+    curves = [
+        of_day_23(level="global", share=1 / 3),
+        of_day_23(level="advertiser", advertiser_id=1, share=1.0),
+        of_day_23(level="advertiser", advertiser_id=2, share=0.5),
+    ]
+    rows = [(1, 22), (1, 22), (2, 22)]
+    assert weighed(con, curves, rows) == pytest.approx([1, 1, 2])
+    # Three have arrived, nine are expected, and the advertisers' factors stand for four.
+    found = weighed(con, curves, rows, num_labels="one")
+    assert found == pytest.approx([9 / 4, 9 / 4, 9 / 2])
+    capped = weighed(con, curves, rows, num_labels="one", settings={"max_maturity_factor": 2.5})
+    assert capped == pytest.approx([2.5 * 3 / 4] * 2 + [2.5])
+    # What the advertisers stand for is never cut, and neither are single curves.
+    assert weighed(con, curves[1:], rows, num_labels="one") == pytest.approx([1, 1, 2])
+    shared = weighed(con, curves, rows, num_labels="one", settings={"maturity": "global"})
+    assert shared == pytest.approx([3, 3, 3])
 
 
 def test_maturity_without_a_curve_of_its_own(build: Build, con: Backend) -> None:

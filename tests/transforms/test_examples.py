@@ -1,6 +1,7 @@
 """Training examples against brute force: split, cutoff, negatives, and what was known when."""
 
 import hypothesis
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -254,7 +255,7 @@ def test_holdout_labels_ripen(build: Build) -> None:
     assert set(held_out(build, events, known_before=6)) == {1, 2}
 
 
-def test_weight_is_the_label_weight_over_its_maturity(build: Build) -> None:
+def test_weight_is_the_label_weight_by_the_maturities_of_its_days(build: Build) -> None:
     """On day 4 two of day 1's conversions are known, one after 0 and one after 1 day."""
     events = world(
         impressions=[impression(i, at(d), user_id=i) for i, d in ((1, 1), (2, 1), (3, 3))],
@@ -265,6 +266,8 @@ def test_weight_is_the_label_weight_over_its_maturity(build: Build) -> None:
         ],
     )
     row = held_out(build, events, known_before=None)[3]
-    # At age 0 the advertiser, its segment (at once) and all are alike: h(1) = 1/2.
-    assert (row["maturity"], row["maturity_factor"]) == (1 / 2, 2.0)
-    assert row["weight"] == row["label_weight"] * 2.0
+    # At age 0 the advertiser, its segment (at once) and all are alike: h(1) = 1/2. Age 1, which has
+    # it all, shares the factor: half and all are three of four.
+    assert row["maturity"] == 1 / 2
+    assert row["maturity_factor"] == pytest.approx(4 / 3)
+    assert row["weight"] == row["label_weight"] * row["maturity_factor"]
