@@ -18,12 +18,7 @@ from convcg_model.evaluation_examples import example_queries
 from convcg_model.evaluation_figures import summarise
 from convcg_model.evaluation_result import Evaluation, EvaluationConfig, LabelDay, TaskQueries
 from convcg_model.evaluation_slices import Groups, slice_queries, sort_key
-from convcg_model.evaluation_weights import (
-    maturity,
-    maturity_factors,
-    num_capped,
-    own_factors,
-)
+from convcg_model.evaluation_weights import maturity, maturity_factors, num_capped
 from convcg_model.metrics import target_ranks
 from convcg_model.scoring import Scorer, query_side, rows_of
 
@@ -36,6 +31,7 @@ def evaluate(
     pin_features: pa.Table,
     scorers: Mapping[str, Scorer],
     config: EvaluationConfig | None = None,
+    day_maturity: Mapping[date, float] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Rank the held-out Pins by every scorer, and sum up per task and slice.
@@ -44,7 +40,9 @@ def evaluate(
     queries, the train split tells known users and big advertisers from others. The held-out
     positives are those that arrived before `config.as_of`, each weighted by its `maturity_factor`
     as of that day; without that column each counts once. `pin_features` holds the snapshots of (at
-    least) the held-out days. `on_progress` is told the number of queries done and of all, chunk by
+    least) the held-out days. `day_maturity` is the share of each held-out day's conversions that is
+    estimated to have arrived; without it that is told from the factors, which days may share.
+    `on_progress` is told the number of queries done and of all, chunk by
     chunk. The order of rows changes nothing.
 
     ValueError: several days T, `as_of` before T, no held-out positives, a maturity factor below 1
@@ -109,7 +107,7 @@ def evaluate(
             for task in TASKS
         ),
         label_days=_label_days(
-            holdout, as_of=as_of, snapshots=snapshots, max_factor=config.max_maturity_factor
+            holdout, as_of=as_of, snapshots=snapshots, day_maturity=day_maturity
         ),
         figures=tuple(figures),
         differences=tuple(differences),
@@ -220,7 +218,7 @@ def _label_days(
     *,
     as_of: date,
     snapshots: Mapping[date, pa.Table],
-    max_factor: float | None,
+    day_maturity: Mapping[date, float] | None,
 ) -> tuple[LabelDay, ...]:
     """Per held-out day its labels, their age on `as_of`, and how many have arrived by then."""
     found = []
@@ -232,7 +230,11 @@ def _label_days(
                 day=day,
                 label_age_days=(as_of - day).days,
                 num_conversions=conversions.num_rows,
-                conversion_maturity=maturity(own_factors(conversions, max_factor=max_factor)),
+                conversion_maturity=(
+                    maturity(maturity_factors(conversions))
+                    if day_maturity is None
+                    else day_maturity.get(day)
+                ),
                 num_engagements=of_day.filter(pc.field("task") == "engagement").num_rows,
                 num_candidates=pins.num_rows,
             )

@@ -55,20 +55,6 @@ def effective_queries(factor_Q: np.ndarray) -> float:
     return float(factor_Q.sum() ** 2 / (factor_Q**2).sum())
 
 
-def own_factors(positives: pa.Table, *, max_factor: float | None = None) -> np.ndarray | None:
-    """min(1 / `maturity`, `max_factor`) of every positive, float64 [Q]: what its day alone says.
-
-    Factors are shared by the days of a week; how ripe each of them is, only this tells. None if the
-    table has no `maturity`.
-    """
-    if "maturity" not in positives.column_names:
-        return maturity_factors(positives)
-    maturity_Q = positives["maturity"].fill_null(1.0).to_numpy().astype(np.float64)
-    least = 1 / np.inf if max_factor is None else 1 / max_factor
-    with np.errstate(divide="ignore"):
-        return 1 / np.maximum(maturity_Q, least)
-
-
 def num_capped(factor_Q: np.ndarray | None, *, max_factor: float | None) -> int:
     """Positives with the greatest factor: they may stand for more than they count."""
     if factor_Q is None or max_factor is None:

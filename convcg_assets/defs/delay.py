@@ -18,6 +18,13 @@ from convcg_assets.defs.resources import Warehouse
 from convcg_assets.partitions import daily_partitions, run_days, upstream, windows
 
 SHOWN_ADVERTISERS = 5
+SEGMENT_SHADES = {
+    "at_once": "#2a9d8f",
+    "daily": "#e9a23b",
+    "weekly": "#d1495b",
+    "slower": "#7b5ea7",
+    "silent": "#8c8c8c",
+}
 
 
 @dg.asset(
@@ -41,7 +48,7 @@ def conversion_delay(
         write(build)
         newest = Days(days.last, days.last)
         curves = warehouse.read("conversion_delay", newest, con=build.con)
-        ends = curves.filter(_.delay_days == 0)
+        reporters = curves.filter(_.level == "advertiser").distinct(on=["advertiser_id"])
         return dg.MaterializeResult(
             metadata={
                 **describe_table(context, warehouse, "conversion_delay", days, con=build.con),
@@ -51,9 +58,7 @@ def conversion_delay(
                     build.recipe.input("attributed_conversions").days(days),
                 ),
                 "curve": _plot_curves(curves, con=build.con),
-                "advertisers_by_segment": count_by(
-                    ends.filter(_.level == "advertiser"), "segment", con=build.con
-                ),
+                "advertisers_by_segment": count_by(reporters, "segment", con=build.con),
             }
         )
 
@@ -87,46 +92,45 @@ def label_maturity(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
 
 
 def _plot_curves(curves: ibis.Table, *, con: Backend) -> dg.MarkdownMetadataValue:
-    """The global curve with its interval, the segments', and the largest advertisers'."""
+    """The global curve with its interval, the segments', and the largest advertisers'.
+
+    Those of weekly reporters are means over the weekdays.
+    """
     from matplotlib.figure import Figure
 
-    rows = con.to_pyarrow(curves.order_by("weekday", "delay_days")).to_pylist()
-    lines: dict[tuple[str, str], list[dict]] = {}
+    together = curves.group_by("level", "segment", "advertiser_id", "delay_days").agg(
+        share=_.share.mean(),
+        share_low=_.share_low.mean(),
+        share_high=_.share_high.mean(),
+        num_conversions=_.num_conversions.sum(),
+    )
+    rows = con.to_pyarrow(together.order_by("delay_days")).to_pylist()
+    lines: dict[str, dict[str, list[dict]]] = {"global": {}, "segment": {}, "advertiser": {}}
     for row in rows:
         name = row["segment"] if row["level"] == "segment" else row["advertiser_id"]
-        by_weekday = "" if row["weekday"] is None else f" {row['weekday']}"
-        lines.setdefault((row["level"], f"{name or 'all'}{by_weekday}"), []).append(row)
-    largest = sorted(
-        (key for key in lines if key[0] == "advertiser"),
-        key=lambda key: (-lines[key][0]["num_conversions"], key),
-    )[:SHOWN_ADVERTISERS]
+        lines[row["level"]].setdefault(str(name), []).append(row)
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    for key in largest:
-        axes.plot(*_points(lines[key]), color="#b9bfce", linewidth=0.9)
-    if largest:
-        axes.plot(
-            [], [], color="#b9bfce", linewidth=0.9, label=f"{len(largest)} largest advertisers"
-        )
-    shades = ("#2a9d8f", "#e9a23b", "#d1495b", "#7b5ea7", "#8c8c8c")
-    segments = sorted({key[1].split(" ")[0] for key in lines if key[0] == "segment"})
-    for key in lines:
-        if key[0] == "segment":
-            name = key[1].split(" ")[0]
-            shade = shades[segments.index(name) % len(shades)]
-            first = key[1] in (name, f"{name} 0")
-            axes.plot(
-                *_points(lines[key]), color=shade, linewidth=1.1, label=name if first else None
-            )
-    for key in (key for key in lines if key[0] == "global"):
-        ages, shares = _points(lines[key])
-        low, high = ([r[c] for r in lines[key]] for c in ("share_low", "share_high"))
+    by_size = sorted(
+        lines["advertiser"].values(),
+        key=lambda line: (-line[0]["num_conversions"], str(line[0]["advertiser_id"])),
+    )
+    for number, line in enumerate(largest := by_size[:SHOWN_ADVERTISERS]):
+        label = None if number else f"{len(largest)} largest advertisers"
+        axes.plot(*_points(line), color="#b9bfce", linewidth=0.9, label=label)
+    for name, shade in SEGMENT_SHADES.items():
+        if name in lines["segment"]:
+            points = _points(lines["segment"][name])
+            axes.plot(*points, color=shade, linewidth=1.1, label=name.replace("_", " "))
+    for line in lines["global"].values():
+        ages, shares = _points(line)
+        low, high = ([row[c] for row in line] for c in ("share_low", "share_high"))
         axes.fill_between(ages, low, high, color="#4f6bed", alpha=0.25, linewidth=0)
         axes.plot(ages, shares, color="#4f6bed", linewidth=2, label="all, with 95 % interval")
     axes.set_xlabel("days from the impression day")
     axes.set_ylabel("share arrived")
     axes.set_ylim(0, 1.02)
-    if lines:
+    if rows:
         axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     return inline_figure(figure)
@@ -138,6 +142,7 @@ def _points(rows: list[dict]) -> tuple[list[int], list[float]]:
 
 def _plot_maturity(rows: list[dict]) -> dg.MarkdownMetadataValue:
     """Per label day the conversions that have arrived, and those that are still to come."""
+    from matplotlib.dates import DateFormatter
     from matplotlib.figure import Figure
 
     rows = sorted(rows, key=lambda row: row["impression_day"])
@@ -147,9 +152,10 @@ def _plot_maturity(rows: list[dict]) -> dg.MarkdownMetadataValue:
     arrived = [row["num_conversions"] for row in rows]
     missing = [max(0.0, row["expected_conversions"] - row["num_conversions"]) for row in rows]
     axes.bar(days, arrived, color="#4f6bed", label="arrived")
+    axes.xaxis.set_major_formatter(DateFormatter("%b %d"))
     axes.bar(days, missing, bottom=arrived, color="#c9d2f7", label="expected to arrive")
     axes.set_ylabel("conversions")
-    axes.tick_params(axis="x", labelrotation=20, labelsize=8)
+    axes.tick_params(axis="x", labelsize=8)
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return inline_figure(figure)

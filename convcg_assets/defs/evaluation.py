@@ -93,6 +93,7 @@ def _evaluate(
                 **config.evaluation,
             }
         ),
+        day_maturity=_day_maturity(build, known_before=known_before),
     )
     earlier = folder / "report.json"
     history = history_after(earlier.read_text("utf-8")) if earlier.exists() else ()
@@ -140,6 +141,15 @@ def _read(day: dt.date, build: Build, *, known_before: dt.date) -> "tuple[pa.Tab
         con.to_pyarrow(rows.order_by(*order)) for rows in (train, holdout.select(train.columns))
     )
     return examples, con.to_pyarrow(build.read("pin_features").order_by("dt", "pin_id"))
+
+
+def _day_maturity(build: Build, *, known_before: dt.date) -> dict[dt.date, float]:
+    """Share of each label day's conversions that had arrived, by the curve of all advertisers."""
+    curves = build.read_days("conversion_delay", Days(known_before, known_before))
+    curve = curves.filter(_.level == "global").select("delay_days", "share")
+    last = known_before - dt.timedelta(days=1)
+    rows = build.con.to_pyarrow(curve).to_pylist()
+    return {last - row["delay_days"] * dt.timedelta(days=1): row["share"] for row in rows}
 
 
 def _scorers(

@@ -397,13 +397,14 @@ def test_a_capped_factor_stands_for_too_few_and_is_counted():
 def test_the_days_of_a_week_share_factors_but_ripen_one_by_one():
     other = D + timedelta(days=1)
     table = examples({}, {"example_day": other}, {"example_day": other})
-    table = table.append_column("maturity", pa.array([1.0, 0.5, 0.0]))
     table = table.append_column("maturity_factor", pa.array([2.0, 2.0, 2.0]))
     both = pa.concat_tables([pin_features(), pin_features(day=other)])
-    config = CONFIG.model_copy(update={"max_maturity_factor": 4.0})
-    result = evaluate(table, pin_features=both, scorers={"model": alphabetical}, config=config)
+    given = {"pin_features": both, "scorers": {"model": alphabetical}, "config": CONFIG}
+    result = evaluate(table, **given, day_maturity={D: 0.9, other: 0.3})
     assert result.tasks[0].maturity == 1 / 2
-    assert [day.conversion_maturity for day in result.label_days] == [1, 2 / (2 + 4)]
+    assert [day.conversion_maturity for day in result.label_days] == [0.9, 0.3]
+    unknown = evaluate(table, **given, day_maturity={})
+    assert [day.conversion_maturity for day in unknown.label_days] == [None, None]
 
 
 def random_rows(seed, *, maturities):
