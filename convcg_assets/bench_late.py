@@ -170,10 +170,12 @@ def _simulate(*arguments: str) -> None:
 def _build(project: Project, table: str, days: Days) -> int:
     """Build days of a table with an engine of its own; the rows written."""
     con = connect(threads=os.cpu_count(), temp=project.home / "spill")
+    tables = RAW_TABLES if table == RAW else (table,)
+    before = {t: project.lake.version(t) for t in tables}
     try:
         build_table(project, table, days, con=con)
-        tables = RAW_TABLES if table == RAW else (table,)
-        return sum(sum(project.lake.num_rows(t, days, con=con).values()) for t in tables)
+        written = [t for t in tables if project.lake.version(t) != before[t]]
+        return sum(sum(project.lake.num_rows(t, days, con=con).values()) for t in written)
     finally:
         con.disconnect()
 

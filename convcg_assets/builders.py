@@ -5,7 +5,7 @@ tests. What is computed belongs to `transforms/`.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import ibis
 from ibis import _
@@ -16,9 +16,10 @@ from convcg_assets.days import Days
 from convcg_assets.ingestion import Ingested, ingest
 from convcg_assets.lake import Version
 from convcg_assets.project import Project
-from convcg_assets.repair.arrivals import inspect_day
-from convcg_assets.repair.recipes import Windows, raw_settings
-from convcg_assets.repair.staleness import RAW, raw_detail
+from convcg_assets.repair.arrivals import LandedDay, inspect_day, stream_of
+from convcg_assets.repair.recipes import RAW_TABLES, REJECTED, RawRecipe, Windows, make_raw_recipes
+from convcg_assets.repair.staleness import RAW, Detail, raw_detail, stale_raw_tables
+from convcg_assets.repair.state import load_state
 from convcg_assets.transforms.attribution import attribute
 from convcg_assets.transforms.delay import describe_delay
 from convcg_assets.transforms.examples import build_examples
@@ -47,16 +48,45 @@ def write(build: Build) -> None:
 def build_raw(project: Project, days: Days, *, con: Backend, run_id: str | None = None) -> Ingested:
     """Read the days' landing folders into the raw tables.
 
-    The fingerprint of the files is taken before they are read: a file that changes meanwhile leaves
-    a day that differs from what was recorded.
+    Only the streams with a file that has changed are read; if none has, all are. The fingerprint of
+    the files is taken before they are read: a file that changes meanwhile leaves a day that differs
+    from what was recorded.
     """
-    settings = raw_settings(project.source)
-    details = {day: raw_detail(inspect_day(project.source, day), settings) for day in days}
+    recipes = make_raw_recipes(project.source)
+    logs = {day: inspect_day(project.source, day) for day in days}
+    tables = _tables_to_read(project, recipes, logs) or set(RAW_TABLES)
 
     def record(table: str, version: Version) -> None:
+        details = {day: raw_detail(recipes[table], found) for day, found in logs.items()}
         record_days(project, table, version, details=details, con=con, run_id=run_id)
 
-    return ingest(project.source, days, lake=project.lake, con=con, on_write=record)
+    return ingest(project.source, days, lake=project.lake, con=con, tables=tables, on_write=record)
+
+
+def _tables_to_read(
+    project: Project, recipes: Mapping[str, RawRecipe], logs: Mapping[dt.date, LandedDay]
+) -> set[str]:
+    """The raw tables that differ, and those of streams whose rejected rows are not known."""
+    state = load_state(RAW_TABLES, lake=project.lake, ledger=project.ledger, home=project.home)
+    tables: set[str] = set()
+    for day, found in logs.items():
+        stale = stale_raw_tables(state, recipes, day, found)
+        if REJECTED in stale:
+            key = state[REJECTED].key(day)
+            known = project.ledger.build_detail(REJECTED, day, key) or {}
+            tables |= _streams_that_differ(known, raw_detail(recipes[REJECTED], found), recipes)
+        tables |= stale
+    return tables
+
+
+def _streams_that_differ(
+    known: Detail, now: Detail, recipes: Mapping[str, RawRecipe]
+) -> frozenset[str]:
+    """The streams of which another file is there now than is known to have been read."""
+    if known.get("settings") != now["settings"]:
+        return recipes[REJECTED].streams
+    old, new = known["landing"], now["landing"]
+    return frozenset(stream_of(f) for f in {*old, *new} if old.get(f) != new.get(f))
 
 
 def _attribute(build: Build) -> ibis.Table:

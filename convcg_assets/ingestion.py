@@ -4,7 +4,7 @@ How files are found and read belongs to `landing.py`, the rules for rows to
 `transforms/contract.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import ibis
@@ -36,20 +36,28 @@ def ingest(
     *,
     lake: Lake,
     con: Backend,
+    tables: Collection[str] | None = None,
     on_write: Callable[[str, Version], None] | None = None,
 ) -> Ingested:
-    """Replace those days of all raw tables by what their landing folders hold.
+    """Replace those days of the raw tables by what their landing folders hold.
 
-    `on_write` is told each table with the version that was made of it.
+    With `tables` only those are replaced, and only their streams' files are read; rejected rows of
+    the others are kept as they are. `on_write` is told each table with the version that was made of
+    it, `rejected_events` last.
 
-    Every file of every stream is looked into before anything is written: LandingError leaves the
-    tables as they were. Streams that the source lacks are implied by those that it has.
+    Every file is looked into before anything is written: LandingError leaves the tables as they
+    were. Streams that the source lacks are implied by those that it has.
     """
     present = [s for s in STREAMS if source.stream(s) is not None]
-    files = {stream: check_files(source, stream, days) for stream in present}
+    read = [s for s in present if tables is None or s in tables]
+    files = {stream: check_files(source, stream, days) for stream in read}
     num_ignored: dict[str, dict[str, int]] = {}
     made: dict[str, Version] = {}
     rejects: list[ibis.Table] = []
+    if read != present:
+        kept = lake.read("rejected_events", days, con=con)
+        read_again = ibis.array(read) if read else ibis.literal([], "array<string>")
+        rejects.append(kept.filter(~read_again.contains(kept.stream)))
 
     def write(table: str, rows: ibis.Table) -> None:
         with reading(table):
@@ -60,11 +68,14 @@ def ingest(
 
     def stored(table: str) -> ibis.Table:
         """What was written here, whatever another has written since."""
-        return lake.read(table, days, con=con, version=made[table])
+        return lake.read(table, days, con=con, version=made.get(table))
+
+    def is_implied(table: str) -> bool:
+        return table not in present and (tables is None or table in tables)
 
     # The catalogue first: it names the advertisers of events whose log does not.
     for stream in ("pins", "users", *EVENT_STREAMS):
-        if stream not in present:
+        if stream not in read:
             continue
         raw = read_files(source, stream, files[stream], con=con)
         valid, rejected = apply_contract(raw, stream=stream, source=source)
@@ -78,19 +89,20 @@ def ingest(
         with reading(stream):
             ignored = con.to_pyarrow(count_ignored(raw, stream=stream, source=source))
         num_ignored[stream] = {str(r["dt"]): r["ignored"] for r in ignored.to_pylist()}
-    write("rejected_events", together(rejects))
 
-    if "impressions" not in present:
+    if is_implied("impressions"):
         implied = implied_impressions(
             stored("engagements"), surface=source.implied_surface, id_types=source.id_types
         )
         if "pins" in present:
             implied = name_advertisers(implied, stored("pins"))
         write("impressions", implied)
-    for implied_table, imply in (("pins", implied_pins), ("users", implied_users)):
-        if implied_table not in present:
+    for table, imply in (("pins", implied_pins), ("users", implied_users)):
+        if is_implied(table):
             events = [stored(s) for s in EVENT_STREAMS if s in present]
-            write(implied_table, imply(*events, id_types=source.id_types))
+            write(table, imply(*events, id_types=source.id_types))
+    if tables is None or "rejected_events" in tables:
+        write("rejected_events", together(rejects))
     return Ingested(num_ignored, {table: version.number for table, version in made.items()})
 
 

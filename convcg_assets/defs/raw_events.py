@@ -39,7 +39,10 @@ def _spec(table: str) -> dg.AssetSpec:
     name="raw_events",
 )
 def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
-    """All streams of the days' landing folders: a day's logs land as a whole or not at all."""
+    """The days' landing folders: streams with a file that has changed; all of them if none has.
+
+    A day's logs land as a whole or not at all.
+    """
     days = run_days(context)
     with warehouse.connect() as con:
         ingested = build_raw(warehouse.project, days, con=con, run_id=context.run_id)
@@ -49,7 +52,9 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
             mine = rejected if table == "rejected_events" else rejected.filter(_.stream == table)
             metadata["rejected_rows"] = con.to_pyarrow(mine.count()).as_py()
             metadata["rejected_by_reason"] = count_by(mine, "stream", "reason", con=con)
-            metadata["ignored_rows"] = sum(ingested.num_ignored.get(table, {}).values())
+            metadata["is_read_again"] = table in ingested.versions
+            if table in ingested.num_ignored:
+                metadata["ignored_rows"] = sum(ingested.num_ignored[table].values())
             metadata["landing"] = _landing(warehouse, table, days)
             yield dg.MaterializeResult(asset_key=table, metadata=metadata)
 

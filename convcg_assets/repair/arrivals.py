@@ -12,7 +12,7 @@ from convcg_assets.streams import STREAMS
 
 @dataclass(frozen=True)
 class LandedDay:
-    """One day's logs: the fingerprint of each file, or why the day cannot be read yet."""
+    """One day's logs: by `stream/name` each file's fingerprint, or why it cannot be read yet."""
 
     files: dict[str, str]
     missing: str | None = None
@@ -62,6 +62,11 @@ def inspect_day(source: Source, day: dt.date) -> LandedDay:
             stamp = f"{status.st_size}.{status.st_mtime_ns:x}.{status.st_ctime_ns:x}"
             files[f"{stream}/{path.name}"] = stamp
     return LandedDay(files, "; ".join(missing) or None)
+
+
+def stream_of(file: str) -> str:
+    """The stream of a file of a `LandedDay`."""
+    return file.partition("/")[0]
 
 
 def _present(source: Source) -> list[str]:

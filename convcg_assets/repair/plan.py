@@ -112,7 +112,7 @@ def make_plan(
         for day, wanted in stale.items():
             if day in plan.running[table]:
                 continue
-            tried = _tried(state, wanted, asked.get((day, wanted.inputs), []), runs=runs)
+            tried = _tried(wanted, asked.get((day, wanted.inputs), []), runs=runs)
             if tried.num_failed >= max_attempts:
                 plan.given_up[table][day] = f"given up after {tried.num_failed} attempts"
             elif (reason := broken.get(day)) or (reason := moving.get(day)):
@@ -158,13 +158,11 @@ def _broken(recipe: Recipe, state: State) -> dict[dt.date, str]:
     return broken
 
 
-def _tried(state: State, wanted: StaleDay, asked: list[Asked], *, runs: Runs) -> _Ready:
-    tables = RAW_TABLES if wanted.table == RAW else (wanted.table,)
-    num_built = min(state[table].num_built(wanted.day, wanted.inputs) for table in tables)
-    since = [request.key for request in asked if request.num_built == num_built]
-    before = [request.key for request in asked if request.num_built != num_built]
+def _tried(wanted: StaleDay, asked: list[Asked], *, runs: Runs) -> _Ready:
+    since = [request.key for request in asked if request.num_built == wanted.num_built]
+    before = [request.key for request in asked if request.num_built != wanted.num_built]
     num_failed = runs.attempts(since)
-    return _Ready(wanted.inputs, num_built, runs.attempts(before) + num_failed, num_failed)
+    return _Ready(wanted.inputs, wanted.num_built, runs.attempts(before) + num_failed, num_failed)
 
 
 def _ranges(table: str, ready: Mapping[dt.date, _Ready]) -> list[Request]:

@@ -16,11 +16,14 @@ from pydantic import BaseModel
 from convcg_assets.days import Days
 from convcg_assets.settings import EvaluationSettings, ExampleSettings, Settings
 from convcg_assets.sources import Source
+from convcg_assets.streams import STREAMS
 from convcg_assets.transforms.delay import lookback_days
 from convcg_assets.transforms.examples import SEEN_DAYS
 from convcg_assets.transforms.features import LONG_DAYS
 
-RAW_TABLES = ("pins", "users", "engagements", "impressions", "conversions", "rejected_events")
+REJECTED = "rejected_events"
+"""The rejected rows of all streams: written last, so that a day that has it has been read whole."""
+RAW_TABLES = ("pins", "users", "engagements", "impressions", "conversions", REJECTED)
 ARTIFACTS = ("two_tower_checkpoint", "pin_embedding_index", "evaluation_report")
 """What is no table of the lake but a folder per day."""
 
@@ -207,6 +210,34 @@ def make_recipes(source: Source, settings: Settings) -> dict[str, Recipe]:
         ),
     )
     return {recipe.table: recipe for recipe in recipes}
+
+
+@dataclass(frozen=True)
+class RawRecipe:
+    """From which streams' files of a day a raw table is read, and how: see `raw_settings`."""
+
+    streams: frozenset[str]
+    settings: str
+
+
+def make_raw_recipes(source: Source) -> dict[str, RawRecipe]:
+    """The recipe of every raw table: of its own stream, or of those that imply it."""
+    present = [stream for stream in STREAMS if source.stream(stream) is not None]
+    events = {stream for stream in present if stream not in ("pins", "users")}
+    # The catalogue names the advertisers of events whose log does not.
+    named = {stream for stream in present if stream == "pins"}
+    implied_by = {"impressions": {"engagements"} | named, "pins": events, "users": events}
+    settings = raw_settings(source)
+    recipes = {}
+    for table in RAW_TABLES:
+        if table == REJECTED:
+            streams = set(present)
+        elif table in present:
+            streams = {table} | (named if table in events else set())
+        else:
+            streams = implied_by[table]
+        recipes[table] = RawRecipe(frozenset(streams), settings)
+    return recipes
 
 
 def raw_settings(source: Source) -> str:

@@ -20,12 +20,12 @@ from typing import Any
 from convcg_assets.days import Days
 from convcg_assets.lake import NO_FILES
 from convcg_assets.ledger import Cells
-from convcg_assets.repair.arrivals import LandedDay
-from convcg_assets.repair.recipes import ALL_CELLS, ARTIFACTS, DAY, RAW_TABLES, Recipe
+from convcg_assets.repair.arrivals import LandedDay, stream_of
+from convcg_assets.repair.recipes import ALL_CELLS, ARTIFACTS, DAY, REJECTED, RawRecipe, Recipe
 from convcg_assets.repair.state import State
 
 RAW = "raw_events"
-"""The six raw tables are read together: a day's logs land as a whole."""
+"""The six raw tables together: a day's logs land as a whole."""
 Detail = dict[str, Any]
 """What a day is built from: digest of the settings, and per input the digest of each day used."""
 
@@ -37,6 +37,8 @@ class StaleDay:
     table: str
     day: dt.date
     inputs: str
+    num_built: int
+    """How often it had come out of these inputs before."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def find_stale(
     recipes: Mapping[str, Recipe],
     landed: Mapping[dt.date, LandedDay],
     *,
-    raw_settings: str,
+    raw_recipes: Mapping[str, RawRecipe],
     due: Iterable[dt.date] = (),
     known: "KnownInputs | None" = None,
 ) -> Report:
@@ -67,11 +69,8 @@ def find_stale(
     known.update(state, recipes)
     stale: dict[str, dict[dt.date, StaleDay]] = {RAW: {}}
     for day, logs in landed.items():
-        inputs = digest_of(raw_detail(logs, raw_settings))
-        if logs.missing is None and not all(
-            state[table].is_built_from(day, inputs) for table in RAW_TABLES
-        ):
-            stale[RAW][day] = StaleDay(RAW, day, inputs)
+        if logs.missing is None and stale_raw_tables(state, raw_recipes, day, logs):
+            stale[RAW][day] = _stale_logs(state, raw_recipes, day, logs)
     first_newest = state.log_days()
     logs_in_lake = Days(*first_newest) if first_newest else None
     for table, recipe in recipes.items():
@@ -83,7 +82,8 @@ def find_stale(
                 continue
             inputs = known.inputs(recipe, day, state, newest=logs_in_lake.last)
             if not state[table].is_built_from(day, inputs):
-                stale[table][day] = StaleDay(table, day, inputs)
+                num_built = state[table].num_built(day, inputs)
+                stale[table][day] = StaleDay(table, day, inputs, num_built)
     not_ready = {day: logs.missing for day, logs in landed.items() if logs.missing is not None}
     return Report(stale, not_ready, logs_in_lake)
 
@@ -156,9 +156,30 @@ def detail_of(recipe: Recipe, day: dt.date, state: State, *, newest: dt.date) ->
     return detail
 
 
-def raw_detail(logs: LandedDay, settings: str) -> Detail:
-    """What a day of the raw tables is read from."""
-    return {"settings": settings, "landing": logs.files}
+def raw_detail(recipe: RawRecipe, logs: LandedDay) -> Detail:
+    """What a day of a raw table is read from: the files of its streams."""
+    files = {f: stamp for f, stamp in logs.files.items() if stream_of(f) in recipe.streams}
+    return {"settings": recipe.settings, "landing": files}
+
+
+def stale_raw_tables(
+    state: State, recipes: Mapping[str, RawRecipe], day: dt.date, logs: LandedDay
+) -> set[str]:
+    """The raw tables that do not hold what the day's files hold now."""
+    return {
+        table
+        for table, recipe in recipes.items()
+        if not state[table].is_built_from(day, digest_of(raw_detail(recipe, logs)))
+    }
+
+
+def _stale_logs(
+    state: State, recipes: Mapping[str, RawRecipe], day: dt.date, logs: LandedDay
+) -> StaleDay:
+    """A day whose logs differ: what any of its tables comes out of counts as built."""
+    inputs = {table: digest_of(raw_detail(recipe, logs)) for table, recipe in recipes.items()}
+    num_built = sum(state[table].num_built(day, of_table) for table, of_table in inputs.items())
+    return StaleDay(RAW, day, inputs[REJECTED], num_built)
 
 
 def digest_of(detail: Detail) -> str:

@@ -9,7 +9,7 @@ from convcg_assets.clock import today
 from convcg_assets.project import Project
 from convcg_assets.repair.arrivals import LandedDay, landed_days
 from convcg_assets.repair.plan import Plan, Runs, make_plan
-from convcg_assets.repair.recipes import RAW_TABLES, raw_settings
+from convcg_assets.repair.recipes import RAW_TABLES, REJECTED, make_raw_recipes
 from convcg_assets.repair.staleness import (
     RAW,
     KnownInputs,
@@ -18,6 +18,7 @@ from convcg_assets.repair.staleness import (
     explain,
     find_stale,
     raw_detail,
+    stale_raw_tables,
 )
 from convcg_assets.repair.state import State, load_state
 
@@ -40,9 +41,11 @@ class Survey:
         """Why a stale day differs from what it would be now."""
         ledger = self.project.ledger
         if table == RAW:
-            now = raw_detail(self.landed[day], raw_settings(self.project.source))
-            built = [t for t in RAW_TABLES if day in self.state[t].built_days()]
-            table = built[0] if built else RAW_TABLES[0]
+            recipes, logs = make_raw_recipes(self.project.source), self.landed[day]
+            # The table of all streams where it differs, else the first that does.
+            stale = stale_raw_tables(self.state, recipes, day, logs)
+            table = REJECTED if REJECTED in stale else min(stale)
+            now = raw_detail(recipes[table], logs)
         else:
             assert self.report.logs is not None
             recipe = self.project.recipes[table]
@@ -68,7 +71,7 @@ def survey(project: Project, *, runs: Runs, due: Iterable[dt.date] = ()) -> Surv
             state,
             project.recipes,
             landed,
-            raw_settings=raw_settings(project.source),
+            raw_recipes=make_raw_recipes(project.source),
             due=due,
             known=known,
         )

@@ -65,10 +65,14 @@ def compiled_once(con: Backend) -> Iterator[None]:
         con.con.execute(f"CREATE TEMP VIEW {name} AS {text}")
         return ibis.table(counts.schema(), name=name)
 
+    def together(parts: list[Query | ibis.Table]) -> Query:
+        texts = [p.text if isinstance(p, Query) else _stored(p, con=con) for p in parts]
+        return Query(" UNION ALL ".join(f"({text})" for text in texts))
+
     with (
         patch.object(builders, "write", _write),
         patch.object(ingestion, "apply_contract", contract),
-        patch.object(ingestion, "together", _together),
+        patch.object(ingestion, "together", together),
         patch.object(ingestion, "count_ignored", ignored),
         patch.object(lake, "stream_rows", _stream_rows),
     ):
@@ -148,8 +152,13 @@ def _of_raw(raw: ibis.Table, key: tuple, make: Callable[[], str]) -> str:
     return kept.text.replace("raw_view_", name)
 
 
-def _together(parts: list[Query]) -> Query:
-    return Query(" UNION ALL ".join(f"({part.text})" for part in parts))
+def _stored(rows: ibis.Table, *, con: Backend) -> str:
+    """The query of what the lake holds, which is a table in memory where it holds nothing."""
+    if rows.op().find(InMemoryTable):
+        return (
+            f"SELECT {cast_columns(dict.fromkeys(rows.columns, 'NULL'), rows.schema())} WHERE false"
+        )
+    return con.compile(rows)
 
 
 def _reading(build: Build, table: str, days: Days) -> str:

@@ -88,6 +88,10 @@ class Landing:
         _, stream, name = self._any_file(day)
         self.write(day, stream, self.files[day, stream, name], name=name)
 
+    def touch_file(self, day: dt.date, stream: str) -> None:
+        """The first file of a stream written again as it is."""
+        self.write(day, stream, self.files[day, stream, "a"])
+
     def draw(self, stream: str, offset: int) -> list[Row]:
         """Events that arrive on a day; some long after they happened."""
         kinds = {

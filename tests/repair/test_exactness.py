@@ -140,6 +140,45 @@ def test_a_file_written_again_leads_to_no_rebuild_but_of_its_day(
     assert converge(project, con=con) == {RAW: [day(2)]}
 
 
+def raw_versions(project: Project) -> dict[str, int | None]:
+    return {table: project.lake.version(table) for table in RAW_TABLES}
+
+
+def test_only_streams_with_a_changed_file_are_read_again(
+    landing: Landing, project: Project, con: Backend
+) -> None:
+    before = raw_versions(project)
+    landing.write(day(4), "conversions", [report_of(1, arrived=4, number=1)])
+    converge(project, con=con)
+    after = raw_versions(project)
+    assert {t for t in RAW_TABLES if after[t] != before[t]} == {"conversions", "rejected_events"}
+    # The catalogue names the advertisers of events, so that a new one reads them again.
+    landing.touch_file(day(4), "pins")
+    converge(project, con=con)
+    unchanged = {t for t, version in raw_versions(project).items() if version == after[t]}
+    assert unchanged == {"users"}
+    # By hand, where nothing differs, all is read.
+    before = raw_versions(project)
+    build_table(project, RAW, Days(day(4), day(4)), con=con)
+    assert not {t for t, version in raw_versions(project).items() if version == before[t]}
+
+
+def test_rejected_rows_of_streams_that_are_not_read_again_stay(
+    landing: Landing, project: Project, con: Backend
+) -> None:
+    twice = [report_of(1, arrived=4, number=1), report_of(2, arrived=4, number=1)]
+    landing.write(day(4), "conversions", twice)
+    converge(project, con=con)
+    rejected = contents(project, con=con, tables=["rejected_events"])
+    landing.touch_file(day(4), "users")
+    build_table(project, RAW, Days(day(4), day(4)), con=con)
+    assert "conversions" in str(rejected)
+    assert contents(project, con=con, tables=["rejected_events"]) == rejected
+    landing.write(day(4), "conversions", twice[:1])
+    converge(project, con=con)
+    assert "conversions" not in str(contents(project, con=con, tables=["rejected_events"]))
+
+
 def test_changed_settings_make_what_uses_them_stale(project: Project, con: Backend) -> None:
     settings = SETTINGS.model_copy(update={"labels": LabelSettings(checkout_weight=0.5)})
     changed = make_project(project.home, project.source, settings)
