@@ -11,8 +11,10 @@ from convcg_assets.clock import today
 from convcg_assets.defs.jobs import GIVEN_UP_CHECK, NEWEST_DAY_CHECK, WATCHED
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.runs import InstanceRuns
+from convcg_assets.project import Project
 from convcg_assets.repair.recipes import RAW_TABLES
 from convcg_assets.repair.staleness import RAW
+from convcg_assets.repair.state import load_state
 from convcg_assets.repair.survey import Survey, survey
 
 
@@ -59,11 +61,19 @@ def _given_up_check(table: str) -> dg.AssetChecksDefinition:
 )
 def newest_day_check(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Whether the newest day of the logs is yesterday."""
-    source = warehouse.source
-    yesterday = today(source) - dt.timedelta(days=1)
-    if source.last_day is not None:
-        yesterday = min(yesterday, source.last_day)
-    newest = max(warehouse.lake.days("conversions"), default=None)
+    return newest_day_result(warehouse.project)
+
+
+def newest_day_result(project: Project) -> dg.AssetCheckResult:
+    """Whether the newest day that the lake has read is yesterday, or the last of a log that ended.
+
+    A day without rows has been read as well.
+    """
+    yesterday = today(project.source) - dt.timedelta(days=1)
+    if project.source.last_day is not None:
+        yesterday = min(yesterday, project.source.last_day)
+    state = load_state(RAW_TABLES, lake=project.lake, ledger=project.ledger, home=project.home)
+    newest = max(state.log_days(), default=None)
     return dg.AssetCheckResult(
         passed=newest is not None and newest >= yesterday,
         description=f"newest day {newest}, expected {yesterday}",
