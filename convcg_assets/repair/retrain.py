@@ -19,15 +19,15 @@ MODEL_TABLES = ("training_examples", *ARTIFACTS)
 def due_days(project: Project) -> list[dt.date]:
     """The days T for which a model is due and missing, newest first.
 
-    Today's from the retrain hour on, and those missed since the newest model. A log that has ended
-    has one: the day after its last.
+    Today's from the retrain hour on, and those missed since the first model, but none that is
+    older than `CATCH_UP_DAYS`. A log that has ended has one: the day after its last.
     """
     trained = set(artifact_keys("two_tower_checkpoint", home=project.home))
     at = now(project.source)
     newest = at.date() if at.hour >= RETRAIN_HOUR else at.date() - DAY
     if project.source.last_day is not None:
         newest = min(newest, project.source.last_day + DAY)
-    since = max(trained) + DAY if trained else newest
+    since = min(trained) + DAY if trained else newest
     oldest = max(since, newest - (CATCH_UP_DAYS - 1) * DAY)
     days = [newest - i * DAY for i in range((newest - oldest).days + 1)]
     return [day for day in days if day not in trained]

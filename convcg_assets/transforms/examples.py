@@ -115,11 +115,22 @@ def _positives(
     )
     rows = grouped.mutate(is_negative=ibis.literal(False)).rename(impression_day="example_day")
     conversions = rows.filter(rows.task == "conversion").mutate(one=ibis.literal(1, "int64"))
-    given = {"settings": delay, "num_days": delay.maturity_days, "num_labels": "one"}
+    waited = 0 if known_before is None else (known_before - days.last).days
+    ages = {
+        "train": range(settings.training_days),
+        "holdout": range(waited, waited + settings.holdout_days),
+    }
     # Split by split: a day may be the cutoff of one T and the other T itself.
     of_splits = (
-        with_maturity(conversions.filter(_.split == split), curves, **given).drop("one")
-        for split in ("train", "holdout")
+        with_maturity(
+            conversions.filter(_.split == split),
+            curves,
+            settings=delay,
+            num_days=delay.maturity_days,
+            ages=ages[split],
+            num_labels="one",
+        ).drop("one")
+        for split in ages
     )
     weighed = ibis.union(
         *of_splits,

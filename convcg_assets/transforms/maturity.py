@@ -23,6 +23,7 @@ def with_maturity(
     *,
     settings: DelaySettings,
     num_days: int = 1,
+    ages: range | None = None,
     num_labels: str | None = None,
 ) -> ibis.Table:
     """The rows with `maturity` F and `maturity_factor`, how many labels each stands for.
@@ -33,10 +34,10 @@ def with_maturity(
     a, of a weekly reporter's for the weekday. An advertiser without one has the global curve's;
     without any, and past the horizon, a day is ripe: 1. The factor is min(1 / F, w_max).
 
-    With `num_days` > 1 the factor of the ages 0 to `num_days` - 1, and so on, is by the mean of
-    their shares. That is the ratio estimator of the days' total if all their days are alike: unlike
-    one by one, conversions then also stand for days of which nothing has arrived, or whose factor
-    is capped.
+    With `num_days` > 1 so many `ages`, from the youngest on, share a factor by the mean of their
+    shares; `ages` are all that the rows may have. That is the ratio estimator of the days' total if
+    all their days are alike: unlike one by one, conversions then also stand for days of which
+    nothing has arrived, or whose factor is capped.
 
     With `num_labels`, a column with the number of labels of a row, the factors are calibrated
     (Deville & Sarndal 1992, JASA 87): of advertisers of whom nothing has arrived no row can stand,
@@ -49,17 +50,21 @@ def with_maturity(
     # A null advertiser must find itself again in a join.
     keyed = rows.mutate(
         curve_of=_.advertiser_id.cast("string").fill_null(""),
-        first_age=_first_age(rows, num_days=num_days),
+        first_age=_first_age(rows, num_days=num_days, youngest=ages.start if ages else 0),
     )
     keys = keyed.select("as_of", "curve_of", "first_age").distinct()
     offsets = ibis.range(0, num_days).unnest().name("offset").as_table()
-    ages = keys.cross_join(offsets).mutate(delay_days=(_.first_age + _.offset).cast("int64"))
-    ages = ages.mutate(of_weekday=_weekday_of_age(ages))
-    shared = curves.filter(_.level == "global").select(
+    shares = keys.cross_join(offsets).mutate(delay_days=(_.first_age + _.offset).cast("int64"))
+    if ages:
+        shares = shares.filter(shares.delay_days < ages.stop)
+    shares = shares.mutate(of_weekday=_weekday_of_age(shares))
+    by_all = curves.filter(_.level == "global").select(
         "delay_days", as_of=_.dt, global_share=_.share
     )
-    ages = ages.left_join(shared, ["as_of", "delay_days"]).select(*ages.columns, "global_share")
-    share = ages.global_share
+    shares = shares.left_join(by_all, ["as_of", "delay_days"]).select(
+        *shares.columns, "global_share"
+    )
+    share = shares.global_share
     if settings.maturity == "advertiser":
         own = curves.filter(_.level == "advertiser").select(
             "delay_days",
@@ -71,24 +76,24 @@ def with_maturity(
         any_weekday = own.filter(_.of_weekday == -1).select(
             "as_of", "curve_of", "delay_days", any_share=_.share
         )
-        columns = ages.columns
-        ages = ages.left_join(any_weekday, ["as_of", "curve_of", "delay_days"])
-        ages = ages.select(*columns, "any_share")
+        columns = shares.columns
+        shares = shares.left_join(any_weekday, ["as_of", "curve_of", "delay_days"])
+        shares = shares.select(*columns, "any_share")
         by_weekday = own.filter(_.of_weekday >= 0).select(
             "as_of", "curve_of", "delay_days", "of_weekday", weekday_share=_.share
         )
-        ages = ages.left_join(by_weekday, ["as_of", "curve_of", "delay_days", "of_weekday"])
-        ages = ages.select(*columns, "any_share", "weekday_share")
-        share = ibis.coalesce(ages.any_share, ages.weekday_share, ages.global_share)
-    ages = ages.mutate(
+        shares = shares.left_join(by_weekday, ["as_of", "curve_of", "delay_days", "of_weekday"])
+        shares = shares.select(*columns, "any_share", "weekday_share")
+        share = ibis.coalesce(shares.any_share, shares.weekday_share, shares.global_share)
+    shares = shares.mutate(
         share=share.fill_null(double(1)), global_share=_.global_share.fill_null(double(1))
     )
     key = ["as_of", "curve_of", "first_age"]
-    means = ages.group_by(key).agg(
-        mean=exact_sum(_.share, decimals=SHARE_DECIMALS) / double(num_days),
-        global_mean=exact_sum(_.global_share, decimals=SHARE_DECIMALS) / double(num_days),
+    means = shares.group_by(key).agg(
+        mean=exact_sum(_.share, decimals=SHARE_DECIMALS) / _.count(),
+        global_mean=exact_sum(_.global_share, decimals=SHARE_DECIMALS) / _.count(),
     )
-    of_age = ages.select(*key, "share", age=_.delay_days)
+    of_age = shares.select(*key, "share", age=_.delay_days)
     joined = keyed.left_join(means, key)
     joined = joined.select(*keyed.columns, "mean", "global_mean")
     joined = joined.mutate(age=_age(joined)).left_join(of_age, [*key, "age"])
@@ -127,15 +132,15 @@ def _age(rows: ibis.Table) -> ibis.Value:
     return (rows.as_of.delta(rows.impression_day, unit="day") - 1).cast("int64")
 
 
-def _first_age(rows: ibis.Table, *, num_days: int) -> ibis.Value:
+def _first_age(rows: ibis.Table, *, num_days: int, youngest: int) -> ibis.Value:
     """The least age of those that share a factor with a row's."""
     age = _age(rows)
-    return (age - age % num_days).cast("int64")
+    return (age - (age - youngest) % num_days).cast("int64")
 
 
-def _weekday_of_age(ages: ibis.Table) -> ibis.Value:
+def _weekday_of_age(rows: ibis.Table) -> ibis.Value:
     """Weekday of the impression day that is so old; weekdays repeat, so that any age works."""
-    return ((weekday(ages.as_of) - 1 - ages.delay_days % 7 + 14) % 7).cast("int64")
+    return ((weekday(rows.as_of) - 1 - rows.delay_days % 7 + 14) % 7).cast("int64")
 
 
 def describe_maturity(

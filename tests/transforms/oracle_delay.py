@@ -159,13 +159,16 @@ def maturity_of(
     as_of: dt.date,
     settings: DelaySettings,
     num_days: int = 1,
+    ages: range = range(1000),
 ) -> float:
-    """Mean share of the ages that share a maturity with an impression day."""
+    """Mean share of the ages that share a factor with an impression day's."""
     if settings.maturity == "none":
         return 1.0
     age = (as_of - shown).days - 1
     shares = []
-    for k in range(age // num_days * num_days, age // num_days * num_days + num_days):
+    begin = ages.index(age) // num_days * num_days
+    week = ages[begin : begin + num_days]
+    for k in week:
         weekday = (as_of - (k + 1) * DAY).weekday()
         at = [row for row in curves if row["dt"] == as_of and row["delay_days"] == k]
         own = [
@@ -178,7 +181,7 @@ def maturity_of(
         ]
         overall = [row["share"] for row in at if row["level"] == "global"]
         shares.append((own or overall or [1.0])[0])
-    return sum(shares) / num_days
+    return sum(shares) / len(shares)
 
 
 def maturities(

@@ -31,7 +31,7 @@ def examples(
         positives = _positives(
             derived["weighted_labels"], day, settings=settings, known_before=known_before
         )
-        _weigh(positives, derived["conversion_delay"], delay=delay)
+        _weigh(positives, derived["conversion_delay"], settings=settings, delay=delay)
         rows += positives
         rows += _negatives(derived, day, settings=settings)
     seen = {(row["user_id"], row["pin_id"], row["dt"]) for row in world.impressions}
@@ -56,18 +56,28 @@ def known_on(label: Row) -> dt.date:
     return max(label["impression_dt"], label["evidence_dt"])
 
 
-def _weigh(rows: list[Row], curves: list[Row], *, delay: DelaySettings) -> None:
+def _weigh(
+    rows: list[Row], curves: list[Row], *, settings: ExampleSettings, delay: DelaySettings
+) -> None:
     """Adds what labels stand for to the positives of one T."""
     most = delay.max_maturity_factor
 
-    def stands_for(row: Row, settings: DelaySettings) -> float:
+    def window(row: Row) -> range:
+        """The ages of all days of the split, on the day before which its labels are known."""
+        if row["split"] == "train":
+            return range(settings.training_days)
+        waited = (row["as_of"] - row["dt"]).days
+        return range(waited, waited + settings.holdout_days)
+
+    def stands_for(row: Row, delay: DelaySettings) -> float:
         week = maturity_of(
             row["advertiser_id"],
             row["example_day"],
             curves,
             as_of=row["as_of"],
-            settings=settings,
-            num_days=settings.maturity_days,
+            settings=delay,
+            num_days=delay.maturity_days,
+            ages=window(row),
         )
         return min(1 / week, most) if week else most
 
@@ -79,7 +89,7 @@ def _weigh(rows: list[Row], curves: list[Row], *, delay: DelaySettings) -> None:
             row["maturity"] = maturity_of(row["advertiser_id"], row["example_day"], curves, **place)
             row["maturity_factor"] = stands_for(row, delay)
             age = (row["as_of"] - row["example_day"]).days - 1
-            weeks[row["split"], age // delay.maturity_days].append(row)
+            weeks[row["split"], window(row).index(age) // delay.maturity_days].append(row)
     for week in weeks.values() if delay.maturity == "advertiser" else ():
         by_all = delay.model_copy(update={"maturity": "global"})
         expected = sum(stands_for(row, by_all) for row in week)

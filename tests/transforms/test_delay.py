@@ -225,6 +225,9 @@ def test_maturity_of_a_weekly_reporter_depends_on_the_weekday(build: Build, con:
     # Ages 0 to 6 are days 22 to 16: three of seven without any, so each of four counts 7/4.
     week = weighed(con, curves, shown, num_days=7)
     assert week == pytest.approx([7 / 4] * 4, abs=1e-4)
+    # Of the ages 2 to 6 alone, as of a holdout that ended two days ago, one of five has none.
+    later = weighed(con, curves, shown[1:], num_days=7, ages=range(2, 7))
+    assert later == pytest.approx([5 / 4] * 3, abs=1e-4)
 
 
 def of_day_23(**columns) -> Row:

@@ -266,8 +266,8 @@ def test_weight_is_the_label_weight_by_the_maturities_of_its_days(build: Build) 
         ],
     )
     row = held_out(build, events, known_before=None)[3]
-    # At age 0 the advertiser, its segment (at once) and all are alike: h(1) = 1/2. Age 1, which has
-    # it all, shares the factor: half and all are three of four.
+    # At age 0 the advertiser, its segment (at once) and all are alike: h(1) = 1/2. The holdout has
+    # no other age that could share the factor.
     assert row["maturity"] == 1 / 2
-    assert row["maturity_factor"] == pytest.approx(4 / 3)
+    assert row["maturity_factor"] == pytest.approx(2)
     assert row["weight"] == row["label_weight"] * row["maturity_factor"]
