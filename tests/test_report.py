@@ -277,7 +277,7 @@ def test_the_page_says_how_ripe_the_labels_are(page):
     text = re.sub(" +", " ", text)
     assert (
         "Evaluated as of 2026-03-15 : 66% of the holdout's conversions are estimated to have "
-        "arrived; each counts 1/maturity (at most 5)." in text
+        "arrived; each counts for those still to come (at most 5)." in text
     )
     assert "6 to 8 days old" in text
     assert "age on 2026-03-15" in text
