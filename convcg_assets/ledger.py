@@ -123,7 +123,7 @@ class Ledger:
                     | {"run_id": run_id, "built_at": now, "times": 1}
                     for k, b in zip(keys, built, strict=True)
                 ],
-                again={"times": _builds.c.times + 1},
+                again={"times": _builds.c.times + 1, "built_at": now},
             )
 
     def facts(self, tables: Iterable[str]) -> dict[str, Facts]:

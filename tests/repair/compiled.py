@@ -27,7 +27,7 @@ from convcg_assets.schema import table_schema
 from convcg_assets.sources import Source
 from convcg_assets.transforms.contract import apply_contract, count_ignored
 
-CHECKED_EVERY = 50
+CHECKED_EVERY = 400
 """Of so many uses of a kept query one compiles it again."""
 
 
