@@ -109,9 +109,10 @@ def read_files(source: Source, stream: str, files: list[LogFile], *, con: Backen
         needed = _needed_columns(stream, _options(source, stream), only_required=False)
         nulls = "".join(f"NULL::VARCHAR AS {_name(c)}, " for c in needed)
         return _view(_NO_ROWS.format(columns=nulls), con=con)
-    if files[0].format == "jsonl":
-        return _stage(files, options=_options(source, stream), con=con)
-    return _view(raw_sql(files, options=_options(source, stream)), con=con)
+    with reading(stream):
+        if files[0].format == "jsonl":
+            return _stage(files, options=_options(source, stream), con=con)
+        return _view(raw_sql(files, options=_options(source, stream)), con=con)
 
 
 def raw_sql(files: list[LogFile], *, options: Stream) -> str:
@@ -263,10 +264,9 @@ def _stage(files: list[LogFile], *, options: Stream, con: Backend) -> ibis.Table
     threads = con.con.execute("SELECT current_setting('threads')").fetchall()[0][0]
     con.raw_sql("SET threads = 1")  # Rows are numbered in the order of the file.
     try:
-        with reading(name):
-            for number, file in enumerate(files):
-                verb = f"INSERT INTO {name}" if number else f"CREATE TEMP TABLE {name} AS"
-                con.raw_sql(f"{verb} {_jsonl_sql(file, keys=keys)}")
+        for number, file in enumerate(files):
+            verb = f"INSERT INTO {name}" if number else f"CREATE TEMP TABLE {name} AS"
+            con.raw_sql(f"{verb} {_jsonl_sql(file, keys=keys)}")
     finally:
         con.raw_sql(f"SET threads = {threads}")
     return con.table(name)

@@ -9,7 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from convcg_assets.landing import LandingError, check_files, find_files, read_stream, reading
+from convcg_assets.landing import (
+    LandingError,
+    check_files,
+    find_files,
+    read_files,
+    read_stream,
+    reading,
+)
 
 DAY = dt.date(2026, 1, 2)
 HEADER = "impression_id,user_id,pin_id,impression_ts,surface\n"
@@ -122,6 +129,22 @@ def test_a_file_that_breaks_after_the_check(source, land, con):
     path.unlink()
     with pytest.raises(LandingError, match="impressions: a file broke"), reading("impressions"):
         con.to_pyarrow(raw)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.parquet", parquet([row()])),
+        ("a.csv", (HEADER + ROW).encode()),
+        ("a.jsonl", json.dumps(row(impression_ts="2026-01-02 10:00:00")).encode()),
+    ],
+)
+def test_a_file_that_is_removed_after_the_check(source, land, con, name, content):
+    path = land("impressions", content, name=name)
+    files = check_files(source(), "impressions", [DAY])
+    path.unlink()
+    with pytest.raises(LandingError, match="impressions: a file broke"):
+        read_files(source(), "impressions", files, con=con)
 
 
 def test_header_alone_is_no_rows(source, land, outcome):
