@@ -10,6 +10,8 @@ attempts can be counted.
 
 import datetime as dt
 import json
+import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -17,12 +19,16 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from convcg_assets.days import Days
 from convcg_assets.lake import NO_FILES
 
 Cells = dict[str, str]
 """Digest of a day's rows by cell: see `digests.py`."""
+
+MAX_SWITCH_ATTEMPTS = 200
+"""The first connections of all switch a new database to another journal, one after the other."""
 
 _metadata = sa.MetaData()
 _contents = sa.Table(
@@ -261,14 +267,26 @@ def _engine(url: str) -> sa.Engine:
         engine = sa.create_engine(url, pool_pre_ping=True)
     else:
         raise ValueError(f"ledger {url!r}: a URL of sqlite:/// or postgresql+psycopg2:// is known")
-    _metadata.create_all(engine)
+    # One by one and only if missing: several processes may be the first.
+    with engine.begin() as connection:
+        for table in _metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
     return engine
 
 
 def _wait_instead_of_failing(connection: Any, _record: Any) -> None:
     """Readers and one writer at once; a commit survives a crash of the process."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    for attempt in range(1, MAX_SWITCH_ATTEMPTS + 1):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:  # Of all that SQLite does, this alone does not wait.
+            if attempt == MAX_SWITCH_ATTEMPTS:
+                raise
+            time.sleep(0.05)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
 

@@ -84,6 +84,14 @@ def replace_at_once(root: str, days: Days, writer: int, times: int, barrier: Bar
         assert found == [(day, user_id) for day in days for user_id in ids], found
 
 
+def open_ledger(url: str, barrier: Barrier) -> None:
+    """Read and write a ledger that may not be there yet."""
+    barrier.wait(timeout=60)
+    ledger = Ledger(url)
+    ledger.record_request("key", "users", {dt.date(2026, 1, 1): "inputs"}, {})
+    assert ledger.facts(["users"])["users"].builds == {}
+
+
 def replace_too_much(root: str, day: dt.date, limit: int) -> None:
     """Replace a day while no file may grow beyond a limit, then again without one."""
     import resource

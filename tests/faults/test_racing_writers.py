@@ -8,7 +8,14 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.lake import Lake
-from tests.faults.children import ID_TYPES, converge_once, forks, replace_at_once, start
+from tests.faults.children import (
+    ID_TYPES,
+    converge_once,
+    forks,
+    open_ledger,
+    replace_at_once,
+    start,
+)
 from tests.faults.conftest import NEW_VALUE, Scratch
 from tests.faults.deployment import (
     FIRST,
@@ -75,3 +82,13 @@ def test_two_repairs_while_logs_change(home: Path, scratch: Scratch, con: Backen
     assert unnoticed(look(project), hold(project, con=con), scratch.new) == set()
     converge(project, con=con)
     assert hold(project, con=con) == scratch.new
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_ledger_that_several_open_first(number: int, tmp_path: Path) -> None:
+    barrier = forks().Barrier(6)
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    openers = [start(open_ledger, url, barrier) for _ in range(6)]
+    for opener in openers:
+        opener.join(timeout=120)
+    assert [opener.exitcode for opener in openers] == [0] * 6
