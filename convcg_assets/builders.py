@@ -18,7 +18,7 @@ from convcg_assets.lake import Version
 from convcg_assets.project import Project
 from convcg_assets.repair.arrivals import LandedDay, inspect_day, stream_of
 from convcg_assets.repair.recipes import RAW_TABLES, REJECTED, RawRecipe, Windows, make_raw_recipes
-from convcg_assets.repair.staleness import RAW, Detail, raw_detail, stale_raw_tables
+from convcg_assets.repair.staleness import RAW, Detail, raw_detail, raw_inputs, stale_raw_tables
 from convcg_assets.repair.state import load_state
 from convcg_assets.transforms.attribution import attribute
 from convcg_assets.transforms.delay import describe_delay
@@ -54,7 +54,7 @@ def build_raw(project: Project, days: Days, *, con: Backend, run_id: str | None 
     """
     recipes = make_raw_recipes(project.source)
     logs = {day: inspect_day(project.source, day) for day in days}
-    tables = _tables_to_read(project, recipes, logs) or set(RAW_TABLES)
+    tables = _tables_to_read(project, recipes, logs) or RAW_TABLES
 
     def record(table: str, version: Version) -> None:
         details = {day: raw_detail(recipes[table], found) for day, found in logs.items()}
@@ -70,7 +70,7 @@ def _tables_to_read(
     state = load_state(RAW_TABLES, lake=project.lake, ledger=project.ledger, home=project.home)
     tables: set[str] = set()
     for day, found in logs.items():
-        stale = stale_raw_tables(state, recipes, day, found)
+        stale = stale_raw_tables(state, day, raw_inputs(recipes, found))
         if REJECTED in stale:
             key = state[REJECTED].key(day)
             known = project.ledger.build_detail(REJECTED, day, key) or {}

@@ -13,6 +13,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.days import Days
 from convcg_assets.lake import Lake, Version
 from convcg_assets.landing import check_files, read_files, reading
+from convcg_assets.repair.recipes import RAW_TABLES, REJECTED
 from convcg_assets.sources import Source
 from convcg_assets.streams import STREAMS
 from convcg_assets.transforms.contract import apply_contract, count_ignored, has_column
@@ -36,28 +37,27 @@ def ingest(
     *,
     lake: Lake,
     con: Backend,
-    tables: Collection[str] | None = None,
+    tables: Collection[str] = RAW_TABLES,
     on_write: Callable[[str, Version], None] | None = None,
 ) -> Ingested:
     """Replace those days of the raw tables by what their landing folders hold.
 
-    With `tables` only those are replaced, and only their streams' files are read; rejected rows of
-    the others are kept as they are. `on_write` is told each table with the version that was made of
+    Of fewer `tables` only their streams' files are read; rejected rows of the others are kept as
+    they are. `on_write` is told each table with the version that was made of
     it, `rejected_events` last.
 
     Every file is looked into before anything is written: LandingError leaves the tables as they
     were. Streams that the source lacks are implied by those that it has.
     """
     present = [s for s in STREAMS if source.stream(s) is not None]
-    read = [s for s in present if tables is None or s in tables]
+    read = [s for s in present if s in tables]
     files = {stream: check_files(source, stream, days) for stream in read}
     num_ignored: dict[str, dict[str, int]] = {}
     made: dict[str, Version] = {}
     rejects: list[ibis.Table] = []
-    if read != present:
-        kept = lake.read("rejected_events", days, con=con)
-        read_again = ibis.array(read) if read else ibis.literal([], "array<string>")
-        rejects.append(kept.filter(~read_again.contains(kept.stream)))
+    if REJECTED in tables and read != present:
+        kept = lake.read(REJECTED, days, con=con)
+        rejects.append(kept.filter(kept.stream.notin(read)))  # pyright: ignore[reportArgumentType]
 
     def write(table: str, rows: ibis.Table) -> None:
         with reading(table):
@@ -71,7 +71,7 @@ def ingest(
         return lake.read(table, days, con=con, version=made.get(table))
 
     def is_implied(table: str) -> bool:
-        return table not in present and (tables is None or table in tables)
+        return table in tables and table not in present
 
     # The catalogue first: it names the advertisers of events whose log does not.
     for stream in ("pins", "users", *EVENT_STREAMS):
@@ -101,8 +101,8 @@ def ingest(
         if is_implied(table):
             events = [stored(s) for s in EVENT_STREAMS if s in present]
             write(table, imply(*events, id_types=source.id_types))
-    if tables is None or "rejected_events" in tables:
-        write("rejected_events", together(rejects))
+    if REJECTED in tables:
+        write(REJECTED, together(rejects))
     return Ingested(num_ignored, {table: version.number for table, version in made.items()})
 
 

@@ -42,8 +42,8 @@ def evaluate(
     as of that day; without that column each counts once. `pin_features` holds the snapshots of (at
     least) the held-out days. `day_maturity` is the share of each held-out day's conversions that is
     estimated to have arrived; without it that is told from the factors, which days may share.
-    `on_progress` is told the number of queries done and of all, chunk by
-    chunk. The order of rows changes nothing.
+    `on_progress` is told the number of queries done and of all, chunk by chunk. The order of rows
+    changes nothing.
 
     ValueError: several days T, `as_of` before T, no held-out positives, a maturity factor below 1
     or above its cap, a held-out day without a snapshot, or a scorer that returns another shape or

@@ -69,8 +69,11 @@ def find_stale(
     known.update(state, recipes)
     stale: dict[str, dict[dt.date, StaleDay]] = {RAW: {}}
     for day, logs in landed.items():
-        if logs.missing is None and stale_raw_tables(state, raw_recipes, day, logs):
-            stale[RAW][day] = _stale_logs(state, raw_recipes, day, logs)
+        inputs_of = raw_inputs(raw_recipes, logs)
+        if logs.missing is None and stale_raw_tables(state, day, inputs_of):
+            # What any of the tables comes out of counts as built.
+            num_built = sum(state[t].num_built(day, inputs) for t, inputs in inputs_of.items())
+            stale[RAW][day] = StaleDay(RAW, day, inputs_of[REJECTED], num_built)
     first_newest = state.log_days()
     logs_in_lake = Days(*first_newest) if first_newest else None
     for table, recipe in recipes.items():
@@ -162,24 +165,14 @@ def raw_detail(recipe: RawRecipe, logs: LandedDay) -> Detail:
     return {"settings": recipe.settings, "landing": files}
 
 
-def stale_raw_tables(
-    state: State, recipes: Mapping[str, RawRecipe], day: dt.date, logs: LandedDay
-) -> set[str]:
+def raw_inputs(recipes: Mapping[str, RawRecipe], logs: LandedDay) -> dict[str, str]:
+    """Of each raw table the digest of what a day of it is read from."""
+    return {table: digest_of(raw_detail(recipe, logs)) for table, recipe in recipes.items()}
+
+
+def stale_raw_tables(state: State, day: dt.date, inputs_of: Mapping[str, str]) -> set[str]:
     """The raw tables that do not hold what the day's files hold now."""
-    return {
-        table
-        for table, recipe in recipes.items()
-        if not state[table].is_built_from(day, digest_of(raw_detail(recipe, logs)))
-    }
-
-
-def _stale_logs(
-    state: State, recipes: Mapping[str, RawRecipe], day: dt.date, logs: LandedDay
-) -> StaleDay:
-    """A day whose logs differ: what any of its tables comes out of counts as built."""
-    inputs = {table: digest_of(raw_detail(recipe, logs)) for table, recipe in recipes.items()}
-    num_built = sum(state[table].num_built(day, of_table) for table, of_table in inputs.items())
-    return StaleDay(RAW, day, inputs[REJECTED], num_built)
+    return {t for t, inputs in inputs_of.items() if not state[t].is_built_from(day, inputs)}
 
 
 def digest_of(detail: Detail) -> str:

@@ -18,6 +18,7 @@ from convcg_assets.repair.staleness import (
     explain,
     find_stale,
     raw_detail,
+    raw_inputs,
     stale_raw_tables,
 )
 from convcg_assets.repair.state import State, load_state
@@ -43,7 +44,7 @@ class Survey:
         if table == RAW:
             recipes, logs = make_raw_recipes(self.project.source), self.landed[day]
             # The table of all streams where it differs, else the first that does.
-            stale = stale_raw_tables(self.state, recipes, day, logs)
+            stale = stale_raw_tables(self.state, day, raw_inputs(recipes, logs))
             table = REJECTED if REJECTED in stale else min(stale)
             now = raw_detail(recipes[table], logs)
         else:

@@ -88,15 +88,16 @@ def with_maturity(
     shares = shares.mutate(
         share=share.fill_null(double(1)), global_share=_.global_share.fill_null(double(1))
     )
-    key = ["as_of", "curve_of", "first_age"]
-    means = shares.group_by(key).agg(
-        mean=exact_sum(_.share, decimals=SHARE_DECIMALS) / _.count(),
-        global_mean=exact_sum(_.global_share, decimals=SHARE_DECIMALS) / _.count(),
+    week = ibis.window(group_by=("as_of", "curve_of", "first_age"))
+    of_age = shares.select(
+        "as_of",
+        "curve_of",
+        "share",
+        age=_.delay_days,
+        mean=_mean(shares.share).over(week),
+        global_mean=_mean(shares.global_share).over(week),
     )
-    of_age = shares.select(*key, "share", age=_.delay_days)
-    joined = keyed.left_join(means, key)
-    joined = joined.select(*keyed.columns, "mean", "global_mean")
-    joined = joined.mutate(age=_age(joined)).left_join(of_age, [*key, "age"])
+    joined = keyed.mutate(age=_age(keyed)).left_join(of_age, ["as_of", "curve_of", "age"])
     joined = joined.select(
         *keyed.columns,
         maturity=rounded(joined.share),
@@ -110,11 +111,16 @@ def with_maturity(
     return joined.select(*rows.columns, "maturity", maturity_factor=factor)
 
 
+def _mean(share: ibis.Value) -> ibis.Value:
+    """Mean of shares, the same in any order."""
+    return exact_sum(share, decimals=SHARE_DECIMALS) / share.count()
+
+
 def _capped_inverse(share: ibis.Value, *, settings: DelaySettings) -> ibis.Value:
     """min(1 / share, w_max)."""
-    most = double(settings.max_maturity_factor)
-    is_capped = rounded(share) * most <= double(1)
-    return is_capped.ifelse(most, double(1) / is_capped.ifelse(double(1), rounded(share)))
+    most, share = double(settings.max_maturity_factor), rounded(share)
+    is_capped = share * most <= double(1)
+    return is_capped.ifelse(most, double(1) / is_capped.ifelse(double(1), share))
 
 
 def _missing_scale(rows: ibis.Table, *, num_labels: ibis.Value) -> ibis.Value:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from unittest.mock import patch
 
 import ibis
@@ -28,7 +29,7 @@ from convcg_assets.sources import Source
 from convcg_assets.transforms.contract import apply_contract, count_ignored
 
 CHECKED_EVERY = 400
-"""Of so many uses of a kept query one compiles it again."""
+"""Of so many uses of kept queries, whichever they are, one compiles its query again."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Kept:
 
 
 _kept: dict[tuple, Kept] = {}
-_uses: dict[tuple, int] = {}
+_uses = count(1)
 
 
 @contextmanager
@@ -137,10 +138,9 @@ def _literal(held: InMemoryTable) -> str:
 
 
 def _get(key: tuple, make: Callable[[], Kept]) -> Kept:
-    _uses[key] = _uses.get(key, -1) + 1
     if key not in _kept:
         _kept[key] = make()
-    elif _uses[key] % CHECKED_EVERY == 0:
+    elif next(_uses) % CHECKED_EVERY == 0:
         assert make() == _kept[key], key
     return _kept[key]
 

@@ -121,9 +121,14 @@ def _rows(project: Project, table: str, *, con: Backend) -> list[str]:
     files = [f for named in snapshot.files.values() for f in named] if snapshot else []
     if not files:
         return []
+    return sorted_rows(table, f"read_parquet({files}, hive_partitioning = true)", con=con)
+
+
+def sorted_rows(table: str, relation: str, *, con: Backend) -> list[str]:
+    """The rows of a relation that has a table's columns, in an order that depends on them alone."""
     columns = ", ".join(TABLES[table])
-    query = f"SELECT {columns} FROM read_parquet({files}, hive_partitioning = true)"
-    return sorted(map(repr, con.con.execute(query).fetchall()))
+    found = con.con.execute(f"SELECT {columns} FROM {relation}").fetchall()
+    return sorted(map(repr, found))
 
 
 def tables_of_day(day: dt.date, rows: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from convcg_assets.schema import TABLES, table_schema
 from convcg_assets.streams import STREAMS
 
 from .compiled import cast_columns, contract_queries, table_query
-from .deployment import DERIVED, ranges
+from .deployment import DERIVED, ranges, sorted_rows
 
 
 def scratch_contents(
@@ -43,7 +43,7 @@ def scratch_contents(
         _all_rows(project, "training_examples", days, con=con) for days in ranges(sorted(models))
     ]
     _create(project, "training_examples", examples, con=con)
-    return {table: _rows(table, con=con) for table in TABLES}
+    return {table: sorted_rows(table, f"scratch_{table}", con=con) for table in TABLES}
 
 
 def _all_rows(project: Project, table: str, days: Days, *, con: Backend) -> str:
@@ -56,9 +56,3 @@ def _create(project: Project, table: str, queries: list[str], *, con: Backend) -
     columns = cast_columns({name: f'"{name}"' for name in schema}, schema)
     rows = " UNION ALL ".join(f"(SELECT {columns} FROM ({query}))" for query in queries)
     con.con.execute(f"CREATE OR REPLACE TEMP TABLE scratch_{table} AS {rows}")
-
-
-def _rows(table: str, *, con: Backend) -> list[str]:
-    columns = ", ".join(TABLES[table])
-    found = con.con.execute(f"SELECT {columns} FROM scratch_{table}").fetchall()
-    return sorted(map(repr, found))
