@@ -1,1 +1,1 @@
-"""Tests, by part of the project."""
+"""Tests, by part of the deployment."""

@@ -10,6 +10,11 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from convcg_assets.builds.cleanup import clean
+from convcg_assets.builds.plan import Request
+from convcg_assets.builds.retrain import due_days, next_step
+from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.status import Survey, survey
 from convcg_assets.defs.jobs import (
     GIVEN_UP_CHECK,
     NEWEST_DAY_CHECK,
@@ -20,12 +25,7 @@ from convcg_assets.defs.jobs import (
 )
 from convcg_assets.defs.runs import InstanceRuns, run_tags
 from convcg_assets.defs.watch_checks import given_up_evaluation
-from convcg_assets.maintenance import clean
-from convcg_assets.project import Project, current_project
-from convcg_assets.repair.plan import Request
-from convcg_assets.repair.retrain import due_days, next_step
-from convcg_assets.repair.staleness import RAW
-from convcg_assets.repair.survey import Survey, survey
+from convcg_assets.deployment import Deployment, current_deployment
 
 TICK_S = 15
 _RUNNING = dg.DefaultSensorStatus.RUNNING
@@ -40,8 +40,8 @@ _by_name = {job.name: job for job in jobs}
 )
 def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Requests a run for each range of days whose landed files differ from what was read."""
-    project, runs = _open(context)
-    found = survey(project, runs=runs)
+    deployment, runs = _open(context)
+    found = survey(deployment, runs=runs)
     requests = [request for request in found.plan.requests if request.table == RAW]
     not_ready = [f"{day}: {why}" for day, why in found.report.not_ready.items()]
     return _answer(
@@ -62,11 +62,11 @@ def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def late_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Requests a run for each range of derived days that differ, once their inputs have settled."""
-    project, runs = _open(context)
-    found = survey(project, runs=runs)
+    deployment, runs = _open(context)
+    found = survey(deployment, runs=runs)
     requests = [request for request in found.plan.requests if request.table != RAW]
     return _answer(
-        context, found, requests, tables=list(project.recipes), idle=_describe_waiting(found)
+        context, found, requests, tables=list(deployment.recipes), idle=_describe_waiting(found)
     )
 
 
@@ -79,11 +79,11 @@ def late_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def daily_retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Requests the retrain of the newest day that is due and ready, one at a time."""
-    project, runs = _open(context)
-    due = due_days(project)
+    deployment, runs = _open(context)
+    due = due_days(deployment)
     if not due:
         return dg.SensorResult(skip_reason=dg.SkipReason("every model that is due is there"))
-    found = survey(project, runs=runs, due=due)
+    found = survey(deployment, runs=runs, due=due)
     training = found.plan.running[RETRAIN_TABLE]
     if training:
         under_way = ", ".join(map(str, sorted(training)))
@@ -95,7 +95,7 @@ def daily_retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             waits.append(f"{day}: {step}")
             continue
         request = step.of_day(day)
-        request.record(project.ledger)
+        request.record(deployment.ledger)
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(run_key=request.key, job_name=RETRAIN, tags=run_tags(request))
@@ -121,7 +121,7 @@ _newest_day_job = dg.define_asset_job(
 )
 def clean_lake(context: dg.OpExecutionContext) -> None:
     """Vacuum the lake and forget facts about files that are gone."""
-    for done in clean(current_project()):
+    for done in clean(current_deployment()):
         context.log.info(f"{done.table}: {done.num_files} files, {done.num_facts} facts removed")
 
 
@@ -149,14 +149,14 @@ sensors = [landed_logs, late_data, daily_retrain]
 schedules = [newest_day_schedule, maintenance_schedule]
 
 
-def _open(context: dg.SensorEvaluationContext) -> tuple[Project, InstanceRuns]:
-    project = current_project()
-    runs = InstanceRuns(context.instance, home=project.home)
+def _open(context: dg.SensorEvaluationContext) -> tuple[Deployment, InstanceRuns]:
+    deployment = current_deployment()
+    runs = InstanceRuns(context.instance, home=deployment.home)
     dead = runs.report_dead()
     if dead:
         context.log.warning(f"runs whose process has died: {', '.join(dead)}")
-        runs = InstanceRuns(context.instance, home=project.home)
-    return project, runs
+        runs = InstanceRuns(context.instance, home=deployment.home)
+    return deployment, runs
 
 
 def _answer(
@@ -169,7 +169,7 @@ def _answer(
 ) -> dg.SensorResult:
     """Run requests, or why there are none; and news of days that were given up."""
     for request in requests:
-        request.record(found.project.ledger)
+        request.record(found.deployment.ledger)
         context.log.info(
             f"{request.table} {request.days}: {found.why(request.table, request.days.first)}"
         )

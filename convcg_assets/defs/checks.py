@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import dagster as dg
 
+from convcg_assets.builds.suites import MAX_OFFENDING, ValidationResult, validate_days
 from convcg_assets.days import Days
 from convcg_assets.defs.cross_checks import CROSS_CHECKS, CrossCheck, Offending, Tables
+from convcg_assets.defs.partitions import daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.lake import NO_FILES
-from convcg_assets.partitions import daily_partitions, run_days
-from convcg_assets.schema import TABLES
-from convcg_assets.validation import MAX_OFFENDING, ValidationResult, validate_days
+from convcg_assets.lake.delta import NO_FILES
+from convcg_assets.tables.schema import TABLES
 
 
 def suite_check(table: str) -> dg.AssetChecksDefinition:
@@ -85,7 +85,7 @@ def _evaluate(
         failed = {d: r for d, r in alone.items() if _stops(r)} or dict.fromkeys(days, result)
         keys = {day: version.key(day) if version else NO_FILES for day in failed}
         said = {day: (keys[day], str(r.description)) for day, r in failed.items()}
-        warehouse.project.ledger.record_failed_check(asset, name, said)
+        warehouse.deployment.ledger.record_failed_check(asset, name, said)
     return result
 
 

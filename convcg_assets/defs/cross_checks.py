@@ -10,14 +10,14 @@ from datetime import timedelta
 import ibis
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.suites import id_columns
 from convcg_assets.days import Days
+from convcg_assets.defs.partitions import windows
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import windows
-from convcg_assets.settings import DelaySettings
-from convcg_assets.streams import STREAMS
-from convcg_assets.transforms import consistency
-from convcg_assets.transforms.shifts import delay_shifts, shift_lookback_days
-from convcg_assets.validation import id_columns
+from convcg_assets.sources.stream import STREAMS
+from convcg_assets.tables import consistency
+from convcg_assets.tables.settings import DelaySettings
+from convcg_assets.tables.shifts import delay_shifts, shift_lookback_days
 
 REJECTED_SHARE_WARNING, REJECTED_SHARE_ERROR = 0.01, 0.20
 """Of a stream's day: what is worth a look, and what is no longer that stream."""

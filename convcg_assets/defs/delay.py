@@ -5,7 +5,7 @@ import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builders import write
+from convcg_assets.builds.builders import write
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import (
     count_by,
@@ -14,8 +14,8 @@ from convcg_assets.defs.metadata import (
     markdown_table,
     window_metadata,
 )
+from convcg_assets.defs.partitions import daily_partitions, run_days, upstream, windows
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream, windows
 
 SHOWN_ADVERTISERS = 5
 SEGMENT_SHADES = {

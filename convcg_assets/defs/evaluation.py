@@ -10,23 +10,23 @@ import dagster as dg
 from ibis import _
 from pydantic import Field
 
-from convcg_assets.builders import ripened_examples
-from convcg_assets.builds import Build
+from convcg_assets.builds.build import Build
+from convcg_assets.builds.builders import ripened_examples
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import markdown_table
+from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream
-from convcg_assets.repair.recipes import as_of
-from convcg_assets.schema import TABLES
-from convcg_assets.tracking import track_run
+from convcg_assets.defs.tracking import track_run
+from convcg_assets.tables.recipes import as_of
+from convcg_assets.tables.schema import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from convcg_assets.report.render import ReportContext
-    from convcg_model.evaluation_result import Evaluation
+    from convcg_model.evaluation.report.render import ReportContext
+    from convcg_model.evaluation.result import Evaluation
+    from convcg_model.evaluation.scorers import Scorer
     from convcg_model.index import IndexBundle
-    from convcg_model.scoring import Scorer
 
 MEASURED_QUERIES = 500
 """Held-out queries on which the index is compared with exact search."""
@@ -68,16 +68,18 @@ def evaluation_report(
 def _evaluate(
     day: dt.date, warehouse: Warehouse, config: EvaluationRun, build: Build
 ) -> dict[str, Any]:
-    from convcg_assets.report.render import render, to_json
-    from convcg_assets.report.ripening import history_after
     from convcg_model.checkpoint import read_description
-    from convcg_model.evaluation import evaluate
-    from convcg_model.evaluation_result import EvaluationConfig
+    from convcg_model.evaluation.evaluate import evaluate
+    from convcg_model.evaluation.report.render import render, to_json
+    from convcg_model.evaluation.report.ripening import history_after
+    from convcg_model.evaluation.result import EvaluationConfig
     from convcg_model.index import load_bundle
 
-    project, folder = warehouse.project, warehouse.project.reports / f"dt={day}"
-    bundle = load_bundle(project.indexes / f"dt={day}", checkpoint=project.models / f"dt={day}")
-    made_by = read_description(project.models / f"dt={day}")
+    deployment, folder = warehouse.deployment, warehouse.deployment.reports / f"dt={day}"
+    bundle = load_bundle(
+        deployment.indexes / f"dt={day}", checkpoint=deployment.models / f"dt={day}"
+    )
+    made_by = read_description(deployment.models / f"dt={day}")
     known_before = as_of(day, newest=build.newest, settings=warehouse.settings.evaluation)
     examples, pins = _read(day, build, known_before=known_before)
     scorers, settings = _scorers(day, warehouse, bundle, examples, pins)
@@ -111,8 +113,8 @@ def _evaluate(
     headline = _headline(evaluation)
     with track_run(
         f"evaluation_report {day} as of {known_before}",
-        tracking_uri=project.tracking_uri,
-        artifacts=(project.home / "mlartifacts").as_uri(),
+        tracking_uri=deployment.tracking_uri,
+        artifacts=(deployment.home / "mlartifacts").as_uri(),
         tags={"asset": "evaluation_report", "partition": str(day), "as_of": str(known_before)},
     ) as run:
         run.log_params({"model_version": bundle.model.model_version, "as_of": str(known_before)})
@@ -162,9 +164,9 @@ def _scorers(
     """The model, the baselines and, of a simulated world, the ceiling; the baselines' settings."""
     import pyarrow.compute as pc
 
-    from convcg_model.baselines import popularity, recently_viewed
-    from convcg_model.matrix_factorisation import fit_als
-    from convcg_model.scoring import embedding_scorer
+    from convcg_model.evaluation.als import fit_als
+    from convcg_model.evaluation.baselines import popularity, recently_viewed
+    from convcg_model.evaluation.scorers import embedding_scorer
     from convcg_model.training_set import select_split
 
     train = select_split(examples)
@@ -181,8 +183,8 @@ def _scorers(
     }
     simulation = warehouse.source.simulation
     if simulation is not None:
-        from convcg_assets.simulation.config import WorldConfig
-        from convcg_assets.simulation.scorer import ceiling_scorer
+        from convcg_simulation.config import WorldConfig
+        from convcg_simulation.scorer import ceiling_scorer
 
         scorers["oracle"] = ceiling_scorer(WorldConfig(**simulation), as_of=day)
     return scorers, {"ALS factors": als.settings.factors, "ALS alpha": als.settings.alpha}
@@ -197,7 +199,7 @@ def _context(
     settings: "dict[str, str | int | float | bool]",
 ) -> "ReportContext":
     """What made the model: its logs, settings, tables and index."""
-    from convcg_assets.report.render import ReportContext
+    from convcg_model.evaluation.report.render import ReportContext
     from convcg_model.index import measure_recall
     from convcg_model.training_set import select_split
 

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from convcg_assets.builders import write
+from convcg_assets.builds.builders import write
 from convcg_assets.defs.metadata import count_by, describe_table, window_metadata
+from convcg_assets.defs.partitions import daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream
 
 
 @dg.asset(
@@ -34,7 +34,7 @@ def training_examples(
                 **window_metadata(
                     warehouse,
                     "weighted_labels",
-                    warehouse.project.recipes["training_examples"]
+                    warehouse.deployment.recipes["training_examples"]
                     .input("weighted_labels")
                     .days(days),
                 ),

@@ -4,10 +4,10 @@ import dagster as dg
 import ibis
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builders import write
+from convcg_assets.builds.builders import write
 from convcg_assets.defs.metadata import describe_table, markdown_table, window_metadata
+from convcg_assets.defs.partitions import daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream
 
 
 @dg.asset(

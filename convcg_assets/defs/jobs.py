@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from convcg_assets.project import current_project
-from convcg_assets.repair.recipes import RAW_TABLES
-from convcg_assets.repair.retrain import MODEL_TABLES
-from convcg_assets.repair.staleness import RAW
+from convcg_assets.builds.retrain import MODEL_TABLES
+from convcg_assets.builds.staleness import RAW
+from convcg_assets.deployment import current_deployment
+from convcg_assets.tables.recipes import RAW_TABLES
 
 RETRAIN = "retrain"
 GIVEN_UP_CHECK = "no_day_given_up"
@@ -21,7 +21,7 @@ def job_name(table: str) -> str:
 
 JOB_TABLES: dict[str, tuple[str, ...]] = {
     job_name(RAW): (RAW, *RAW_TABLES),
-    **{job_name(table): (table,) for table in current_project().recipes},
+    **{job_name(table): (table,) for table in current_deployment().recipes},
     RETRAIN: MODEL_TABLES,
 }
 """What each job writes."""
@@ -48,7 +48,7 @@ def _job(name: str, tables: tuple[str, ...]):
 
 WATCHED = {
     (NEWEST_DAY_CHECK, "conversions"),
-    *((GIVEN_UP_CHECK, table) for table in ("conversions", *current_project().recipes)),
+    *((GIVEN_UP_CHECK, table) for table in ("conversions", *current_deployment().recipes)),
 }
 """(check, table): the raw tables are read together, and `conversions` stands for them."""
 

@@ -3,10 +3,10 @@
 import dagster as dg
 from ibis import _
 
-from convcg_assets.builders import write
+from convcg_assets.builds.builders import write
 from convcg_assets.defs.metadata import count_by, describe_table, markdown_table, window_metadata
+from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream, windows
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream, windows
 
 FACTORS = (
     "event_weight",

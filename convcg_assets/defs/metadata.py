@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.schema import TABLES, table_schema
+from convcg_assets.tables.schema import TABLES, table_schema
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40

@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from convcg_assets.builds import Build
+from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import inline_figure, markdown_table
+from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream
-from convcg_assets.tracking import track_run
+from convcg_assets.defs.tracking import track_run
 
 DATA_TABLES = (
     "impressions",
@@ -63,7 +63,7 @@ def two_tower_checkpoint(
         ) as build:
             settings = config.model_dump()
             if build.is_artifact_built(day, settings=settings):
-                metadata = _describe_kept(warehouse.project.models / f"dt={day}")
+                metadata = _describe_kept(warehouse.deployment.models / f"dt={day}")
             else:
                 metadata = _train(day, warehouse, config, build)
                 build.record_artifact(day, settings=settings)
@@ -88,7 +88,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     from convcg_model.training import fit
     from convcg_model.training_set import select_split
 
-    lake, project, con = warehouse.lake, warehouse.project, build.con
+    lake, deployment, con = warehouse.lake, warehouse.deployment, build.con
     model_config = ModelConfig.model_validate(config.model)
     training_config = TrainingConfig.model_validate(config.training)
     versions = {table: lake.version(table) for table in DATA_TABLES} | {
@@ -98,12 +98,12 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     }
     examples = con.to_pyarrow(build.read("training_examples"))
     pins = con.to_pyarrow(build.read("pin_features"))
-    provenance = {"day": str(day), "source": project.source.name, "table_versions": versions}
+    provenance = {"day": str(day), "source": deployment.source.name, "table_versions": versions}
     history: list[tuple[int, dict[str, float]]] = []
     with track_run(
         f"two_tower_checkpoint {day}",
-        tracking_uri=project.tracking_uri,
-        artifacts=(project.home / "mlartifacts").as_uri(),
+        tracking_uri=deployment.tracking_uri,
+        artifacts=(deployment.home / "mlartifacts").as_uri(),
         tags={"asset": "two_tower_checkpoint", "partition": str(day)},
     ) as run:
         run.log_params(
@@ -115,11 +115,11 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
             pins,
             config=model_config,
             training=training_config,
-            checkpoint_dir=project.models / "partial" / f"dt={day}",
+            checkpoint_dir=deployment.models / "partial" / f"dt={day}",
             on_step=lambda step, metrics: history.append((step, metrics)),
         )
         run.log_history(history)
-        path = project.models / f"dt={day}"
+        path = deployment.models / f"dt={day}"
         version = save_checkpoint(
             model,
             path,

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from convcg_assets.builders import write
+from convcg_assets.builds.builders import write
 from convcg_assets.defs.metadata import count_by, describe_table
+from convcg_assets.defs.partitions import daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_partitions, run_days, upstream
 
 
 @dg.asset(

@@ -3,11 +3,11 @@
 import dagster as dg
 from ibis import _
 
-from convcg_assets.builders import build_raw
+from convcg_assets.builds.builders import build_raw
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import count_by, describe_table
+from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_by, daily_partitions, run_days
 
 DESCRIPTIONS = {
     "impressions": "One row per showing of one ad Pin to one user, by arrival day.",
@@ -45,7 +45,7 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
     """
     days = run_days(context)
     with warehouse.connect() as con:
-        ingested = build_raw(warehouse.project, days, con=con, run_id=context.run_id)
+        ingested = build_raw(warehouse.deployment, days, con=con, run_id=context.run_id)
         rejected = warehouse.read("rejected_events", days, con=con)
         for table in DESCRIPTIONS:
             metadata = describe_table(context, warehouse, table, days, con=con)

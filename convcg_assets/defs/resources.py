@@ -9,13 +9,13 @@ import ibis
 from ibis.backends.duckdb import Backend
 from pydantic import Field
 
-from convcg_assets.builds import Build, open_build
+from convcg_assets.builds.build import Build, open_build
 from convcg_assets.days import Days
-from convcg_assets.lake import Lake, connect
-from convcg_assets.project import Project, current_project
-from convcg_assets.run_lock import hold_until_exit
-from convcg_assets.settings import Settings
-from convcg_assets.sources import Source
+from convcg_assets.defs.run_lock import hold_until_exit
+from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.lake.delta import Lake, connect
+from convcg_assets.sources.source import Source
+from convcg_assets.tables.settings import Settings
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -31,27 +31,27 @@ class Warehouse(dg.ConfigurableResource):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Hold the run's lock while its process lives: who asks can tell that it does."""
         if context.run_id is not None:
-            hold_until_exit(self.project.home, context.run_id)
+            hold_until_exit(self.deployment.home, context.run_id)
 
     @property
-    def project(self) -> Project:
+    def deployment(self) -> Deployment:
         """This deployment."""
-        return current_project()
+        return current_deployment()
 
     @property
     def lake(self) -> Lake:
         """The tables."""
-        return self.project.lake
+        return self.deployment.lake
 
     @property
     def source(self) -> Source:
         """The logs."""
-        return self.project.source
+        return self.deployment.source
 
     @property
     def settings(self) -> Settings:
         """The settings of the data stages."""
-        return self.project.settings
+        return self.deployment.settings
 
     @contextmanager
     def connect(self) -> Iterator[Backend]:
@@ -59,7 +59,7 @@ class Warehouse(dg.ConfigurableResource):
         con = connect(
             memory_limit=self.memory_limit,
             threads=self.threads,
-            temp=self.project.home / "spill",
+            temp=self.deployment.home / "spill",
         )
         try:
             yield con
@@ -71,7 +71,7 @@ class Warehouse(dg.ConfigurableResource):
         """A build of days of a table, with an engine of its own."""
         with (
             self.connect() as con,
-            open_build(self.project, table, days, con=con, run_id=run_id) as build,
+            open_build(self.deployment, table, days, con=con, run_id=run_id) as build,
         ):
             yield build
 

@@ -7,8 +7,8 @@ from ibis import _
 from pydantic import Field
 
 from convcg_assets.days import Days
+from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.partitions import daily_by, daily_partitions, run_days, upstream
 
 MEASURED_QUERIES = 500
 MEASURED_K = 100
@@ -42,9 +42,9 @@ def pin_embedding_index(
     from convcg_model.config import IndexConfig
     from convcg_model.index import build_index, measure_recall
 
-    project = warehouse.project
+    deployment = warehouse.deployment
     for day in run_days(context):
-        model = load_checkpoint(project.models / f"dt={day}")
+        model = load_checkpoint(deployment.models / f"dt={day}")
         with warehouse.build("pin_embedding_index", Days(day, day), run_id=context.run_id) as build:
             pins = build.con.to_pyarrow(build.read("pin_features"))
             held_out = build.read("training_examples").filter(_.split == "holdout")
@@ -52,7 +52,7 @@ def pin_embedding_index(
                 held_out.order_by("impression_id", "task").limit(MEASURED_QUERIES)
             )
             bundle = build_index(model, pins, config=IndexConfig.model_validate(config.index))
-            path = project.indexes / f"dt={day}"
+            path = deployment.indexes / f"dt={day}"
             bundle.save(path)
             build.record_artifact(day)
         recall = None

@@ -7,15 +7,15 @@ import datetime as dt
 
 import dagster as dg
 
-from convcg_assets.clock import today
+from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.state import load_state
+from convcg_assets.builds.status import Survey, survey
 from convcg_assets.defs.jobs import GIVEN_UP_CHECK, NEWEST_DAY_CHECK, WATCHED
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.runs import InstanceRuns
-from convcg_assets.project import Project
-from convcg_assets.repair.recipes import RAW_TABLES
-from convcg_assets.repair.staleness import RAW
-from convcg_assets.repair.state import load_state
-from convcg_assets.repair.survey import Survey, survey
+from convcg_assets.deployment import Deployment
+from convcg_assets.sources.clock import today
+from convcg_assets.tables.recipes import RAW_TABLES
 
 
 def given_up_evaluation(found: Survey, table: str) -> dg.AssetCheckEvaluation:
@@ -40,9 +40,9 @@ def _given_up_check(table: str) -> dg.AssetChecksDefinition:
     )
     def check(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
         runs = InstanceRuns(
-            context.instance, home=warehouse.project.home, own_run_id=context.run.run_id
+            context.instance, home=warehouse.deployment.home, own_run_id=context.run.run_id
         )
-        found = given_up_evaluation(survey(warehouse.project, runs=runs), table)
+        found = given_up_evaluation(survey(warehouse.deployment, runs=runs), table)
         return dg.AssetCheckResult(
             passed=found.passed,
             severity=found.severity,
@@ -61,18 +61,20 @@ def _given_up_check(table: str) -> dg.AssetChecksDefinition:
 )
 def newest_day_check(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Whether the newest day of the logs is yesterday."""
-    return newest_day_result(warehouse.project)
+    return newest_day_result(warehouse.deployment)
 
 
-def newest_day_result(project: Project) -> dg.AssetCheckResult:
+def newest_day_result(deployment: Deployment) -> dg.AssetCheckResult:
     """Whether the newest day that the lake has read is yesterday, or the last of a log that ended.
 
     A day without rows has been read as well.
     """
-    yesterday = today(project.source) - dt.timedelta(days=1)
-    if project.source.last_day is not None:
-        yesterday = min(yesterday, project.source.last_day)
-    state = load_state(RAW_TABLES, lake=project.lake, ledger=project.ledger, home=project.home)
+    yesterday = today(deployment.source) - dt.timedelta(days=1)
+    if deployment.source.last_day is not None:
+        yesterday = min(yesterday, deployment.source.last_day)
+    state = load_state(
+        RAW_TABLES, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home
+    )
     newest = max(state.log_days(), default=None)
     return dg.AssetCheckResult(
         passed=newest is not None and newest >= yesterday,

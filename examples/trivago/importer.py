@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from convcg_assets.days import Days
-from convcg_assets.importing import write_days
+from convcg_assets.sources.split import write_days
 
 _TOUCHES = (
     "interaction item image",

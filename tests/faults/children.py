@@ -15,13 +15,13 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from convcg_assets import builds
+from convcg_assets.builds import build as builds
 from convcg_assets.days import Days
-from convcg_assets.lake import Lake, connect
-from convcg_assets.ledger import Ledger
-from convcg_assets.run_lock import hold_lock
-from convcg_assets.schema import table_schema
-from tests.faults.deployment import converge, open_project
+from convcg_assets.defs.run_lock import hold_lock
+from convcg_assets.lake.delta import Lake, connect
+from convcg_assets.lake.ledger import Ledger
+from convcg_assets.tables.schema import table_schema
+from tests.faults.deployment import converge, open_deployment
 
 ID_TYPES = {"user_id": "int64"}
 SCHEMA = table_schema("users", ID_TYPES)
@@ -63,7 +63,7 @@ def converge_until_killed(home: Path, function: str, num_calls: int, when: str) 
 def converge_once(home: Path) -> None:
     """Rebuild what differs."""
     con = connect(memory_limit="500MB", threads=1)
-    converge(open_project(home), con=con, max_ticks=40)
+    converge(open_deployment(home), con=con, max_ticks=40)
 
 
 def users(days: Days, *ids: int) -> ibis.Table:

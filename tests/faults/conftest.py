@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ibis.backends.duckdb import Backend
 
-from tests.faults.deployment import Held, converge, hold, land, open_project
+from tests.faults.deployment import Held, converge, hold, land, open_deployment
 
 OLD_VALUE, NEW_VALUE = 20.0, 80.0
 
@@ -25,9 +25,9 @@ def scratch(tmp_path_factory: pytest.TempPathFactory, con: Backend) -> Scratch:
     for value in (OLD_VALUE, NEW_VALUE):
         home = tmp_path_factory.mktemp("scratch")
         land(home, value=value)
-        project = open_project(home)
-        converge(project, con=con)
-        found.append(hold(project, con=con))
+        deployment = open_deployment(home)
+        converge(deployment, con=con)
+        found.append(hold(deployment, con=con))
     return Scratch(*found)
 
 

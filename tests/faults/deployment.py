@@ -9,15 +9,15 @@ from typing import Any
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builders import build_table
+from convcg_assets.builds.builders import build_table
+from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.status import Survey, survey
 from convcg_assets.days import Days
-from convcg_assets.lake import Lake
-from convcg_assets.project import Project
-from convcg_assets.repair.recipes import DAY, RAW_TABLES, Recipe, make_recipes
-from convcg_assets.repair.staleness import RAW
-from convcg_assets.repair.survey import Survey, survey
-from convcg_assets.settings import AttributionSettings, Settings
-from convcg_assets.sources import Source
+from convcg_assets.deployment import Deployment
+from convcg_assets.lake.delta import Lake
+from convcg_assets.sources.source import Source
+from convcg_assets.tables.recipes import DAY, RAW_TABLES, Recipe, make_recipes
+from convcg_assets.tables.settings import AttributionSettings, Settings
 
 FIRST = dt.date(2026, 1, 1)
 NUM_DAYS = 2
@@ -45,7 +45,7 @@ class NoRuns:
         return 0
 
 
-class Tiny(Project):
+class Tiny(Deployment):
     """A deployment with three derived tables."""
 
     @cached_property
@@ -54,7 +54,7 @@ class Tiny(Project):
         return {table: made[table] for table in DERIVED}
 
 
-def open_project(home: Path) -> Project:
+def open_deployment(home: Path) -> Deployment:
     """The deployment in a folder, the same in every process."""
     source = Source(
         name="tiny",
@@ -113,30 +113,30 @@ def write(home: Path, stream: str, day: dt.date, header: str):
     return rows
 
 
-def look(project: Project) -> Survey:
-    return survey(project, runs=NoRuns())
+def look(deployment: Deployment) -> Survey:
+    return survey(deployment, runs=NoRuns())
 
 
-def converge(project: Project, *, con: Backend, max_ticks: int = 12) -> int:
+def converge(deployment: Deployment, *, con: Backend, max_ticks: int = 12) -> int:
     """Look and rebuild until nothing differs; the number of looks."""
     for tick in range(1, max_ticks + 1):
-        requests = look(project).plan.requests
+        requests = look(deployment).plan.requests
         if not requests:
             return tick
         for request in requests:
-            build_table(project, request.table, request.days, con=con)
+            build_table(deployment, request.table, request.days, con=con)
     raise AssertionError(f"still not settled: {requests}")
 
 
-def hold(project: Project, *, con: Backend) -> Held:
+def hold(deployment: Deployment, *, con: Backend) -> Held:
     """All rows there are."""
     held: Held = {}
     everything = Days(FIRST - 9 * DAY, FIRST + 99 * DAY)
-    for table in (*RAW_TABLES, *project.recipes):
-        if not project.lake.exists(table):
+    for table in (*RAW_TABLES, *deployment.recipes):
+        if not deployment.lake.exists(table):
             continue
         rows: list[dict[str, Any]] = con.to_pyarrow(
-            project.lake.read(table, everything, con=con)
+            deployment.lake.read(table, everything, con=con)
         ).to_pylist()
         for row in rows:
             held.setdefault((table, row["dt"]), []).append(repr(row))
@@ -146,7 +146,7 @@ def hold(project: Project, *, con: Backend) -> Held:
 def unnoticed(found: Survey, held: Held, wanted: Held) -> set[tuple[str, dt.date]]:
     """Days with other rows than wanted although neither they nor what they rest on is stale."""
     suspect: dict[str, set[dt.date]] = {t: set(found.report.stale[RAW]) for t in RAW_TABLES}
-    for table, recipe in found.project.recipes.items():
+    for table, recipe in found.deployment.recipes.items():
         suspect[table] = set(found.report.stale[table])
         for source in recipe.inputs:
             for day in suspect[source.table]:

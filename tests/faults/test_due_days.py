@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from convcg_assets.repair import retrain
-from convcg_assets.repair.retrain import CATCH_UP_DAYS, due_days
-from tests.faults.deployment import open_project
+from convcg_assets.builds import retrain
+from convcg_assets.builds.retrain import CATCH_UP_DAYS, due_days
+from tests.faults.deployment import open_deployment
 
 DAY = dt.timedelta(days=1)
 TODAY = dt.date(2026, 3, 1)
@@ -17,9 +17,9 @@ TODAY = dt.date(2026, 3, 1)
 @pytest.fixture
 def due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What is due at an hour of today, where models of some days ago are there."""
-    project = open_project(tmp_path)
-    going_on = project.source.model_copy(update={"last_day": None})
-    project = dataclasses.replace(project, source=going_on)
+    deployment = open_deployment(tmp_path)
+    going_on = deployment.source.model_copy(update={"last_day": None})
+    deployment = dataclasses.replace(deployment, source=going_on)
 
     def ask(*trained: int, hour: int = 6, minute: int = 0) -> list[int]:
         for days_ago in trained:
@@ -28,7 +28,7 @@ def due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             (folder / "model.json").touch()
         at = dt.datetime.combine(TODAY, dt.time(hour, minute), dt.UTC)
         monkeypatch.setattr(retrain, "now", lambda source: at)
-        return [(TODAY - day).days for day in due_days(project)]
+        return [(TODAY - day).days for day in due_days(deployment)]
 
     return ask
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builders import build_table
+from convcg_assets.builds.builders import build_table
 from convcg_assets.days import Days
-from convcg_assets.lake import Lake
+from convcg_assets.lake.delta import Lake
 from tests.faults.children import ID_TYPES, many_users, replace_too_much, start, users
 from tests.faults.conftest import NEW_VALUE, Scratch
-from tests.faults.deployment import FIRST, converge, hold, land, look, open_project, unnoticed
+from tests.faults.deployment import FIRST, converge, hold, land, look, open_deployment, unnoticed
 
 DAY = Days(FIRST, FIRST)
 
@@ -75,17 +75,17 @@ def test_a_build_on_a_full_disk(
 ) -> None:
     if full == "lake":
         (home / "lake").symlink_to(small_disk)
-    project = open_project(home)
+    deployment = open_deployment(home)
     if full == "ledger":
-        project = dataclasses.replace(project, ledger_url=f"sqlite:///{small_disk}/l.db")
-    converge(project, con=con)
+        deployment = dataclasses.replace(deployment, ledger_url=f"sqlite:///{small_disk}/l.db")
+    converge(deployment, con=con)
     land(home, value=NEW_VALUE)
-    days = look(project).plan.requests[0].days
+    days = look(deployment).plan.requests[0].days
     ballast = fill(small_disk)
     with pytest.raises(Exception, match=r"No space left|database or disk is full|disk I/O error"):
-        build_table(project, "raw_events", days, con=con)
+        build_table(deployment, "raw_events", days, con=con)
     ballast.unlink()
-    assert unnoticed(look(project), hold(project, con=con), scratch.new) == set()
-    assert look(project).report.stale["raw_events"]
-    converge(project, con=con)
-    assert hold(project, con=con) == scratch.new
+    assert unnoticed(look(deployment), hold(deployment, con=con), scratch.new) == set()
+    assert look(deployment).report.stale["raw_events"]
+    converge(deployment, con=con)
+    assert hold(deployment, con=con) == scratch.new

@@ -16,11 +16,11 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from convcg_assets.builds.plan import Request
 from convcg_assets.days import Days
 from convcg_assets.defs.jobs import job_name
+from convcg_assets.defs.run_lock import hold_lock
 from convcg_assets.defs.runs import REQUEST_TAG, STARTUP_S, InstanceRuns, run_tags
-from convcg_assets.repair.plan import Request
-from convcg_assets.run_lock import hold_lock
 
 FIRST = dt.date(2026, 1, 1)
 SECOND = FIRST + dt.timedelta(days=1)

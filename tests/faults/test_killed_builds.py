@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.project import Project
+from convcg_assets.deployment import Deployment
 from tests.faults.children import OWNERS, converge_once, converge_until_killed, start
 from tests.faults.conftest import NEW_VALUE, Scratch
 from tests.faults.deployment import (
@@ -19,17 +19,17 @@ from tests.faults.deployment import (
     hold,
     land,
     look,
-    open_project,
+    open_deployment,
     unnoticed,
 )
 
 
-def check_whole(project: Project, scratch: Scratch, *, before: Held, con: Backend) -> None:
+def check_whole(deployment: Deployment, scratch: Scratch, *, before: Held, con: Backend) -> None:
     """Every day is as before or as it ought to be, and what is not yet is known to be stale."""
-    held = hold(project, con=con)
+    held = hold(deployment, con=con)
     for place in held.keys() | scratch.new.keys():
         assert held.get(place) in (before.get(place), scratch.new.get(place)), place
-    assert unnoticed(look(project), held, scratch.new) == set()
+    assert unnoticed(look(deployment), held, scratch.new) == set()
 
 
 def test_a_build_from_scratch_says_something(scratch: Scratch) -> None:
@@ -43,9 +43,9 @@ def test_a_build_from_scratch_says_something(scratch: Scratch) -> None:
 def test_killed_before_and_after_each_step_of_a_write(
     home: Path, scratch: Scratch, con: Backend, table_is_new: bool
 ) -> None:
-    project, before = open_project(home), {}
+    deployment, before = open_deployment(home), {}
     if not table_is_new:
-        converge(project, con=con)
+        converge(deployment, con=con)
         before = scratch.old
     land(home, value=NEW_VALUE)
     num_killed = 0
@@ -55,24 +55,24 @@ def test_killed_before_and_after_each_step_of_a_write(
         process.join(timeout=60)
         num_killed += process.exitcode == -signal.SIGKILL
         assert process.exitcode in (-signal.SIGKILL, 0)
-        check_whole(project, scratch, before=before, con=con)
+        check_whole(deployment, scratch, before=before, con=con)
         if process.exitcode == 0:
             break
     assert num_killed >= 5
-    converge(project, con=con)
-    assert hold(project, con=con) == scratch.new
-    assert look(project).plan.is_settled
+    converge(deployment, con=con)
+    assert hold(deployment, con=con) == scratch.new
+    assert look(deployment).plan.is_settled
 
 
 def test_killed_at_random_moments(home: Path, scratch: Scratch, con: Backend) -> None:
-    project, moments = open_project(home), random.Random(7)
-    converge(project, con=con)
+    deployment, moments = open_deployment(home), random.Random(7)
+    converge(deployment, con=con)
     land(home, value=NEW_VALUE)
     for _ in range(5):
         process = start(converge_once, home)
         time.sleep(moments.uniform(0.1, 0.8))
         process.kill()
         process.join(timeout=60)
-        check_whole(project, scratch, before=scratch.old, con=con)
-    converge(project, con=con)
-    assert hold(project, con=con) == scratch.new
+        check_whole(deployment, scratch, before=scratch.old, con=con)
+    converge(deployment, con=con)
+    assert hold(deployment, con=con) == scratch.new

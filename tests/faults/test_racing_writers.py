@@ -7,7 +7,7 @@ import pytest
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
-from convcg_assets.lake import Lake
+from convcg_assets.lake.delta import Lake
 from tests.faults.children import (
     ID_TYPES,
     converge_once,
@@ -24,7 +24,7 @@ from tests.faults.deployment import (
     land,
     land_conversions,
     look,
-    open_project,
+    open_deployment,
     unnoticed,
 )
 
@@ -66,8 +66,8 @@ def test_two_processes_replacing_at_once(
 
 
 def test_two_repairs_while_logs_change(home: Path, scratch: Scratch, con: Backend) -> None:
-    project = open_project(home)
-    converge(project, con=con)
+    deployment = open_deployment(home)
+    converge(deployment, con=con)
     land(home, value=NEW_VALUE)
     repairs = [start(converge_once, home) for _ in range(2)]
     values = iter(range(100, 10_000))
@@ -79,9 +79,9 @@ def test_two_repairs_while_logs_change(home: Path, scratch: Scratch, con: Backen
     for repair in repairs:
         repair.join(timeout=60)
     assert [repair.exitcode for repair in repairs] == [0, 0]
-    assert unnoticed(look(project), hold(project, con=con), scratch.new) == set()
-    converge(project, con=con)
-    assert hold(project, con=con) == scratch.new
+    assert unnoticed(look(deployment), hold(deployment, con=con), scratch.new) == set()
+    converge(deployment, con=con)
+    assert hold(deployment, con=con) == scratch.new
 
 
 @pytest.mark.parametrize("number", range(3))

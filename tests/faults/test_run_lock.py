@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from convcg_assets.run_lock import hold_lock, is_held
+from convcg_assets.defs.run_lock import hold_lock, is_held
 from tests.faults.children import forks, hold_until, start
 
 

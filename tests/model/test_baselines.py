@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from convcg_model.baselines import popularity, popularity_levels, recently_viewed
-from convcg_model.matrix_factorisation import AlsScorer, AlsSettings, fit_als
-from convcg_model.scoring import embedding_scorer, query_side, rows_of
+from convcg_model.evaluation.als import AlsScorer, AlsSettings, fit_als
+from convcg_model.evaluation.baselines import popularity, popularity_levels, recently_viewed
+from convcg_model.evaluation.scorers import embedding_scorer, query_side, rows_of
 
 
 def pins(ids, **counters):

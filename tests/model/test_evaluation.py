@@ -5,9 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from convcg_model.evaluation import evaluate
-from convcg_model.evaluation_result import Estimate, Evaluation, EvaluationConfig
-from convcg_model.evaluation_slices import slice_queries
+from convcg_model.evaluation.evaluate import evaluate
+from convcg_model.evaluation.result import Estimate, Evaluation, EvaluationConfig
+from convcg_model.evaluation.slices import slice_queries
 
 T = date(2026, 1, 10)
 D = T - timedelta(days=2)

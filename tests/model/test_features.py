@@ -22,7 +22,7 @@ def fit(world, **options):
 
 
 def test_column_names_are_the_lake_s():
-    schema = pytest.importorskip("convcg_assets.schema")
+    schema = pytest.importorskip("convcg_assets.tables.schema")
     for name in (*CONTEXT_COLUMNS, *USER_NUMBERS, *(f"pin_{name}" for name in PIN_NUMBERS)):
         assert name in schema.TRAINING_EXAMPLES
     for name in (*PIN_NUMBERS, *(name for pair in PIN_RATES for name in pair)):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcg_model.metrics import (
+from convcg_model.evaluation.metrics import (
     bootstrap_means,
     interval,
     ndcg_at,
@@ -172,7 +172,7 @@ def test_interval_of_single_query_users_is_the_normal_one():
 
 
 def test_chunks_of_resamples_do_not_change_their_number(monkeypatch):
-    monkeypatch.setattr("convcg_model.metrics._MAX_CELLS", 7)
+    monkeypatch.setattr("convcg_model.evaluation.metrics._MAX_CELLS", 7)
     means = bootstrap_means(
         np.ones((3, 1)),
         weight_Q=np.ones(3),

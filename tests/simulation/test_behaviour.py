@@ -5,16 +5,16 @@ from datetime import date
 import numpy as np
 import pytest
 
-from convcg_assets.simulation import World, WorldConfig
-from convcg_assets.simulation.advertisers import NIGHTLY, REALTIME, WEEKLY
-from convcg_assets.simulation.arrivals import conversion_log
-from convcg_assets.simulation.catalogue import DAY_US
-from convcg_assets.simulation.ceiling import oracle_scores
-from convcg_assets.simulation.conversions import ADD_TO_CART, CHECKOUT
-from convcg_assets.simulation.describe import measured_rates, measured_recall, target_ranks
-from convcg_assets.simulation.events import BY_CLICK, BY_VIEW, ORGANIC, Conversions
-from convcg_assets.simulation.geometry import grid_distances
-from convcg_assets.simulation.policy import RELATED, choose_pins, proposal_share, rough_match
+from convcg_simulation import World, WorldConfig
+from convcg_simulation.advertisers import NIGHTLY, REALTIME, WEEKLY
+from convcg_simulation.arrivals import conversion_log
+from convcg_simulation.catalogue import DAY_US
+from convcg_simulation.ceiling import oracle_scores
+from convcg_simulation.conversions import ADD_TO_CART, CHECKOUT
+from convcg_simulation.describe import measured_rates, measured_recall, target_ranks
+from convcg_simulation.events import BY_CLICK, BY_VIEW, ORGANIC, Conversions
+from convcg_simulation.geometry import grid_distances
+from convcg_simulation.policy import RELATED, choose_pins, proposal_share, rough_match
 
 HOUR_US = DAY_US // 24
 DAYS = range(12)

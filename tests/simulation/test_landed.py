@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from convcg_assets.simulation import World, WorldConfig, write_source
-from convcg_assets.simulation.__main__ import main
-from convcg_assets.simulation.config import MAX_DAYS_AHEAD
-from convcg_assets.simulation.landed import days_to_land, open_landed
+from convcg_simulation import World, WorldConfig, write_source
+from convcg_simulation.__main__ import main
+from convcg_simulation.config import MAX_DAYS_AHEAD
+from convcg_simulation.landed import days_to_land, open_landed
 
 CONFIG = WorldConfig(
     first_day=date(2026, 3, 2),

@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from convcg_assets.builds.raw import ingest
 from convcg_assets.days import Days
-from convcg_assets.ingestion import ingest
-from convcg_assets.lake import Lake
-from convcg_assets.settings import AttributionSettings
-from convcg_assets.simulation.__main__ import main
-from convcg_assets.simulation.landed import open_landed
-from convcg_assets.simulation.late_file import FIRST_LATE_ID, LateBatch, write_late_file
-from convcg_assets.sources import load_source
-from convcg_assets.transforms.attribution import attribute
+from convcg_assets.lake.delta import Lake
+from convcg_assets.sources.source import load_source
+from convcg_assets.tables.attributed_conversions import attribute
+from convcg_assets.tables.settings import AttributionSettings
+from convcg_simulation.__main__ import main
+from convcg_simulation.landed import open_landed
+from convcg_simulation.late_file import FIRST_LATE_ID, LateBatch, write_late_file
 
 NUM_DAYS = 20
 LAST_DAY = dt.date(2026, 3, 21)

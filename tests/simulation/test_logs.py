@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcg_assets.schema import TABLES
-from convcg_assets.simulation import World, WorldConfig, world_from_source, write_source
-from convcg_assets.simulation.__main__ import main
-from convcg_assets.simulation.arrivals import engagement_log, impression_log
+from convcg_assets.tables.schema import TABLES
+from convcg_simulation import World, WorldConfig, world_from_source, write_source
+from convcg_simulation.__main__ import main
+from convcg_simulation.arrivals import engagement_log, impression_log
 
 CONFIG = WorldConfig(
     seed=3,

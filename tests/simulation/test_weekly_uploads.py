@@ -5,10 +5,10 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from convcg_assets.simulation import World, WorldConfig
-from convcg_assets.simulation.advertisers import REALTIME
-from convcg_assets.simulation.arrivals import conversion_log
-from convcg_assets.simulation.weekly_uploads import with_weekly_uploads
+from convcg_simulation import World, WorldConfig
+from convcg_simulation.advertisers import REALTIME
+from convcg_simulation.arrivals import conversion_log
+from convcg_simulation.weekly_uploads import with_weekly_uploads
 
 CONFIG = WorldConfig(
     seed=5,

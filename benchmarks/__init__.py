@@ -1,0 +1,1 @@
+"""Measures the packages; no part of them."""

@@ -1,0 +1,189 @@
+"""Benchmark: one late file repaired, against a full rebuild; and a sensor's look at long histories.
+
+    python -m benchmarks.bench_late --days 90 --impressions-per-day 200000
+
+Logs are simulated first, which is not counted. Tables are built by what the assets call
+(`builders.py`) in this process, without Dagster and checks, for both sides alike. The last line is
+one JSON object.
+"""
+
+import argparse
+import dataclasses
+import datetime as dt
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from convcg_assets.builds.builders import build_table
+from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.status import survey
+from convcg_assets.days import Days
+from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.lake.delta import connect
+from convcg_assets.tables.recipes import ARTIFACTS, DAY, RAW_TABLES
+
+LAST_DAY = dt.date(2026, 6, 30)
+NUM_TICKS = 5
+
+
+class NoRuns:
+    """Nothing is under way, and nothing has failed."""
+
+    def is_active(self, table: str, day: dt.date) -> bool:
+        """Nothing is."""
+        return False
+
+    def attempts(self, request_keys: Iterable[str]) -> int:
+        """None."""
+        return 0
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_late", description=__doc__)
+    parser.add_argument("--days", type=int, default=90)
+    parser.add_argument("--impressions-per-day", type=int, default=200_000)
+    parser.add_argument("--history-days", type=int, default=400, help="of the sensor's look")
+    options = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="convcg-bench-"))
+    try:
+        halves = [
+            measure_repair(home / f"repair-{n}", n, options.impressions_per_day)
+            for n in (options.days // 2, options.days)
+        ]
+        ticks = [
+            measure_ticks(home / f"ticks-{n}", n)
+            for n in (options.history_days // 2, options.history_days)
+        ]
+    finally:
+        shutil.rmtree(home)
+    figures = {
+        "benchmark": "one late file against a full rebuild",
+        "impressions_per_day": options.impressions_per_day,
+        "cores": os.cpu_count(),
+        **{k: v for k, v in halves[1].items() if k != "repair_by_table"},
+        "repair_by_table": halves[1]["repair_by_table"],
+        "half_the_days": {k: v for k, v in halves[0].items() if k != "repair_by_table"},
+        "sensor_look": ticks,
+    }
+    print(json.dumps(figures))
+
+
+def measure_repair(home: Path, num_days: int, impressions_per_day: int) -> dict:
+    """Seconds and rows written of a full build, and of the repair after one late file."""
+    deployment = _land(home, num_days, impressions_per_day)
+    logs = Days(LAST_DAY - (num_days - 1) * DAY, LAST_DAY)
+    model_day = LAST_DAY + DAY
+    started, rows = time.perf_counter(), 0
+    for table in (RAW, *deployment.recipes):
+        if table in ARTIFACTS:
+            continue
+        days = logs if table == RAW or deployment.recipes[table].domain == "logs" else None
+        if days is None:
+            days = Days(logs.first + DAY, model_day)
+        if table == "training_examples":
+            days = Days(model_day, model_day)
+        rows += _build(deployment, table, days)
+    full_seconds = time.perf_counter() - started
+    _simulate("late-file", "--into", str(home))
+    repaired: dict[str, list[dict]] = {}
+    started, repair_rows = time.perf_counter(), 0
+    while requests := survey(deployment, runs=NoRuns()).plan.requests:
+        for request in requests:
+            begun = time.perf_counter()
+            written = _build(deployment, request.table, request.days)
+            repair_rows += written
+            repaired.setdefault(request.table, []).append(
+                {
+                    "days": str(request.days),
+                    "rows": written,
+                    "seconds": round(time.perf_counter() - begun, 2),
+                }
+            )
+    seconds = time.perf_counter() - started
+    measured = {
+        "days": num_days,
+        "full_seconds": round(full_seconds, 1),
+        "full_rows": rows,
+        "repair_seconds": round(seconds, 1),
+        "repair_rows": repair_rows,
+        "times_less_seconds": round(full_seconds / seconds, 1),
+        "times_less_rows": round(rows / repair_rows, 1),
+        "label_days_rebuilt": sum(
+            len(_days(r["days"])) for r in repaired.get("weighted_labels", [])
+        ),
+        "repair_by_table": repaired,
+    }
+    print(json.dumps(measured), file=sys.stderr)
+    return measured
+
+
+def measure_ticks(home: Path, num_days: int) -> dict:
+    """Seconds of a look at so many days of history: the first of a process, and those after."""
+    deployment = _land(home, num_days, 50)
+    logs = Days(LAST_DAY - (num_days - 1) * DAY, LAST_DAY)
+    for table in (RAW, *deployment.recipes):
+        if table not in (*ARTIFACTS, "training_examples"):
+            is_log = table == RAW or deployment.recipes[table].domain == "logs"
+            _build(deployment, table, logs if is_log else Days(logs.first + DAY, LAST_DAY + DAY))
+    seconds = []
+    for _ in range(1 + NUM_TICKS):
+        started = time.perf_counter()
+        found = survey(deployment, runs=NoRuns())
+        seconds.append(time.perf_counter() - started)
+        assert found.plan.is_settled, "a finished history has nothing to do"
+    return {
+        "days": num_days,
+        "first_seconds": round(seconds[0], 3),
+        "median_seconds": round(statistics.median(seconds[1:]), 3),
+    }
+
+
+def _land(home: Path, num_days: int, impressions_per_day: int) -> Deployment:
+    options = ("--days", str(num_days), "--last-day", str(LAST_DAY), "--into", str(home))
+    _simulate("land", *options, "--impressions-per-day", str(impressions_per_day))
+    for name in [name for name in os.environ if name.startswith("CONVCG_")]:
+        del os.environ[name]
+    os.environ["CONVCG_HOME"] = str(home)
+    current_deployment.cache_clear()
+    # A history that has ended: otherwise the days since then would be waited for.
+    deployment = current_deployment()
+    ended = deployment.source.model_copy(update={"last_day": LAST_DAY})
+    return dataclasses.replace(deployment, source=ended)
+
+
+def _simulate(*arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "convcg_simulation", *arguments],
+        check=True,
+        stdout=sys.stderr,
+    )
+
+
+def _build(deployment: Deployment, table: str, days: Days) -> int:
+    """Build days of a table with an engine of its own; the rows written."""
+    con = connect(threads=os.cpu_count(), temp=deployment.home / "spill")
+    tables = RAW_TABLES if table == RAW else (table,)
+    before = {t: deployment.lake.version(t) for t in tables}
+    try:
+        build_table(deployment, table, days, con=con)
+        written = [t for t in tables if deployment.lake.version(t) != before[t]]
+        return sum(sum(deployment.lake.num_rows(t, days, con=con).values()) for t in written)
+    finally:
+        con.disconnect()
+
+
+def _days(text: str) -> Days:
+    first, _, last = text.partition("...")
+    return Days(dt.date.fromisoformat(first), dt.date.fromisoformat(last or first))
+
+
+if __name__ == "__main__":
+    main()

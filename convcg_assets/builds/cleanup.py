@@ -1,0 +1,103 @@
+"""Housekeeping of the lake: old files go, but never one that a kept model was trained on.
+
+python -m convcg_assets.builds.cleanup [--dry-run] [--keep-days 7]
+"""
+
+import argparse
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+
+from convcg_assets.builds.state import artifact_keys
+from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.tables.recipes import ARTIFACTS
+from convcg_assets.tables.schema import TABLES
+
+KEEP_DAYS = 7
+"""Files that were replaced so long ago are read by no run any more."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed of a table, or would be: files of the lake and facts of the ledger."""
+
+    table: str
+    num_files: int
+    num_facts: int
+    kept_versions: tuple[int, ...]
+
+
+def clean(
+    deployment: Deployment, *, keep_days: int = KEEP_DAYS, dry_run: bool = False
+) -> list[Cleaned]:
+    """Vacuum every table of the lake, and forget facts about files that are gone.
+
+    Stays: the current version, whatever was replaced in the last `keep_days`, and each version that
+    a model in the models folder records as what it was trained on. Raises ValueError for less than
+    a day, since a run may still read what another has just replaced.
+    """
+    if keep_days < 1:
+        raise ValueError(
+            f"keep_days is {keep_days}; it must be at least 1: runs may read old files"
+        )
+    kept = trained_versions(deployment)
+    cleaned = []
+    before = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(days=keep_days)
+    for table in (*TABLES, *ARTIFACTS):
+        files: list[str] = []
+        if table in TABLES and deployment.lake.exists(table):
+            files = DeltaTable(deployment.lake.path(table)).vacuum(
+                retention_hours=keep_days * 24,
+                enforce_retention_duration=False,
+                dry_run=dry_run,
+                keep_versions=sorted(kept.get(table, ())),
+                # Files that no version names were left by a writer that was killed.
+                full=True,
+            )
+        facts = 0 if dry_run else _forget(deployment, table, before=before)
+        cleaned.append(Cleaned(table, len(files), facts, tuple(sorted(kept.get(table, ())))))
+    return cleaned
+
+
+def trained_versions(deployment: Deployment) -> dict[str, set[int]]:
+    """By table, the versions that the kept models were trained on."""
+    versions: dict[str, set[int]] = {}
+    for path in deployment.models.glob("dt=*/model.json"):
+        provenance = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+        for table, version in provenance.get("table_versions", {}).items():
+            if version is not None:
+                versions.setdefault(table, set()).add(version)
+    return versions
+
+
+def _forget(deployment: Deployment, table: str, *, before: dt.datetime) -> int:
+    if table in ARTIFACTS:
+        current = artifact_keys(table, home=deployment.home)
+    else:
+        version = deployment.lake.snapshot(table)
+        current = {day: version.key(day) for day in version.files} if version else {}
+    return deployment.ledger.forget(table, current=current, before=before)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Clean the deployment's lake; prints what went."""
+    parser = argparse.ArgumentParser(
+        prog="python -m convcg_assets.builds.cleanup", description=__doc__
+    )
+    parser.add_argument("--keep-days", type=int, default=KEEP_DAYS)
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    options = parser.parse_args(arguments)
+    for done in clean(current_deployment(), keep_days=options.keep_days, dry_run=options.dry_run):
+        kept = f", versions of models kept: {done.kept_versions}" if done.kept_versions else ""
+        print(f"{done.table}: {done.num_files} files, {done.num_facts} facts{kept}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,90 @@
+"""Where this deployment's logs, lake and settings are: read once from the environment.
+
+`CONVCG_SOURCE` names the source file (default: `source.yaml` in the home folder),
+`CONVCG_SETTINGS` a settings file (default: all defaults), `CONVCG_HOME` the folder for everything
+that is built (default `.convcg`), `CONVCG_LANDING` a landing folder other than the source's own,
+`CONVCG_LAKE`, `CONVCG_LEDGER` (an SQLAlchemy URL) and `MLFLOW_TRACKING_URI` other places for the
+lake, the ledger of what was built, and the experiment tracking.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from convcg_assets.lake.delta import Lake
+from convcg_assets.lake.ledger import Ledger
+from convcg_assets.sources.source import Source, load_source
+from convcg_assets.tables.recipes import Recipe, make_recipes
+from convcg_assets.tables.settings import Settings, load_settings
+from convcg_simulation.config import WorldConfig
+from convcg_simulation.source_file import describe_source
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment: its source, its settings and its folders."""
+
+    source: Source
+    source_file: Path
+    settings: Settings
+    home: Path
+    lake: Lake
+    tracking_uri: str
+    ledger_url: str
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The facts about what was built."""
+        return Ledger(self.ledger_url)
+
+    @cached_property
+    def recipes(self) -> dict[str, Recipe]:
+        """What every derived table is built from, each after those that it reads."""
+        return make_recipes(self.source, self.settings)
+
+    @property
+    def models(self) -> Path:
+        """Folder of checkpoints, one below it per day."""
+        return self.home / "models"
+
+    @property
+    def indexes(self) -> Path:
+        """Folder of index bundles, one below it per day."""
+        return self.home / "indexes"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of evaluation reports, one below it per day."""
+        return self.home / "reports"
+
+
+@cache
+def current_deployment() -> Deployment:
+    """The deployment that the environment names.
+
+    Without a source it is the simulated world that `make demo` lands. Raises ValueError where a
+    source file that is named is missing or wrong.
+    """
+    home = Path(os.environ.get("CONVCG_HOME", ".convcg")).resolve()
+    named = os.environ.get("CONVCG_SOURCE")
+    source_file = Path(named or home / "source.yaml").resolve()
+    if named or source_file.exists():
+        source = load_source(source_file)
+    else:
+        # A fresh clone opens on the demo's world, with nothing landed yet.
+        source = Source.model_validate(describe_source(WorldConfig())).model_copy(
+            update={"landing": home / "landing"}
+        )
+    landing = os.environ.get("CONVCG_LANDING")
+    if landing:
+        source = source.model_copy(update={"landing": Path(landing).resolve()})
+    return Deployment(
+        source=source,
+        source_file=source_file,
+        settings=load_settings(os.environ.get("CONVCG_SETTINGS")),
+        home=home,
+        lake=Lake(os.environ.get("CONVCG_LAKE", str(home / "lake")), source.id_types),
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
+        ledger_url=os.environ.get("CONVCG_LEDGER", f"sqlite:///{home / 'ledger.db'}"),
+    )

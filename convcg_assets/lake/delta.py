@@ -1,0 +1,260 @@
+"""The lake: one Delta table per asset, partitioned by `dt`. Two verbs: read days, replace days.
+
+What a table's columns are belongs to `schema.py`; what is computed, to `transforms/`.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from ibis.backends.duckdb import Backend
+from pyarrow.fs import PyFileSystem
+
+from convcg_assets.days import Days
+from convcg_assets.tables.schema import table_schema
+
+BATCH_ROWS = 131_072
+MAX_COMMIT_ATTEMPTS = 8
+"""A commit that another one got in the way of is tried again, rows and all."""
+NO_FILES = "none"
+"""Key of a day without files."""
+CONFIGURATION = {
+    # A version that a model was trained on stays readable: `maintenance.py` decides what goes.
+    "delta.enableExpiredLogCleanup": "false",
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a table: which files hold each of its days."""
+
+    number: int
+    files: Mapping[dt.date, tuple[str, ...]]
+
+    def key(self, day: dt.date) -> str:
+        """Names the files of a day: they are never written again, so equal keys are equal rows."""
+        return files_key(self.files.get(day, ()))
+
+    def of(self, days: Days) -> list[str]:
+        """The files of those days."""
+        return [file for day in days for file in self.files.get(day, ())]
+
+
+def files_key(files: tuple[str, ...]) -> str:
+    """A short name of a set of files, wherever the lake lies."""
+    if not files:
+        return NO_FILES
+    names = sorted(file.rpartition("/")[2] for file in files)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Tables below `root`: a folder, or any URL that delta-rs knows."""
+
+    root: str
+    id_types: Mapping[str, str]
+
+    def path(self, table: str) -> str:
+        """Where a table lies."""
+        return f"{self.root.rstrip('/')}/{table}"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table was ever written."""
+        return DeltaTable.is_deltatable(self.path(table))
+
+    def version(self, table: str) -> int | None:
+        """Current version of a table; None before its first write."""
+        return DeltaTable(self.path(table)).version() if self.exists(table) else None
+
+    def snapshot(self, table: str, *, version: int | None = None) -> Version | None:
+        """The current (or the given) version of a table; None before its first write."""
+        try:
+            delta = DeltaTable(self.path(table), version=version)
+        except TableNotFoundError:
+            return None
+        return self._files_of(delta, table)
+
+    def days(self, table: str) -> list[dt.date]:
+        """Days of which the table holds rows, sorted."""
+        snapshot = self.snapshot(table)
+        return sorted(snapshot.files) if snapshot else []
+
+    def read(
+        self,
+        table: str,
+        days: Days,
+        *,
+        con: Backend,
+        version: Version | int | None = None,
+    ) -> ibis.Table:
+        """The rows of those days, as of the current (or the given) version of the table.
+
+        The files are fixed when this is called: what is written later does not change the result.
+        A table that was never written reads as empty.
+        """
+        schema = table_schema(table, self.id_types)
+        if not isinstance(version, Version):
+            version = self.snapshot(table, version=version)
+        files = version.of(days) if version else []
+        if not files:
+            return ibis.memtable(pa.table(schema.to_pyarrow().empty_table()), schema=schema)
+        rows = con.read_parquet(files, hive_partitioning=True)
+        return rows.select(list(schema)).cast(dict(schema.items()))
+
+    def replace(
+        self,
+        table: str,
+        days: Days,
+        rows: ibis.Table,
+        *,
+        con: Backend,
+        metadata: dict | None = None,
+    ) -> Version:
+        """Replace those days of the table by `rows` in one commit; returns the version made.
+
+        Either all days are replaced or none: a crash leaves the old version. Of two writers of the
+        same days the last to commit wins. Raises ValueError where a row's `dt` is not one of the
+        days.
+        """
+        for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
+            delta, commit = self._open(table), uuid.uuid4().hex
+            try:
+                said = {**(metadata or {}), "commit": commit}
+                self._overwrite(delta, table, days, rows, con=con, metadata=said)
+                return self._made_by(delta, table, commit)
+            except CommitFailedError:
+                if attempt == MAX_COMMIT_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0, 0.1 * 2**attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _open(self, table: str) -> DeltaTable:
+        """The table, created empty: an overwrite without one could wipe what another wrote."""
+        with suppress(TableNotFoundError):
+            return DeltaTable(self.path(table))
+        return DeltaTable.create(
+            self.path(table),
+            table_schema(table, self.id_types).to_pyarrow(),
+            mode="ignore",
+            partition_by=["dt"],
+            configuration=CONFIGURATION,
+        )
+
+    def _overwrite(
+        self,
+        delta: DeltaTable,
+        table: str,
+        days: Days,
+        rows: ibis.Table,
+        *,
+        con: Backend,
+        metadata: dict,
+    ) -> None:
+        schema = table_schema(table, self.id_types)
+        faults: list[str] = []
+        with stream_rows(rows, schema=schema, con=con) as batches, _stray_days(faults):
+            checked = (_checked(b, table, days, faults=faults) for b in batches)
+            write_deltalake(
+                delta,
+                pa.RecordBatchReader.from_batches(schema.to_pyarrow(), checked),
+                mode="overwrite",
+                partition_by=["dt"],
+                predicate=f"dt >= '{days.first}' AND dt <= '{days.last}'",
+                commit_properties=CommitProperties(custom_metadata=metadata),
+                writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
+            )
+
+    def _made_by(self, delta: DeltaTable, table: str, commit: str) -> Version:
+        """The version that a commit made, whatever was committed after it.
+
+        Read from the log's own entries: delta-rs numbers its `history()` from the version that it
+        has loaded, even where it lists newer commits.
+        """
+        delta.update_incremental()
+        log = PyFileSystem(DeltaStorageHandler(self.path(table)))
+        for number in range(delta.version(), -1, -1):
+            with log.open_input_file(f"_delta_log/{number:020}.json") as entry:
+                actions = [json.loads(line) for line in entry.read().splitlines()]
+            if any(action.get("commitInfo", {}).get("commit") == commit for action in actions):
+                if number < delta.version():
+                    delta = DeltaTable(self.path(table), version=number)
+                return self._files_of(delta, table)
+        raise AssertionError(f"{table}: commit {commit} is not in the table's log")
+
+    def _files_of(self, delta: DeltaTable, table: str) -> Version:
+        added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "partition.dt"])
+        files: dict[dt.date, list[str]] = {}
+        for path, day in zip(*(column.to_pylist() for column in added.columns), strict=True):
+            files.setdefault(day, []).append(f"{self.path(table)}/{path}")
+        return Version(delta.version(), {day: tuple(sorted(f)) for day, f in files.items()})
+
+    def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
+        """Rows per day, zero included."""
+        rows = self.read(table, days, con=con).group_by("dt").agg(n=ibis._.count())
+        counts = dict.fromkeys(days, 0)
+        for row in con.to_pyarrow(rows).to_pylist():
+            counts[row["dt"]] = row["n"]
+        return counts
+
+
+@contextmanager
+def stream_rows(
+    rows: ibis.Table, *, schema: ibis.Schema, con: Backend
+) -> Iterator[pa.RecordBatchReader]:
+    """The rows batch by batch, in the columns and types of `schema`.
+
+    Cast in the engine, from the types that it really has: DuckDB types a literal 0.6 as decimal
+    where Ibis expects a double. (Ibis 12's own batches call a method that DuckDB 2 took away.)
+    """
+    view = con.create_view(f"rows_{uuid.uuid4().hex}", rows)
+    typed = view.select(list(schema)).cast(dict(schema.items()))
+    try:
+        with con.con.sql(con.compile(typed)).to_arrow_reader(BATCH_ROWS) as batches:
+            yield batches
+    finally:
+        con.con.execute(f"DROP VIEW {view.get_name()}")
+
+
+@contextmanager
+def _stray_days(faults: list[str]) -> Iterator[None]:
+    """The writer reports any error of its reader as its own: raise what was meant."""
+    try:
+        yield
+    except DeltaError as error:
+        if faults:
+            raise ValueError(faults[0]) from error
+        raise
+
+
+def _checked(batch: pa.RecordBatch, table: str, days: Days, *, faults: list[str]) -> pa.RecordBatch:
+    stray = {d for d in batch.column("dt").unique().to_pylist() if not days.first <= d <= days.last}
+    if stray:
+        listed = ", ".join(str(day) for day in sorted(stray))
+        faults.append(f"{table}: rows of {listed} in a replacement of {days}")
+        raise ValueError(faults[0])
+    return batch
+
+
+def connect(
+    *, memory_limit: str = "3GB", threads: int | None = None, temp: Path | None = None
+) -> Backend:
+    """An embedded DuckDB that spills to `temp` beyond `memory_limit`."""
+    options = {"memory_limit": memory_limit, "preserve_insertion_order": False}
+    if threads:
+        options["threads"] = threads
+    if temp:
+        options["temp_directory"] = str(temp)
+    return ibis.duckdb.connect(**options)

@@ -1,0 +1,57 @@
+"""What a day of a table holds, as digests that two builds with equal rows have in common.
+
+A day's rows are told apart into *cells* where those who read the table need a part of a day only:
+`attributed_conversions` by impression day, since a label day rests on its own conversions alone;
+what training examples read by the day on which it was known, since a model of day T rests on what
+was known before. Equal rows have equal digests whatever their order and files; how a day came about
+belongs to `recipes.py`.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.tables.schema import TABLES
+
+NO_CELL = ""
+"""Rows that belong to no cell, and all rows of tables without cells."""
+
+_CELLS = {
+    "attributed_conversions": "impression_day",
+    "weighted_labels": "greatest(impression_dt, evidence_dt)",
+    "hard_negatives": "impression_dt",
+}
+_LATER_FACTS = {"hard_negatives": "engaged_dt"}
+"""A column known later than its row: it counts in the cell of its own day, as a fact of its own."""
+
+
+def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.date, dict[str, str]]:
+    """Digest of each cell of each day that the files of a table's days hold.
+
+    The sum and the exclusive or of 64-bit hashes of the rows, with their number: the same for the
+    same rows in any order. A table without cells has one, `NO_CELL`.
+    """
+    files = list(files)
+    if not files:
+        return {}
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    later = _LATER_FACTS.get(table)
+    columns = [c for c in TABLES[table] if c not in ("dt", later)]
+    facts = [(_CELLS.get(table, "NULL"), ", ".join(columns), "true")]
+    if later:
+        facts.append((later, f"{', '.join(columns)}, {later}", f"{later} IS NOT NULL"))
+    rows = " UNION ALL ".join(
+        f"SELECT dt, CAST({cell} AS DATE) AS cell, hash({hashed}) AS h FROM days WHERE {chosen}"
+        for cell, hashed, chosen in facts
+    )
+    found = con.con.execute(f"""
+        WITH days AS (SELECT * FROM read_parquet([{listed}], hive_partitioning = true)),
+        facts AS ({rows})
+        SELECT CAST(dt AS DATE), cell, count(*), sum(CAST(h AS HUGEINT)), bit_xor(h)
+        FROM facts GROUP BY ALL""").fetchall()
+    digests: dict[dt.date, dict[str, str]] = {}
+    for day, cell, count, total, xor in found:
+        digest = f"{count:x}.{(int(total) ^ (int(xor) << 64)) % 2**128:032x}"
+        digests.setdefault(day, {})[NO_CELL if cell is None else str(cell)] = digest
+    return digests

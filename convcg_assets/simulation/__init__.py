@@ -1,7 +1,0 @@
-"""A simulated shopping world with known truth: what `docs/simulation.md` assumes, as code."""
-
-from convcg_assets.simulation.config import WorldConfig
-from convcg_assets.simulation.source_file import world_from_source, write_source
-from convcg_assets.simulation.world import World
-
-__all__ = ["World", "WorldConfig", "world_from_source", "write_source"]

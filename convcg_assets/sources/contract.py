@@ -1,0 +1,221 @@
+"""The contract of the raw logs: which rows are valid, and the first rule that each other breaks.
+
+Raw rows come from `reading.py`: the columns of the files and `_dt` (arrival day),
+`_file`, `_row`, `_defect` (why a row could not be read; null where it could). No I/O here. Streams
+that a log does not have are derived in `implied.py`.
+"""
+
+import ibis
+from ibis import _
+
+from convcg_assets.sources.casting import (
+    Cast,
+    Expr,
+    cast_id,
+    cast_integer,
+    cast_number,
+    cast_time,
+    cast_vector,
+    fault_where,
+    no_fault,
+)
+from convcg_assets.sources.row_text import content_id, row_as_json
+from convcg_assets.sources.selection import (
+    event_rows,
+    find_column,
+    is_ignored,
+    stream_options,
+    stream_rows,
+)
+from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import (
+    KEY_COLUMNS,
+    REQUIRED_COLUMNS,
+    STREAM_COLUMNS,
+    ColumnMapping,
+)
+from convcg_assets.tables.schema import (
+    CONVERSION_EVENTS,
+    ENGAGEMENT_TYPES,
+    SURFACES,
+    TABLES,
+    table_schema,
+)
+
+_PLACE = ("_dt", "_file", "_row")
+
+_VOCABULARIES = {
+    "surface": (SURFACES, "unknown surface"),
+    "engagement_type": (ENGAGEMENT_TYPES, "unknown event"),
+    "event_name": (CONVERSION_EVENTS, "unknown event"),
+}
+
+
+def apply_contract(
+    raw: ibis.Table, *, stream: str, source: Source
+) -> tuple[ibis.Table, ibis.Table]:
+    """Valid rows as the stream's table has them, and rejected rows as `rejected_events` has them.
+
+    Rows that `where` does not select, and rows of events that the source maps to null, are in
+    neither. A row is rejected for the first rule that it breaks: unreadable, each column in the
+    table's order, times, then duplicates. Of equal ids within a day the first valid row by (file,
+    row) is kept. Raises ValueError where an id that the log does not have would have to be an
+    integer.
+    """
+    checked = _cast_columns(
+        event_rows(raw, stream=stream, source=source), stream=stream, source=source
+    )
+    if stream == "pins" and find_column(raw, "content", stream_options(source, stream)) is not None:
+        checked = _check_content(checked, dim=source.content_dim)
+    checked = _reject_late_duplicates(checked, key=KEY_COLUMNS[stream])
+    schema = table_schema(stream, source.id_types)
+    valid = checked.filter(_._fault.isnull()).mutate(dt=_._dt)
+    if stream == "impressions":
+        valid = valid.mutate(impression_day=ibis.least(_.impression_ts.date(), _._dt))
+    valid = valid.select(valid[name].cast(kind).name(name) for name, kind in schema.items())
+    # The JSON is made after the join: of the rejected rows alone.
+    broken = checked.filter(_._fault.notnull()).select(*_PLACE, "_fault").inner_join(raw, _PLACE)
+    rejected = broken.select(
+        dt=_._dt,
+        stream=ibis.literal(stream),
+        file=_._file,
+        row=_._row,
+        reason=_._fault,
+        raw=row_as_json(broken, raw.columns),
+    )
+    return valid, rejected.cast(dict(table_schema("rejected_events", {}).items()))
+
+
+def count_ignored(raw: ibis.Table, *, stream: str, source: Source) -> ibis.Table:
+    """Rows left out on purpose per day (`dt`, `ignored`): events that the source maps to null."""
+    rows = stream_rows(raw, stream=stream, source=source)
+    ignored = rows.filter(is_ignored(rows, stream=stream, source=source))
+    return ignored.group_by(dt=_._dt).agg(ignored=_.count())
+
+
+def has_column(raw: ibis.Table, name: str, *, stream: str, source: Source) -> bool:
+    """Whether the log has a canonical column at all."""
+    return find_column(raw, name, stream_options(source, stream)) is not None
+
+
+def _cast_columns(rows: Expr, *, stream: str, source: Source) -> Expr:
+    """Canonical columns, `_fault` so far."""
+    columns: dict[str, Expr] = {}
+    faults: list[Expr] = [rows._defect]
+    for name in STREAM_COLUMNS[stream]:
+        logged = find_column(rows, name, stream_options(source, stream))
+        if logged is None:
+            columns[name] = ibis.null(table_schema(stream, source.id_types)[name])
+            continue
+        columns[name], fault = _cast_column(logged, name=name, stream=stream, source=source)
+        if name in REQUIRED_COLUMNS[stream] or name in (KEY_COLUMNS[stream], "received_ts"):
+            faults.append(fault_where((logged.isnull(), f"null {name}")))
+        faults.append(fault)
+    keep = {name: rows[name] for name in _PLACE}
+    cast = rows.select(**keep, **columns, _fault=ibis.coalesce(*faults))
+    cast = _derive(cast, rows, stream=stream, source=source)
+    return cast.mutate(
+        _fault=ibis.coalesce(_._fault, _time_fault(cast, rows, stream=stream, source=source))
+    )
+
+
+def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cast:
+    spec, options = TABLES[stream][name][0], stream_options(source, stream)
+    id_type = source.id_type(stream, name)
+    if id_type:
+        return cast_id(logged, name=name, id_type=id_type)
+    if spec.startswith("timestamp"):
+        mapping = options.columns.get(name, ColumnMapping(column=name))
+        unit = mapping.time_unit or options.time_unit
+        return cast_time(
+            logged, name=name, unit=unit, zone=source.time_zone, first_day=source.first_day
+        )
+    if spec == "int64":
+        return cast_integer(logged, name=name)
+    if spec == "float64":
+        milliseconds = name == "duration_s" and options.duration_unit == "ms"
+        return cast_number(logged, name=name, factor=0.001 if milliseconds else 1.0)
+    if spec.startswith("array"):
+        return cast_vector(logged, name=name)
+    text = logged.cast("string")
+    if name in _VOCABULARIES:
+        known, unknown = _VOCABULARIES[name]
+        meanings = (options.surfaces if name == "surface" else options.events) or {
+            k: k for k in known
+        }
+        value = ibis.cases(
+            *((text == logged_as, meaning) for logged_as, meaning in meanings.items() if meaning),
+            else_=ibis.null("string"),
+        )
+        return value, fault_where((text.notnull() & value.isnull(), unknown))
+    if name == "event_id":  # An empty one would make all conversions of an advertiser one event.
+        return text.nullif(""), no_fault()
+    return text, no_fault()
+
+
+def _derive(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
+    """Fill the ids and times that the log does not have."""
+    options, key = stream_options(source, stream), KEY_COLUMNS[stream]
+    if find_column(rows, key, options) is None:
+        if source.id_type(stream, key) == "int64":
+            raise ValueError(
+                f"{source.name}: the log has no {key}, so that one is made of the row's "
+                f"content, which is text: set id_types.{key} to string, or map "
+                f"streams.{stream}.columns.{key}"
+            )
+        cast = cast.mutate({key: content_id(cast, stream=stream, key=key)})
+    if stream == "engagements" and source.streams.impressions is None:
+        cast = cast.mutate(impression_id=_.engagement_id)
+    if stream == "conversions" and find_column(rows, "received_ts", options) is None:
+        cast = cast.mutate(received_ts=ibis.greatest(_.event_ts, _._dt.cast("timestamp(6)")))
+    return cast
+
+
+def _time_fault(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
+    """Times against the arrival day and against each other."""
+    tolerance = ibis.interval(minutes=source.tolerance_minutes)
+    start = cast._dt.cast("timestamp(6)")
+    end = start + ibis.interval(days=1) + tolerance
+    if stream in ("impressions", "engagements"):
+        name = "impression_ts" if stream == "impressions" else "engagement_ts"
+        earliest = start - ibis.interval(days=source.late_days) - tolerance
+        outside = (cast[name] < earliest) | (cast[name] >= end)
+        return fault_where((outside, f"{name} outside its log's day"))
+    if stream == "conversions":
+        has_received = find_column(rows, "received_ts", stream_options(source, stream)) is not None
+        name = "received_ts" if has_received else "event_ts"
+        outside = (cast.received_ts < start - tolerance) | (cast.received_ts >= end)
+        return fault_where(
+            (outside, f"{name} outside its log's day"),
+            (cast.event_ts > cast.received_ts + tolerance, "event_ts after received_ts"),
+        )
+    return fault_where((cast.created_ts >= end, "created_ts after its log's day"))
+
+
+def _reject_late_duplicates(checked: Expr, *, key: str) -> Expr:
+    """Rank only rows whose id occurs again: a window over all of them would sort the whole log."""
+    sound = checked.filter(_._fault.isnull())
+    repeated = sound.group_by("_dt", key).having(_.count() > 1).agg(first=_.count()).drop("first")
+    window = ibis.window(group_by=["_dt", key], order_by=["_file", "_row"])
+    ranked = sound.semi_join(repeated, ["_dt", key]).select(
+        *_PLACE, rank=ibis.row_number().over(window)
+    )
+    late = ranked.filter(_.rank > 0).select(*_PLACE, _late=ibis.literal(True))
+    joined = checked.left_join(late, _PLACE)
+    fault = ibis.coalesce(joined._fault, fault_where((joined._late, f"duplicate {key}")))
+    return joined.mutate(_fault=fault).select(checked.columns)
+
+
+def _check_content(checked: Expr, *, dim: int | None) -> Expr:
+    """One length of content vectors per day: the one declared, else that of the first valid row."""
+    length = ibis.ifelse(_._fault.isnull(), checked.content.length(), ibis.null("int64"))
+    checked = checked.mutate(_length=length)
+    if dim is None:
+        rows = checked.filter(_._length.notnull())
+        first = ibis.row_number().over(ibis.window(group_by="_dt", order_by=["_file", "_row"]))
+        wanted = rows.mutate(rank=first).filter(_.rank == 0).select("_dt", _wanted=_._length)
+        checked = checked.left_join(wanted, "_dt").drop("_dt_right")
+    else:
+        checked = checked.mutate(_wanted=ibis.literal(dim))
+    differs = fault_where((_._length != _._wanted, "wrong length of content"))
+    return checked.mutate(_fault=ibis.coalesce(_._fault, differs)).drop("_length", "_wanted")

@@ -1,0 +1,90 @@
+"""The landing zone as it is now: which days have logs, a fingerprint of each day's files."""
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+
+from convcg_assets.sources.files import LandingError
+from convcg_assets.sources.reading import find_files
+from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import STREAMS
+
+
+@dataclass(frozen=True)
+class LandedDay:
+    """One day's logs: by `stream/name` each file's fingerprint, or why it cannot be read yet."""
+
+    files: dict[str, str]
+    missing: str | None = None
+
+
+def landed_days(source: Source) -> dict[dt.date, LandedDay]:
+    """Every day from the source's first to its last that any stream has a folder for.
+
+    A day whose folders are all gone is not among them: logs that were moved to an archive keep what
+    the lake holds of them.
+    """
+    days: set[dt.date] = set()
+    for stream in _present(source):
+        options = source.stream(stream)
+        assert options is not None
+        days |= _folder_days(source.landing / (options.path or stream))
+    last = source.last_day or dt.date.max
+    return {
+        day: inspect_day(source, day) for day in sorted(days) if source.first_day <= day <= last
+    }
+
+
+def inspect_day(source: Source, day: dt.date) -> LandedDay:
+    """A day's files with size, modification and change time: what is written again differs.
+
+    The change time is the file system's own, so that a file put in place of another is noticed
+    even where size and modification time are the same.
+    """
+    files: dict[str, str] = {}
+    missing: list[str] = []
+    for stream in _present(source):
+        try:
+            found = find_files(source, stream, [day])
+        except LandingError as error:
+            lines = str(error).splitlines()
+            missing.append(lines[min(1, len(lines) - 1)].strip())
+            continue
+        except FileNotFoundError:
+            missing.append(f"{stream} changed while it was looked at")
+            continue
+        for _, path in found:
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                missing.append(f"{path} was removed while it was looked at")
+                continue
+            stamp = f"{status.st_size}.{status.st_mtime_ns:x}.{status.st_ctime_ns:x}"
+            files[f"{stream}/{path.name}"] = stamp
+    return LandedDay(files, "; ".join(missing) or None)
+
+
+def stream_of(file: str) -> str:
+    """The stream of a file of a `LandedDay`."""
+    return file.partition("/")[0]
+
+
+def _present(source: Source) -> list[str]:
+    return [stream for stream in STREAMS if source.stream(stream) is not None]
+
+
+def _folder_days(folder: os.PathLike[str]) -> set[dt.date]:
+    """The days of a stream's `dt=YYYY-MM-DD` folders; names that are no day are nobody's."""
+    days = set()
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    for entry in entries:
+        name, _, value = entry.name.partition("=")
+        if name == "dt" and len(value) == len("2026-01-01"):
+            try:
+                days.add(dt.date.fromisoformat(value))
+            except ValueError:
+                continue
+    return days

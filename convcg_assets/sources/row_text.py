@@ -1,0 +1,58 @@
+"""A row as text: JSON for those who ask why it was rejected, a digest where it has no id."""
+
+from collections.abc import Iterable
+
+import ibis
+
+from convcg_assets.sources.casting import Expr, null_unless
+from convcg_assets.sources.stream import STREAM_COLUMNS
+
+ROW_COLUMNS = ("_dt", "_file", "_row", "_defect")
+"""What reading adds to the columns of the files."""
+
+
+def content_id(cast: Expr, *, stream: str, key: str) -> Expr:
+    """An id made of a row's content, so that equal rows are duplicates of each other."""
+    parts: list[Expr] = []
+    for name in STREAM_COLUMNS[stream]:
+        value = cast[name]
+        if name == key or value.type().is_array():
+            continue
+        if value.type().is_floating():  # Engines write floats differently: micro-units as integers.
+            value = (null_unless(value.abs() < 1e12, value) * 1_000_000).round().cast("int64")
+        parts.append(value.cast("string").fill_null("") + "|")
+    return _concat(f"{stream}|", *parts).hexdigest("md5")
+
+
+def row_as_json(rows: Expr, columns: Iterable[str]) -> Expr:
+    """A row as logged: its own line, or its columns as one JSON object, every value as text."""
+    if "_line" in columns:
+        return rows["_line"].fill_null("")
+    members: list[Expr] = []
+    for name in columns:
+        if name in ROW_COLUMNS:
+            continue
+        value = (ibis.literal('"') + _escape(rows[name].cast("string")) + '"').fill_null("null")
+        label = name.replace("\\", "\\\\").replace('"', '\\"')
+        members.append(ibis.literal(f'{", " if members else ""}"{label}": ') + value)
+    return _concat("{", *members, "}")
+
+
+def _concat(first: str, *parts: Expr) -> Expr:
+    text: Expr = ibis.literal(first)
+    for part in parts:
+        text = text + part
+    return text
+
+
+def _escape(text: Expr) -> Expr:
+    """Text as it may stand between the quotes of JSON."""
+    for plain, escaped in (
+        ("\\", "\\\\"),
+        ('"', '\\"'),
+        ("\n", "\\n"),
+        ("\r", "\\r"),
+        ("\t", "\\t"),
+    ):
+        text = text.replace(plain, escaped)
+    return text.re_replace(r"[\x00-\x1f]", "?")

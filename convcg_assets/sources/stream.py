@@ -1,0 +1,243 @@
+"""One stream of a source: where its files lie, how columns and values map onto the canonical ones.
+
+The source as a whole, and reading it from YAML, belong to `sources.py`.
+"""
+
+import difflib
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from convcg_assets.tables.schema import CONVERSION_EVENTS, ENGAGEMENT_TYPES, SURFACES, TABLES
+
+STREAMS = ("impressions", "engagements", "conversions", "pins", "users")
+TimeUnit = Literal["iso", "s", "ms", "us"]
+
+STREAM_COLUMNS = {
+    s: tuple(c for c in TABLES[s] if c not in ("dt", "impression_day")) for s in STREAMS
+}
+"""Canonical columns of each stream: what `columns` may map."""
+
+REQUIRED_COLUMNS = {
+    "impressions": ("user_id", "pin_id", "impression_ts", "surface"),
+    "engagements": ("user_id", "pin_id", "engagement_ts", "engagement_type"),
+    "conversions": ("event_name", "event_ts"),
+    "pins": ("pin_id",),
+    "users": ("user_id",),
+}
+"""Canonical columns that a stream cannot be without."""
+
+KEY_COLUMNS = {
+    "impressions": "impression_id",
+    "engagements": "engagement_id",
+    "conversions": "conversion_id",
+    "pins": "pin_id",
+    "users": "user_id",
+}
+"""The id that is unique within a stream's day."""
+
+EVENT_COLUMNS = {"engagements": "engagement_type", "conversions": "event_name"}
+_VOCABULARIES = {"engagement_type": ENGAGEMENT_TYPES, "event_name": CONVERSION_EVENTS}
+
+
+class Frozen(BaseModel):
+    """A part of the source file: unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnMapping(Frozen):
+    """Where one canonical column comes from: exactly one of column, join, constant, absent."""
+
+    column: str | None = Field(
+        default=None, description="a column of the files; `x: name` for short"
+    )
+    join: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="columns joined by ':' into one id (type string); `x: [a, b]` for short",
+    )
+    constant: str | None = Field(default=None, description="the same value in every row")
+    absent: bool = Field(default=False, description="the log does not have it; `x: null` for short")
+    time_unit: TimeUnit | None = Field(
+        default=None, description="unit of this time column, where it differs from the stream's"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        if value is None:
+            return {"absent": True}
+        if isinstance(value, list):
+            return {"join": value}
+        if isinstance(value, str):
+            return {"column": value}
+        if isinstance(value, dict) and isinstance(value.get("constant"), bool | int | float):
+            return value | {"constant": _log_value(value["constant"])}
+        if not isinstance(value, dict):
+            raise ValueError(
+                f"{value!r} is no mapping: write a column's name, [a, b] or {{constant: x}}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (
+            sum([self.column is not None, bool(self.join), self.constant is not None, self.absent])
+            != 1
+        ):
+            raise ValueError("give exactly one of column, join, constant, absent")
+        return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of the files that it is made of."""
+        return (self.column,) if self.column is not None else self.join or ()
+
+
+class Stream(Frozen):
+    """One stream of a source: where its files lie and how their columns and values map."""
+
+    path: str | None = Field(
+        default=None,
+        description="folder below the landing folder; default: the stream's name. "
+        "Several streams may read the same folder",
+    )
+    format: Literal["parquet", "csv", "jsonl"] | None = Field(
+        default=None,
+        description="format of the files; default: by suffix (.parquet, .csv, .jsonl; .gz too)",
+    )
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="CSV: field delimiter"
+    )
+    quote: str = Field(default='"', max_length=1, description="CSV: quote character; '' for none")
+    encoding: Literal["utf-8", "latin-1"] = Field(
+        default="utf-8", description="CSV: encoding of the text"
+    )
+    where: dict[str, tuple[str | None, ...]] = Field(
+        default_factory=dict,
+        description="rows that are this stream's, by column of the files: {column: [values]}; "
+        "other rows are neither read nor counted",
+    )
+    columns: dict[str, ColumnMapping] = Field(
+        default_factory=dict,
+        description="canonical column: where it comes from; unmapped columns are taken by their "
+        "own name",
+    )
+    time_unit: TimeUnit = Field(
+        default="iso", description="unit of the time columns; iso: text or timestamps"
+    )
+    duration_unit: Literal["s", "ms"] = Field(
+        default="s", description="engagements: unit of duration_s"
+    )
+    surfaces: dict[str, str] | None = Field(
+        default=None,
+        description="impressions: {value in the log: homefeed, related_pins or search}",
+    )
+    events: dict[str, str | None] | None = Field(
+        default=None,
+        description="engagements, conversions: {value in the log: canonical event}; null: rows "
+        "of that event are left out on purpose, not rejected",
+    )
+    on_missing_day: Literal["fail", "empty"] | None = Field(
+        default=None, description="this stream's own answer to a missing day; default: the source's"
+    )
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _values(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        lists = {k: v if isinstance(v, list) else [v] for k, v in value.items()}
+        return {k: [None if x is None else _log_value(x) for x in v] for k, v in lists.items()}
+
+    @field_validator("surfaces", "events", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        return {_log_value(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("surfaces")
+    @classmethod
+    def _surfaces(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        for surface in (value or {}).values():
+            check_known(surface, SURFACES, "surface")
+        return value
+
+
+class Streams(Frozen):
+    """The streams that the log has."""
+
+    impressions: Stream | None = Field(default=None, description="what was shown to whom")
+    engagements: Stream | None = Field(
+        default=None, description="onsite actions: click, repin, close_up"
+    )
+    conversions: Stream = Field(description="checkout, add_to_cart, signup, lead")
+    pins: Stream | None = Field(default=None, description="daily snapshots of the catalogue")
+    users: Stream | None = Field(default=None, description="daily snapshots of the users")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "conversions" in value and value["conversions"] is None:
+            return value | {"conversions": {}}
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.impressions is None and self.engagements is None:
+            raise ValueError(
+                "a source needs conversions and impressions or engagements (or both): add "
+                "`impressions:` or `engagements:`"
+            )
+        for name in STREAMS:
+            stream = getattr(self, name)
+            if stream is not None:
+                _check_stream(name, stream)
+        return self
+
+
+def _check_stream(name: str, stream: Stream) -> None:
+    for column, mapping in stream.columns.items():
+        check_known(column, STREAM_COLUMNS[name], f"canonical column of {name}")
+        spec = TABLES[name][column][0]
+        if mapping.absent and column in REQUIRED_COLUMNS[name]:
+            raise ValueError(
+                f"{name}.columns.{column}: {name} cannot be without it; map a column or a constant"
+            )
+        if mapping.time_unit and not spec.startswith("timestamp"):
+            raise ValueError(f"{name}.columns.{column}: time_unit is for times, and this is {spec}")
+        if mapping.join and not spec.startswith(("id:", "string")):
+            raise ValueError(
+                f"{name}.columns.{column}: only ids and text can be joined, and this is {spec}"
+            )
+    if stream.surfaces is not None and name != "impressions":
+        raise ValueError(f"{name}.surfaces: only impressions have surfaces")
+    if stream.events is not None:
+        if name not in EVENT_COLUMNS:
+            raise ValueError(f"{name}.events: only engagements and conversions have events")
+        vocabulary = _VOCABULARIES[EVENT_COLUMNS[name]]
+        for event in stream.events.values():
+            if event is not None:
+                check_known(event, vocabulary, f"event of {name}")
+
+
+def _log_value(value: Any) -> str:
+    """A YAML value as it stands in a log: YAML reads `yes` and `1` as no text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_known(value: str, known: tuple[str, ...], what: str) -> None:
+    """Raise ValueError, with a guess, where `value` is none of the `known`."""
+    if value not in known:
+        guess = nearest(value, known)
+        hint = f"; did you mean {guess!r}?" if guess else "."
+        raise ValueError(f"unknown {what} {value!r}{hint} Known: {', '.join(known)}")
+
+
+def nearest(
+    name: str, candidates: tuple[str, ...] | list[str], *, cutoff: float = 0.6
+) -> str | None:
+    """The candidate most like `name`, case aside; None where none is like it."""
+    by_lower = {c.lower(): c for c in candidates}
+    found = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else None

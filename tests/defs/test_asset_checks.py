@@ -1,0 +1,123 @@
+"""The checks as Dagster runs them: over a range of days; an ERROR stops what lies downstream."""
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from convcg_assets.tables.schema import TABLES
+from convcg_simulation.config import WorldConfig
+from convcg_simulation.source_file import write_source
+from convcg_simulation.world import World
+
+FIRST = dt.date(2026, 1, 5)
+NUM_DAYS = 2
+# A process of its own: the deployment is read once, at import.
+RUN = """
+import json, sys
+from convcg_assets.defs.checks import table_checks
+heavy = sorted({"great_expectations", "mlflow", "torch"} & set(sys.modules))
+import dagster as dg
+from convcg_assets.defs import attribution, raw_events
+from convcg_assets.defs.resources import Warehouse
+tables = {"impressions", "engagements", "conversions", "pins", "users", "rejected_events"}
+tables.add("attributed_conversions")
+names = set(sys.argv[3:])
+keys = [key for check in table_checks for key in check.check_keys]
+defs = dg.Definitions(
+    assets=dg.load_assets_from_modules([raw_events, attribution]),
+    asset_checks=[
+        check
+        for check in table_checks
+        for key in check.check_keys
+        if key.asset_key.path[0] in tables and (not names or key.name in names)
+    ],
+    jobs=[dg.define_asset_job("all_tables")],
+    resources={"warehouse": Warehouse(threads=2, memory_limit="1GB")},
+    executor=dg.in_process_executor,
+)
+with dg.instance_for_test() as instance:
+    result = defs.resolve_job_def("all_tables").execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        tags={
+            "dagster/asset_partition_range_start": sys.argv[1],
+            "dagster/asset_partition_range_end": sys.argv[2],
+        },
+    )
+checks = {
+    f"{e.asset_key.path[0]}.{e.check_name}": {
+        "passed": e.passed,
+        "severity": e.severity.value,
+        "description": e.description,
+        "rows": [r.data for r in e.metadata["offending"].records] if not e.passed else [],
+    }
+    for e in result.get_asset_check_evaluations()
+}
+built = [e.materialization.asset_key.path[0] for e in result.get_asset_materialization_events()]
+print(json.dumps({
+    "heavy": heavy,
+    "checked": sorted({k.asset_key.path[0] for k in keys if k.name == "expectations"}),
+    "checks": checks,
+    "built": built,
+}))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    config = WorldConfig.scaled(
+        impressions_per_day=800, num_days=NUM_DAYS, seed=3, first_day=FIRST.isoformat()
+    )
+    write_source(config, folder=tmp_path)
+    for day in range(NUM_DAYS):
+        World(config).write_day(day, tmp_path / "landing")
+    return tmp_path
+
+
+def run(home: Path, *names: str) -> dict:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("CONVCG_")}
+    last = FIRST + dt.timedelta(days=NUM_DAYS - 1)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(FIRST), str(last), *names],
+        env={**environment, "CONVCG_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_sound_logs_pass_and_nothing_heavy_is_imported_at_load(home: Path) -> None:
+    outcome = run(home)
+    assert outcome["heavy"] == []
+    assert outcome["checked"] == sorted(TABLES)
+    failed = {name: c for name, c in outcome["checks"].items() if not c["passed"]}
+    assert failed == {}
+    assert "attributed_conversions.credits_sum_to_1" in outcome["checks"]
+    assert "attributed_conversions" in outcome["built"]
+
+
+def test_a_log_that_has_changed_stops_the_run(home: Path) -> None:
+    day = FIRST + dt.timedelta(days=1)
+    [path] = (home / "landing" / "impressions" / f"dt={day}").glob("*.parquet")
+    rows = pq.read_table(path)
+    at = rows.column_names.index("surface")
+    # As if all surfaces but Search had got a new name: their rows are rejected, and are too many.
+    renamed = [s if s == "search" else "profile" for s in rows["surface"].to_pylist()]
+    pq.write_table(rows.set_column(at, "surface", pa.array(renamed)), path)
+    outcome = run(home, "few_rejected_rows")
+    check = outcome["checks"]["impressions.few_rejected_rows"]
+    assert (check["passed"], check["severity"]) == (False, "ERROR")
+    [offending] = check["rows"]
+    assert (offending["dt"], offending["stream"]) == (str(day), "impressions")
+    assert offending["num_rejected"] + offending["num_accepted"] == rows.num_rows
+    assert "impressions" in outcome["built"]
+    assert "attributed_conversions" not in outcome["built"]

@@ -1,0 +1,55 @@
+"""docs/sources.md names every key, canonical column and reason, and its examples are right."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import REQUIRED_COLUMNS, STREAM_COLUMNS, ColumnMapping, Stream
+
+PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
+KEYS = PAGE.split("## 3. ")[1].split("## 4. ")[0]
+COLUMNS = PAGE.split("## 4. ")[1].split("## 5. ")[0]
+
+
+@pytest.mark.parametrize("model", [Source, Stream])
+def test_every_key_has_its_row(model):
+    for name in model.model_fields:
+        assert f"| `{name}` |" in KEYS
+
+
+def test_every_form_of_mapping_is_shown():
+    for name in ColumnMapping.model_fields:
+        assert re.search(rf"\b{name}: ", KEYS), name
+
+
+@pytest.mark.parametrize("stream", list(STREAM_COLUMNS))
+def test_every_canonical_column_has_its_row(stream):
+    rows = re.split(rf"^\| {stream} \|", COLUMNS, flags=re.M)[1]
+    rows = re.split(r"^\| \w", rows, flags=re.M)[0]
+    for name in STREAM_COLUMNS[stream]:
+        needed = name in REQUIRED_COLUMNS[stream]
+        assert (f" **`{name}`** |" if needed else f" `{name}` |") in rows
+
+
+def test_the_examples_are_valid():
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)
+    assert len(examples) == 3
+    for text in examples:
+        Source.model_validate(yaml.safe_load(text))
+
+
+def test_every_reason_is_explained():
+    transforms = Path(__file__).parents[2] / "convcg_assets" / "transforms"
+    code = (transforms / "contract.py").read_text() + (transforms / "casting.py").read_text()
+    reasons = re.findall(
+        r'"((?:malformed|wrong|unknown|negative|non-finite|duplicate|null) [^"]+)"', code
+    )
+    reasons += re.findall(r'"([^"]*(?:log\'s day|after received_ts))"', code)
+    assert len(reasons) > 12
+    explained = re.sub(r"<\w+>", "", PAGE.split("## 6. ")[1])
+    for reason in reasons:
+        for part in re.sub(r"\{[^}]+\}", "\0", reason).split("\0"):
+            assert part.strip(" :") in explained, reason

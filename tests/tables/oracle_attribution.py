@@ -1,0 +1,200 @@
+"""Attribution by brute force: every conversion against every touch, in plain loops."""
+
+import datetime as dt
+
+from convcg_assets.days import Days
+from convcg_assets.tables.settings import AttributionSettings
+
+from .world import Row, World
+
+LINK_WINDOW = dt.timedelta(hours=24)
+TYPE_ORDER = ("click", "engagement", "view")
+LEVEL_ORDER = ("pin", "advertiser")
+
+
+def first_deliveries(rows: list[Row], *, key: str) -> list[Row]:
+    """Each id as it first arrived."""
+    first: dict = {}
+    for row in rows:
+        if row[key] not in first or row["dt"] < first[row[key]]["dt"]:
+            first[row[key]] = row
+    return list(first.values())
+
+
+def linked_engagements(world: World) -> list[tuple[Row, Row]]:
+    """Every engagement that has one with its impression, by the first delivery that tells."""
+    shown = first_deliveries(world.impressions, key="impression_id")
+    pairs: dict = {}
+    for engagement in sorted(world.engagements, key=lambda row: row["dt"]):
+        impression = _impression_of(engagement, shown)
+        if impression is not None:
+            pairs.setdefault(engagement["engagement_id"], (engagement, impression))
+    return list(pairs.values())
+
+
+def _impression_of(engagement: Row, shown: list[Row]) -> Row | None:
+    same = [
+        row
+        for row in shown
+        if row["user_id"] == engagement["user_id"] and row["pin_id"] == engagement["pin_id"]
+    ]
+    if engagement["impression_id"] is not None:
+        named = [row for row in same if row["impression_id"] == engagement["impression_id"]]
+        return named[0] if named else None
+    before = [
+        row
+        for row in same
+        if dt.timedelta(0) <= engagement["engagement_ts"] - row["impression_ts"] <= LINK_WINDOW
+        # Of what arrives later nothing may change a link that was already used.
+        and row["dt"] <= engagement["dt"]
+    ]
+    return max(before, key=lambda row: (row["impression_ts"], row["impression_id"]), default=None)
+
+
+def touches(world: World) -> list[Row]:
+    """Every view, and every engagement whose impression is known; equal ones count once."""
+    found = [
+        _touch(row, kind="view", ts=row["impression_ts"], arrival=row["dt"])
+        for row in first_deliveries(world.impressions, key="impression_id")
+    ]
+    for engagement, row in linked_engagements(world):
+        kind = "click" if engagement["engagement_type"] == "click" else "engagement"
+        arrival = max(engagement["dt"], row["dt"])
+        found.append(_touch(row, kind=kind, ts=engagement["engagement_ts"], arrival=arrival))
+    known: dict[tuple, Row] = {}
+    for touch in sorted(found, key=lambda touch: touch["touch_dt"]):
+        known.setdefault((touch["touch_type"], touch["impression_id"], touch["touch_ts"]), touch)
+    return list(known.values())
+
+
+def _touch(impression: Row, *, kind: str, ts: dt.datetime, arrival: dt.date) -> Row:
+    return {**impression, "touch_type": kind, "touch_ts": ts, "touch_dt": arrival}
+
+
+def is_duplicate(conversion: Row, conversions: list[Row], *, window_hours: int) -> bool:
+    """Whether the same event was received before, at most so long before."""
+    return any(
+        _same_event(conversion, other)
+        and _received(other) < _received(conversion)
+        and abs(conversion["received_ts"] - other["received_ts"])
+        <= dt.timedelta(hours=window_hours)
+        for other in conversions
+    )
+
+
+def _same_event(a: Row, b: Row) -> bool:
+    if a["event_id"] is None or b["event_id"] is None:
+        return a["event_id"] is b["event_id"] and a["conversion_id"] == b["conversion_id"]
+    return all(a[name] == b[name] for name in ("advertiser_id", "event_name", "event_id"))
+
+
+def _received(row: Row) -> tuple:
+    return row["dt"], row["received_ts"], row["conversion_id"]
+
+
+def candidates(conversion: Row, found: list[Row], *, settings: AttributionSettings) -> list[Row]:
+    """Touches that a conversion may be credited to, with their match level."""
+    windows = {
+        "click": settings.click_window_days,
+        "engagement": settings.engagement_window_days,
+        "view": settings.view_window_days,
+    }
+    fitting = []
+    for touch in found:
+        end = touch["touch_ts"] + dt.timedelta(days=windows[touch["touch_type"]])
+        level = _match_level(conversion, touch)
+        if (
+            level is not None
+            and touch["touch_ts"] <= conversion["event_ts"] < end
+            and touch["touch_dt"] <= conversion["dt"]
+            and (conversion["dt"] - touch["impression_day"]).days <= settings.horizon_days
+        ):
+            fitting.append({**touch, "match_level": level})
+    return fitting
+
+
+def _match_level(conversion: Row, touch: Row) -> str | None:
+    if conversion["user_id"] is None or conversion["user_id"] != touch["user_id"]:
+        return None
+    if conversion["pin_id"] is not None and conversion["pin_id"] == touch["pin_id"]:
+        return "pin"
+    same = conversion["advertiser_id"] == touch["advertiser_id"]
+    return "advertiser" if same and touch["advertiser_id"] is not None else None
+
+
+def shares(
+    conversion: Row, fitting: list[Row], *, settings: AttributionSettings
+) -> list[tuple[Row, float]]:
+    """The touches that get credit, and how much."""
+
+    def rank(touch: Row) -> tuple[int, int]:
+        return TYPE_ORDER.index(touch["touch_type"]), LEVEL_ORDER.index(touch["match_level"])
+
+    in_time = sorted(fitting, key=lambda t: (t["touch_ts"], t["impression_id"], *rank(t)))
+    if settings.model == "first_touch":
+        return [(in_time[0], 1.0)]
+    if settings.model == "last_touch":
+        strongest = min(rank(touch) for touch in in_time)
+        newest = max(t["touch_ts"] for t in in_time if rank(t) == strongest)
+        # `in_time` has the smallest impression id first.
+        last = next(t for t in in_time if (rank(t), t["touch_ts"]) == (strongest, newest))
+        return [(last, 1.0)]
+    parts = _parts(conversion, in_time, settings=settings)
+    # Shares are kept to twelve decimals of the largest: a touch of less gets none.
+    return [
+        (touch, part / sum(parts))
+        for touch, part in zip(in_time, parts, strict=True)
+        if part >= 0.5e-12 * max(parts)
+    ]
+
+
+def _parts(conversion: Row, in_time: list[Row], *, settings: AttributionSettings) -> list[float]:
+    n = len(in_time)
+    if settings.model == "linear":
+        return [1.0] * n
+    if settings.model == "time_decay":
+        hours = [(conversion["event_ts"] - t["touch_ts"]).total_seconds() / 3600 for t in in_time]
+        return [0.5 ** (h / settings.half_life_hours) for h in hours]
+    if n <= 2:
+        return [1.0] * n
+    return [0.4, *[0.2 / (n - 2)] * (n - 2), 0.4]
+
+
+def attributed(world: World, *, settings: AttributionSettings, days: Days) -> list[Row]:
+    """Rows of `attributed_conversions` of those arrival days."""
+    found, rows = touches(world), []
+    for conversion in world.conversions:
+        if not days.first <= conversion["dt"] <= days.last:
+            continue
+        fitting = candidates(conversion, found, settings=settings)
+        lag = (conversion["dt"] - conversion["event_ts"].date()).days
+        if is_duplicate(conversion, world.conversions, window_hours=settings.dedup_window_hours):
+            rows.append(_row(conversion, "duplicate"))
+        elif conversion["user_id"] is None:
+            rows.append(_row(conversion, "no_user"))
+        elif fitting:
+            for touch, credit in shares(conversion, fitting, settings=settings):
+                rows.append(_row(conversion, "attributed", touch=touch, credit=credit))
+        elif lag > settings.max_reporting_lag_days:
+            rows.append(_row(conversion, "past_horizon"))
+        else:
+            rows.append(_row(conversion, "no_touch"))
+    return rows
+
+
+def _row(
+    conversion: Row, status: str, *, touch: Row | None = None, credit: float | None = None
+) -> Row:
+    row = {name: value for name, value in conversion.items() if name != "event_id"}
+    touch = touch or {}
+    return {
+        **row,
+        "status": status,
+        "touch_type": touch.get("touch_type"),
+        "match_level": touch.get("match_level"),
+        "impression_id": touch.get("impression_id"),
+        "impression_day": touch.get("impression_day"),
+        "touch_pin_id": touch.get("pin_id"),
+        "touch_ts": touch.get("touch_ts"),
+        "credit": credit,
+    }
