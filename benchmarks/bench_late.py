@@ -23,7 +23,7 @@ from pathlib import Path
 
 from convcg_assets.builds.builders import build_table
 from convcg_assets.builds.staleness import RAW
-from convcg_assets.builds.status import survey
+from convcg_assets.builds.status import read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
 from convcg_assets.lake.delta import connect
@@ -95,7 +95,7 @@ def measure_repair(home: Path, num_days: int, impressions_per_day: int) -> dict:
     _simulate("late-file", "--into", str(home))
     repaired: dict[str, list[dict]] = {}
     started, repair_rows = time.perf_counter(), 0
-    while requests := survey(deployment, runs=NoRuns()).plan.requests:
+    while requests := read_status(deployment, runs=NoRuns()).plan.requests:
         for request in requests:
             begun = time.perf_counter()
             written = _build(deployment, request.table, request.days)
@@ -136,7 +136,7 @@ def measure_ticks(home: Path, num_days: int) -> dict:
     seconds = []
     for _ in range(1 + NUM_TICKS):
         started = time.perf_counter()
-        found = survey(deployment, runs=NoRuns())
+        found = read_status(deployment, runs=NoRuns())
         seconds.append(time.perf_counter() - started)
         assert found.plan.is_settled, "a finished history has nothing to do"
     return {

@@ -3,9 +3,9 @@
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import ibis
-import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ class Days:
 
         Joined to a table by `column`, it gives each row once for every day that looks back on it.
         """
-        pairs = [(d, d - dt.timedelta(days=i)) for d in self for i in range(1, num_days + 1)]
-        day, before = (pa.array(values, pa.date32()) for values in zip(*pairs, strict=True))
-        return ibis.memtable(pa.table({"day": day, column: before}))
+        number = ibis.range(0, len(self)).unnest().name("number").as_table()
+        back = ibis.range(1, num_days + 1).unnest().name("back").as_table()
+        pairs = number.cross_join(back)
+        return pairs.select(
+            day=self._nth(pairs.number), **{column: self._nth(pairs.number, minus=pairs.back)}
+        )
+
+    def _nth(self, number: Any, *, minus: Any = 0) -> ibis.Value:
+        """So many days after the first. (A date and an interval make a timestamp to engines.)"""
+        moved = ibis.literal(self.first, "date") + (number - minus).as_interval("D")
+        return moved.cast("timestamp").cast("date")

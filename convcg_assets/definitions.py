@@ -2,39 +2,19 @@
 
 import dagster as dg
 
-from convcg_assets.defs import (
-    attribution,
-    delay,
-    evaluation,
-    examples,
-    features,
-    labels,
-    model,
-    negatives,
-    raw_events,
-    retrieval,
-)
+from convcg_assets.defs import evaluation, model, raw_events, retrieval
 from convcg_assets.defs.automation import schedules, sensors, watch_jobs
 from convcg_assets.defs.checks import table_checks
 from convcg_assets.defs.jobs import jobs
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.defs.tables import table_assets
 from convcg_assets.defs.watch_checks import watch_checks
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules(
-        [
-            raw_events,
-            attribution,
-            delay,
-            labels,
-            negatives,
-            features,
-            examples,
-            model,
-            retrieval,
-            evaluation,
-        ]
-    ),
+    assets=[
+        *dg.load_assets_from_modules([raw_events, model, retrieval, evaluation]),
+        *table_assets,
+    ],
     asset_checks=[*table_checks, *watch_checks],
     jobs=[*jobs, *watch_jobs],
     schedules=schedules,

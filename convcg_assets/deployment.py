@@ -14,11 +14,11 @@ from pathlib import Path
 
 from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.ledger import Ledger
+from convcg_assets.simulated import default_source
 from convcg_assets.sources.source import Source, load_source
-from convcg_assets.tables.recipes import Recipe, make_recipes
+from convcg_assets.tables.registry import make_recipes
 from convcg_assets.tables.settings import Settings, load_settings
-from convcg_simulation.config import WorldConfig
-from convcg_simulation.source_file import describe_source
+from convcg_assets.tables.table import Recipe, Scope
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ class Deployment:
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
         """What every derived table is built from, each after those that it reads."""
-        return make_recipes(self.source, self.settings)
+        return make_recipes(self.scope)
+
+    @property
+    def scope(self) -> Scope:
+        """What the logs are and what is wanted of the tables."""
+        return Scope(self.source, self.settings)
 
     @property
     def models(self) -> Path:
@@ -73,9 +78,7 @@ def current_deployment() -> Deployment:
         source = load_source(source_file)
     else:
         # A fresh clone opens on the demo's world, with nothing landed yet.
-        source = Source.model_validate(describe_source(WorldConfig())).model_copy(
-            update={"landing": home / "landing"}
-        )
+        source = default_source(landing=home / "landing")
     landing = os.environ.get("CONVCG_LANDING")
     if landing:
         source = source.model_copy(update={"landing": Path(landing).resolve()})

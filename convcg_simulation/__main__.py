@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from convcg_assets.tables.schema import TASKS
+from convcg_assets.sources.columns import TASKS
+from convcg_simulation.arrivals import write_day
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.describe import measured_rates, measured_recall
 from convcg_simulation.landed import LandedWorld, days_to_land, open_landed
@@ -35,7 +36,7 @@ def land(config: WorldConfig, *, into: Path) -> None:
     source = write_source(config, folder=into)
     world, totals = World(config), dict.fromkeys(("impressions", "engagements", "conversions"), 0)
     for day in range(config.num_days):
-        rows = world.write_day(day, into / "landing")
+        rows = write_day(world, day, into / "landing")
         totals = {stream: total + rows[stream] for stream, total in totals.items()}
         if day % 5 == 4 or day == config.num_days - 1:
             counts = ", ".join(f"{total:,} {stream}" for stream, total in totals.items())
@@ -64,7 +65,7 @@ def next_days(landed: LandedWorld, *, num_days: int) -> None:
     """Lands the days that come next, with a line for each."""
     today = datetime.now(UTC).date()
     for day in days_to_land(landed, num_days=num_days, today=today):
-        rows = landed.world.write_day(day, landed.landing_dir)
+        rows = write_day(landed.world, day, landed.landing_dir)
         counts = ", ".join(f"{num_rows:,} {stream}" for stream, num_rows in rows.items())
         print(f"landed {landed.world.config.date_of(day)}: {counts}", flush=True)
     print(f"landing folder: {landed.landing_dir}")

@@ -5,13 +5,12 @@ Turns internal numbers into ids, lets clocks go wrong, adds a few broken rows, a
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convcg_assets.tables.schema import CONVERSION_EVENTS, ENGAGEMENT_TYPES, SURFACES
+from convcg_assets.sources.columns import CONVERSION_EVENTS, ENGAGEMENT_TYPES, SURFACES
 from convcg_simulation import snapshots
 from convcg_simulation.broken import with_broken_rows
 from convcg_simulation.catalogue import DAY_US
@@ -22,9 +21,7 @@ from convcg_simulation.delays import (
 )
 from convcg_simulation.randomness import generator
 from convcg_simulation.vocabulary import COLOURS, TYPE_NAMES, query_text
-
-if TYPE_CHECKING:
-    from convcg_simulation.world import World
+from convcg_simulation.world import World
 
 DAYS_TO_LAST_REPORT = LONGEST_DELAY_DAYS + LONGEST_LAG_DAYS + DUPLICATE_WINDOW_H // 24 + 1
 _QUERIES = pa.array(
@@ -32,8 +29,8 @@ _QUERIES = pa.array(
 )
 
 
-def write_day(world: "World", *, day: int, landing_dir: Path) -> dict[str, int]:
-    """Writes all five streams of an arrival day; an older file of the day is replaced."""
+def write_day(world: World, day: int, landing_dir: Path) -> dict[str, int]:
+    """Writes the logs that arrive on a day, in place of older ones; returns rows by stream."""
     tables = {
         "impressions": impression_log(world, day),
         "engagements": engagement_log(world, day),
@@ -57,7 +54,7 @@ def write_day(world: "World", *, day: int, landing_dir: Path) -> dict[str, int]:
     return {stream: table.num_rows for stream, table in tables.items()}
 
 
-def impression_log(world: "World", day: int) -> pa.Table:
+def impression_log(world: World, day: int) -> pa.Table:
     """The impressions that arrive on a day: its own, and late ones of the day before."""
     parts = []
     for began in range(max(0, day - 1), day + 1):
@@ -87,7 +84,7 @@ def impression_log(world: "World", day: int) -> pa.Table:
     return in_order(pa.concat_tables(parts), by=("impression_ts", "impression_id"))
 
 
-def engagement_log(world: "World", day: int) -> pa.Table:
+def engagement_log(world: World, day: int) -> pa.Table:
     """The engagements that arrive on a day: no earlier than the impression they belong to."""
     parts = []
     for began in range(max(0, day - 2), day + 1):
@@ -117,7 +114,7 @@ def engagement_log(world: "World", day: int) -> pa.Table:
     return in_order(pa.concat_tables(parts), by=("engagement_ts", "engagement_id"))
 
 
-def conversion_log(world: "World", day: int) -> pa.Table:
+def conversion_log(world: World, day: int) -> pa.Table:
     """The conversions received on a day, whenever the touch was."""
     parts = []
     pins, people = world.pins(day), world.people(day)

@@ -14,11 +14,10 @@ twice for one list counts twice, purchases credited to another touch than their 
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcg_assets.tables.schema import SURFACES, TASKS
+from convcg_assets.sources.columns import SURFACES, TASKS
 from convcg_simulation.advertisers import make_advertisers
 from convcg_simulation.delays import LONGEST_DELAY_DAYS, LONGEST_LAG_DAYS, arrived_share
 from convcg_simulation.exposure import RETURN_DAYS, return_rate
@@ -42,16 +41,14 @@ from convcg_simulation.sessions import (
     visit_shares,
 )
 from convcg_simulation.vocabulary import TYPES_PER_CATEGORY, query_context
-
-if TYPE_CHECKING:
-    from convcg_simulation.world import World
+from convcg_simulation.world import World
 
 CLICK_WINDOW_DAYS, VIEW_WINDOW_DAYS = 30, 1
 CHUNK_ROWS = 32
 
 
 def oracle_scores(
-    world: "World",
+    world: World,
     *,
     day: int,
     user_ids: Sequence[int],
@@ -68,7 +65,7 @@ def oracle_scores(
         world: the world that the queries were logged in.
         day: the day of the queries' impressions.
         user_ids: who, one per query.
-        surfaces: one per query, of `schema.SURFACES`.
+        surfaces: one per query, of `columns.SURFACES`.
         subject_pin_ids: the subject Pin of a Related Pins query, else None.
         queries: the text of a search, else None.
         pin_ids: the candidates.

@@ -10,9 +10,6 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MAX_DAYS_AHEAD = 7
-"""How many days a landed world may run ahead of the clock (UTC)."""
-
 
 def _first_day(fields: dict[str, Any]) -> date:
     yesterday = datetime.now(UTC).date() - timedelta(days=1)

@@ -1,24 +1,20 @@
 """Measures a world from its own truth: rates, delays, what popularity and the ceiling recall."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from convcg_assets.tables.schema import SURFACES
+from convcg_assets.sources.columns import SURFACES
 from convcg_simulation.catalogue import DAY_US
 from convcg_simulation.ceiling import CLICK_WINDOW_DAYS, VIEW_WINDOW_DAYS, oracle_scores
 from convcg_simulation.events import BY_CLICK, BY_VIEW, ORGANIC, REPIN, Day
 from convcg_simulation.vocabulary import query_text
-
-if TYPE_CHECKING:
-    from convcg_simulation.world import World
+from convcg_simulation.world import World
 
 CUTS = (10, 100, 1000)
 HISTORY_DAYS = 30
 CHUNK_QUERIES = 256
 
 
-def measured_rates(world: "World", *, days: range) -> dict[str, float]:
+def measured_rates(world: World, *, days: range) -> dict[str, float]:
     """Shares and rates of some days, by name; of conversions, duplicates are left out."""
     counts: dict[str, float] = {}
     delays = []
@@ -72,7 +68,7 @@ def measured_rates(world: "World", *, days: range) -> dict[str, float]:
 
 
 def measured_recall(
-    world: "World", *, days: range, task: str, max_queries: int = 2_000
+    world: World, *, days: range, task: str, max_queries: int = 2_000
 ) -> dict[str, dict[str, float]]:
     """Recall at 10, 100 and 1000 of all Pins that exist, by scorer, on the positives of some days.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from convcg_assets.sources.clock import MAX_DAYS_AHEAD
 from convcg_assets.sources.source import load_source
-from convcg_simulation.config import MAX_DAYS_AHEAD
 from convcg_simulation.source_file import STREAMS, world_from_source
 from convcg_simulation.world import World
 

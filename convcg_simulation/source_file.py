@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from convcg_assets.tables.schema import ID_KINDS
+from convcg_assets.sources.columns import ID_KINDS
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.world import World
 

@@ -1,13 +1,14 @@
-"""A simulated world: any day of it, on demand, the same whichever days were asked for before."""
+"""A simulated world: any day of it, on demand, the same whichever days were asked for before.
+
+The logs that it makes belong to `arrivals.py`.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from convcg_simulation import arrivals
 from convcg_simulation.advertisers import make_advertisers
 from convcg_simulation.catalogue import DAY_US, Pins, make_pins, make_shapes, stacked
 from convcg_simulation.config import WorldConfig
@@ -46,10 +47,6 @@ class World:
         # Small per day, and asked for again on up to fifty later days.
         self._past_clicks: dict[int, PastClicks] = {}
         self._conversions: dict[int, Conversions] = {}
-
-    def write_day(self, day: int, landing_dir: Path) -> dict[str, int]:
-        """Writes the logs that arrive on a day; returns the number of rows by stream."""
-        return arrivals.write_day(self, day=day, landing_dir=Path(landing_dir))
 
     def midnight_us(self, day: int) -> int:
         """Start of a day, in microseconds since the epoch."""

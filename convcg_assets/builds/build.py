@@ -1,7 +1,7 @@
 """A build of some days of a table: reads what its recipe names, writes the days, records both.
 
 All inputs are read as of one version each, fixed when the build begins; what is recorded is what
-was read, whatever is written meanwhile. What is computed belongs to `builders.py`.
+was read, whatever is written meanwhile. What is computed belongs to `tables/`.
 """
 
 import datetime as dt
@@ -13,14 +13,30 @@ from typing import Any
 import ibis
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.compiled import compile_rows
+from convcg_assets.builds.raw import build_raw
+from convcg_assets.builds.record import record_days
 from convcg_assets.builds.staleness import Detail, detail_of, digest_of
 from convcg_assets.builds.state import State, artifact_keys, load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
-from convcg_assets.lake.delta import Version
-from convcg_assets.lake.digests import digest_days
+from convcg_assets.lake.delta import NO_VERSION, Version
+from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
-from convcg_assets.tables.recipes import ARTIFACTS, RAW_TABLES, Recipe
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.registry import ARTIFACTS
+from convcg_assets.tables.table import Recipe
+
+
+def build_table(
+    deployment: Deployment, table: str, days: Days, *, con: Backend, run_id: str | None = None
+) -> None:
+    """Build days of a table of the lake; `raw_events` for all raw tables."""
+    if table == RAW:
+        build_raw(deployment, days, con=con, run_id=run_id)
+        return
+    with open_build(deployment, table, days, con=con, run_id=run_id) as build:
+        build.write()
 
 
 @dataclass(frozen=True)
@@ -43,21 +59,22 @@ class Build:
 
     def read_days(self, table: str, days: Days) -> ibis.Table:
         """Some of those rows."""
-        version = self.state[table].version
-        if version is None:
-            version = Version(-1, {})
-        return self.deployment.lake.read(table, days, con=self.con, version=version)
+        return self.deployment.lake.read(table, days, con=self.con, version=self._version(table))
 
-    def replace(self, rows: ibis.Table) -> None:
+    def write(self) -> None:
         """Write the days, and record what they hold and were built from."""
-        version = self.deployment.lake.replace(self.recipe.table, self.days, rows, con=self.con)
+        deployment, table = self.deployment, self.recipe.table
+        rows = compile_rows(table, self.days, scope=deployment.scope, con=self.con)
+        files = {
+            name: self._version(name).held(
+                self.recipe.input(name).days(self.days), deployment.lake.schema(name)
+            )
+            for name in rows.inputs
+        }
+        query = Query(rows.text, files, num_bytes=sum(held.num_bytes for held in files.values()))
+        version = deployment.lake.replace(table, self.days, query, con=self.con)
         record_days(
-            self.deployment,
-            self.recipe.table,
-            version,
-            details=self.details,
-            con=self.con,
-            run_id=self.run_id,
+            deployment, table, version, details=self.details, con=self.con, run_id=self.run_id
         )
 
     def is_artifact_built(self, day: dt.date, *, settings: Any) -> bool:
@@ -79,6 +96,9 @@ class Build:
     def _with_settings(self, day: dt.date, settings: Any) -> Detail:
         return {**self.details[day], "run settings": settings}
 
+    def _version(self, table: str) -> Version:
+        return self.state[table].version or NO_VERSION
+
 
 @contextmanager
 def open_build(
@@ -94,25 +114,3 @@ def open_build(
     newest = logs[1] if logs else days.last - dt.timedelta(days=1)
     details = {day: detail_of(recipe, day, state, newest=newest) for day in days}
     yield Build(deployment, recipe, days, con, state, details, newest, run_id)
-
-
-def record_days(
-    deployment: Deployment,
-    table: str,
-    version: Version,
-    *,
-    details: Mapping[dt.date, Detail],
-    con: Backend,
-    run_id: str | None = None,
-) -> None:
-    """Record the days of a version just written: what they hold, what they were made of."""
-    files = [file for day in details for file in version.files.get(day, ())]
-    cells = digest_days(table, files, con=con)
-    deployment.ledger.record(
-        table,
-        [
-            Built(day, version.key(day), cells.get(day, {}), digest_of(detail), detail)
-            for day, detail in details.items()
-        ],
-        run_id=run_id,
-    )

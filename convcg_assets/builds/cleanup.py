@@ -13,8 +13,7 @@ from deltalake import DeltaTable
 
 from convcg_assets.builds.state import artifact_keys
 from convcg_assets.deployment import Deployment, current_deployment
-from convcg_assets.tables.recipes import ARTIFACTS
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.tables.registry import ARTIFACTS, TABLES
 
 KEEP_DAYS = 7
 """Files that were replaced so long ago are read by no run any more."""

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from convcg_assets.builds.staleness import RAW, Report, StaleDay
+from convcg_assets.builds.staleness import StaleDay, Staleness
 from convcg_assets.builds.state import State
 from convcg_assets.days import Days
 from convcg_assets.lake.ledger import Asked, Ledger
-from convcg_assets.tables.recipes import DAY, RAW_TABLES, Recipe
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.table import DAY, Recipe
 
 MAX_ATTEMPTS = 3
 """So often the same inputs are tried; then the day is given up until they change."""
@@ -85,7 +86,7 @@ class Plan:
 
 
 def make_plan(
-    report: Report,
+    staleness: Staleness,
     state: State,
     recipes: Mapping[str, Recipe],
     *,
@@ -100,12 +101,12 @@ def make_plan(
     """
     plan = Plan()
     unsettled: dict[str, set[dt.date]] = {}
-    for table in report.stale:
+    for table in staleness.stale:
         recipe = recipes.get(table)
         moving = _moving(recipe, unsettled) if recipe else {}
         broken = _broken(recipe, state) if recipe else {}
-        stale = report.stale[table]
-        plan.running[table] = {d for d in _nearby(report, stale) if runs.is_active(table, d)}
+        stale = staleness.stale[table]
+        plan.running[table] = {d for d in _nearby(staleness, stale) if runs.is_active(table, d)}
         plan.waiting[table], plan.given_up[table] = {}, {}
         ready: dict[dt.date, _Ready] = {}
         asked = ledger.requests(table, Days(min(stale), max(stale))) if stale else {}
@@ -124,11 +125,11 @@ def make_plan(
     return plan
 
 
-def _nearby(report: Report, stale: Mapping[dt.date, StaleDay]) -> Iterable[dt.date]:
+def _nearby(staleness: Staleness, stale: Mapping[dt.date, StaleDay]) -> Iterable[dt.date]:
     """The days that a run under way may be writing: all that there are."""
     known = set(stale)
-    if report.logs is not None:
-        known |= set(Days(report.logs.first, report.logs.last + DAY))
+    if staleness.logs is not None:
+        known |= set(Days(staleness.logs.first, staleness.logs.last + DAY))
     return known
 
 

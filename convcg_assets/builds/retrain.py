@@ -3,17 +3,16 @@
 import datetime as dt
 
 from convcg_assets.builds.plan import Request
-from convcg_assets.builds.staleness import RAW
 from convcg_assets.builds.state import artifact_keys
-from convcg_assets.builds.status import Survey
+from convcg_assets.builds.status import Status
 from convcg_assets.deployment import Deployment
 from convcg_assets.sources.clock import RETRAIN_HOUR, now
-from convcg_assets.tables.recipes import ARTIFACTS, DAY
+from convcg_assets.tables.raw import RAW
+from convcg_assets.tables.registry import MODEL_TABLES
+from convcg_assets.tables.table import DAY
 
 CATCH_UP_DAYS = 7
 """Missed days this old are caught up; older ones nobody would serve."""
-MODEL_TABLES = ("training_examples", *ARTIFACTS)
-"""What a retrain builds for its day, in order."""
 
 
 def due_days(deployment: Deployment) -> list[dt.date]:
@@ -33,12 +32,12 @@ def due_days(deployment: Deployment) -> list[dt.date]:
     return [day for day in days if day not in trained]
 
 
-def next_step(found: Survey, day: dt.date) -> Request | str:
+def next_step(found: Status, day: dt.date) -> Request | str:
     """The request that begins the retrain of a due day, or what it waits for."""
-    yesterday, logs = day - DAY, found.report.logs
-    if yesterday in found.report.not_ready:
-        return f"waits for the logs of {yesterday}: {found.report.not_ready[yesterday]}"
-    if logs is None or yesterday > logs.last or yesterday in found.report.stale[RAW]:
+    yesterday, logs = day - DAY, found.staleness.logs
+    if yesterday in found.staleness.not_ready:
+        return f"waits for the logs of {yesterday}: {found.staleness.not_ready[yesterday]}"
+    if logs is None or yesterday > logs.last or yesterday in found.staleness.stale[RAW]:
         landed = "landed, but not read yet" if yesterday in found.landed else "not landed"
         return f"waits for the logs of {yesterday}: {landed}"
     holdout = found.deployment.settings.examples.holdout_days

@@ -22,10 +22,10 @@ from convcg_assets.days import Days
 from convcg_assets.lake.delta import NO_FILES
 from convcg_assets.lake.ledger import Cells
 from convcg_assets.sources.landed import LandedDay, stream_of
-from convcg_assets.tables.recipes import ALL_CELLS, ARTIFACTS, DAY, REJECTED, RawRecipe, Recipe
+from convcg_assets.tables.raw import RAW, REJECTED, RawRecipe
+from convcg_assets.tables.registry import ARTIFACTS
+from convcg_assets.tables.table import ALL_CELLS, DAY, Recipe
 
-RAW = "raw_events"
-"""The six raw tables together: a day's logs land as a whole."""
 Detail = dict[str, Any]
 """What a day is built from: digest of the settings, and per input the digest of each day used."""
 
@@ -42,7 +42,7 @@ class StaleDay:
 
 
 @dataclass(frozen=True)
-class Report:
+class Staleness:
     """What differs: per table the stale days, and the days of logs that cannot be read yet."""
 
     stale: dict[str, dict[dt.date, StaleDay]]
@@ -59,7 +59,7 @@ def find_stale(
     raw_recipes: Mapping[str, RawRecipe],
     due: Iterable[dt.date] = (),
     known: "KnownInputs | None" = None,
-) -> Report:
+) -> Staleness:
     """The days that differ from what they would be if they were built now.
 
     `due` are days for which a model ought to be there, whether or not one was asked for before.
@@ -88,7 +88,7 @@ def find_stale(
                 num_built = state[table].num_built(day, inputs)
                 stale[table][day] = StaleDay(table, day, inputs, num_built)
     not_ready = {day: logs.missing for day, logs in landed.items() if logs.missing is not None}
-    return Report(stale, not_ready, logs_in_lake)
+    return Staleness(stale, not_ready, logs_in_lake)
 
 
 class KnownInputs:

@@ -10,16 +10,12 @@ from pathlib import Path
 from convcg_assets.lake.delta import NO_FILES, Lake, Version
 from convcg_assets.lake.digests import NO_CELL
 from convcg_assets.lake.ledger import Cells, Facts, Ledger
-from convcg_assets.tables.recipes import ALL_CELLS, ARTIFACTS, RAW_TABLES, Bounds
+from convcg_assets.tables.raw import RAW_TABLES
+from convcg_assets.tables.registry import ARTIFACTS
+from convcg_assets.tables.table import ALL_CELLS, Bounds
 
 UNKNOWN_CELL = "?"
 """Content that was written but not recorded: it counts in every selection, by its files."""
-ARTIFACT_FILES = {
-    "two_tower_checkpoint": ("models", "model.json"),
-    "pin_embedding_index": ("indexes", "index.json"),
-    "evaluation_report": ("reports", "report.json"),
-}
-"""Folder below the home and file of a day that says what the artifact is."""
 
 
 @dataclass
@@ -112,9 +108,9 @@ def _load(table: str, facts: Facts, *, lake: Lake, home: Path) -> TableState:
 
 def artifact_keys(table: str, *, home: Path) -> dict[dt.date, str]:
     """Of each day that has the artifact a digest of the file that describes it."""
-    folder, name = ARTIFACT_FILES[table]
+    artifact = ARTIFACTS[table]
     keys = {}
-    for path in (home / folder).glob(f"dt=*/{name}"):
+    for path in (home / artifact.folder).glob(f"dt=*/{artifact.described_in}"):
         status = path.stat()
         day = dt.date.fromisoformat(path.parent.name.removeprefix("dt="))
         keys[day] = _file_digest(path, status.st_mtime_ns, status.st_size, status.st_ino)

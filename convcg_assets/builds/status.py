@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from convcg_assets.builds.plan import Plan, Runs, make_plan
 from convcg_assets.builds.staleness import (
-    RAW,
     KnownInputs,
-    Report,
+    Staleness,
     detail_of,
     explain,
     find_stale,
@@ -21,21 +20,21 @@ from convcg_assets.builds.state import State, load_state
 from convcg_assets.deployment import Deployment
 from convcg_assets.sources.clock import today
 from convcg_assets.sources.landed import LandedDay, landed_days
-from convcg_assets.tables.recipes import RAW_TABLES, REJECTED, make_raw_recipes
+from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED, make_raw_recipes
 
 _known: dict[str, KnownInputs] = {}
 """By deployment, what the looks of this process have worked out: a look costs what has changed."""
 
 
 @dataclass(frozen=True)
-class Survey:
+class Status:
     """What was found, and when: `today` is the day that is not over yet."""
 
     deployment: Deployment
     today: dt.date
     landed: Mapping[dt.date, LandedDay]
     state: State
-    report: Report
+    staleness: Staleness
     plan: Plan
 
     def why(self, table: str, day: dt.date) -> str:
@@ -48,14 +47,14 @@ class Survey:
             table = REJECTED if REJECTED in stale else min(stale)
             now = raw_detail(recipes[table], logs)
         else:
-            assert self.report.logs is not None
+            assert self.staleness.logs is not None
             recipe = self.deployment.recipes[table]
-            now = detail_of(recipe, day, self.state, newest=self.report.logs.last)
+            now = detail_of(recipe, day, self.state, newest=self.staleness.logs.last)
         before = ledger.build_detail(table, day, self.state[table].key(day))
         return explain(before, now)
 
 
-def survey(deployment: Deployment, *, runs: Runs, due: Iterable[dt.date] = ()) -> Survey:
+def read_status(deployment: Deployment, *, runs: Runs, due: Iterable[dt.date] = ()) -> Status:
     """Look at the landing zone, the lake and the ledger; changes nothing.
 
     `due` are days for which a model ought to be there, whether or not one was asked for before.
@@ -68,7 +67,7 @@ def survey(deployment: Deployment, *, runs: Runs, due: Iterable[dt.date] = ()) -
     state = load_state(tables, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home)
     known = _known.setdefault(f"{deployment.lake.root} {deployment.ledger_url}", KnownInputs())
     with known.lock:
-        report = find_stale(
+        staleness = find_stale(
             state,
             deployment.recipes,
             landed,
@@ -76,5 +75,5 @@ def survey(deployment: Deployment, *, runs: Runs, due: Iterable[dt.date] = ()) -
             due=due,
             known=known,
         )
-    plan = make_plan(report, state, deployment.recipes, ledger=deployment.ledger, runs=runs)
-    return Survey(deployment, current, landed, state, report, plan)
+    plan = make_plan(staleness, state, deployment.recipes, ledger=deployment.ledger, runs=runs)
+    return Status(deployment, current, landed, state, staleness, plan)

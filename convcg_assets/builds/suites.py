@@ -1,24 +1,22 @@
 """Runs a table's Great Expectations suite on a frame, or on days of the lake, and says what failed.
 
-The suites are `expectations/*.json`. Great Expectations is imported when a suite runs: it takes
-seconds. What Dagster makes of the result belongs to `defs/checks.py`.
+What a suite holds belongs to `suite_content.py`. Great Expectations is imported when a suite runs:
+it takes seconds. What Dagster makes of the result belongs to `defs/checks.py`.
 """
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 import ibis
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.suite_content import columns_of, id_columns, load_suite, suite_columns
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import Lake
-from convcg_assets.tables.schema import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,29 +68,6 @@ class ValidationResult:
             f"{o.num_unexpected:,} of {o.num_rows:,} rows, such as {list(o.offending)}"
             for o in self.failures()
         )
-
-
-@cache
-def load_suite(suite: str) -> dict[str, Any]:
-    """A table's suite, as its JSON file has it. Raises ValueError where there is none."""
-    file = files("expectations") / f"{suite}.json"
-    if not file.is_file():
-        raise ValueError(f"no suite {suite!r} in expectations/; known: {', '.join(TABLES)}")
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def suite_columns(suite: str) -> list[str]:
-    """The columns that a suite needs, in the table's order: those it speaks of and the ids."""
-    content = load_suite(suite)
-    named = {*id_columns(suite)}
-    for expectation in content["expectations"]:
-        named |= _columns(expectation["kwargs"])
-    return [column for column in TABLES[suite] if column in named]
-
-
-def id_columns(suite: str) -> list[str]:
-    """The columns by which a failing check names a row."""
-    return load_suite(suite)["meta"]["id_columns"]
 
 
 def validate_frame(
@@ -214,7 +189,7 @@ def _outcome(
         raise ValueError(
             f"{suite}: {config.description!r} could not be evaluated: {result.exception_info}"
         )
-    columns = tuple(sorted(_columns(config.kwargs)))
+    columns = tuple(sorted(columns_of(config.kwargs)))
     shown = [*id_columns, *(c for c in columns if c not in id_columns)]
     rows = frame.loc[found["unexpected_index_list"] or [], shown].sort_values(list(id_columns))
     return Outcome(
@@ -227,16 +202,6 @@ def _outcome(
         num_unexpected=found["unexpected_count"],
         offending=tuple(_plain(row) for row in rows.head(MAX_OFFENDING).to_dict("records")),
     )
-
-
-def _columns(kwargs: Mapping[str, Any]) -> set[str]:
-    """The columns that an expectation reads, those of its row condition included."""
-    named = {kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs}
-    named |= set(kwargs.get("column_list", ()))
-    condition = kwargs.get("row_condition")
-    if condition:
-        named.add(condition["column"]["name"])
-    return named
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.tables.registry import TABLES
 
 MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
 """The module that an error's message begins with."""

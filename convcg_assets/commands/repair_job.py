@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from convcg_assets.builds.plan import Request
-from convcg_assets.builds.retrain import MODEL_TABLES, due_days, next_step
-from convcg_assets.builds.staleness import RAW
-from convcg_assets.builds.status import Survey, survey
+from convcg_assets.builds.retrain import due_days, next_step
+from convcg_assets.builds.status import Status, read_status
 from convcg_assets.commands.main_job import explain_failures, load_definitions, materialize
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
-from convcg_assets.tables.recipes import DAY, RAW_TABLES
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.registry import MODEL_TABLES
+from convcg_assets.tables.table import DAY
 
 SHOWN_REASONS = 3
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     deployment, console = current_deployment(), Console()
     with dg.DagsterInstance.get() as instance:
         found = look(deployment, instance)
-        print_survey(found, console=console)
+        print_status(found, console=console)
         if options.dry_run:
             return 0
         while found.plan.requests:
@@ -56,16 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def look(
     deployment: Deployment, instance: dg.DagsterInstance, *, due: Iterable[dt.date] = ()
-) -> Survey:
+) -> Status:
     """What the sensors would see now."""
     load_definitions()
     from convcg_assets.defs.runs import InstanceRuns
 
-    return survey(deployment, runs=InstanceRuns(instance, home=deployment.home), due=due)
+    return read_status(deployment, runs=InstanceRuns(instance, home=deployment.home), due=due)
 
 
 def repair(
-    found: Survey, request: Request, *, instance: dg.DagsterInstance, checks: bool
+    found: Status, request: Request, *, instance: dg.DagsterInstance, checks: bool
 ) -> dg.ExecuteInProcessResult:
     """Answer one request by a run in this process; a failure is printed by what is left."""
     from convcg_assets.defs.runs import run_tags
@@ -115,23 +116,23 @@ def retrain(
                 break
 
 
-def print_survey(found: Survey, *, console: Console) -> None:
+def print_status(found: Status, *, console: Console) -> None:
     """Per table what differs, and of some days why."""
     table = Table("table", "days", "stale", "running", "waiting", "given up", title="Days")
-    for name, stale in found.report.stale.items():
+    for name, stale in found.staleness.stale.items():
         built = found.landed if name == RAW else found.state[name].built_days()
         counts = (found.plan.running[name], found.plan.waiting[name], found.plan.given_up[name])
         table.add_row(name, *(str(len(days)) for days in (built, stale, *counts)))
     console.print(table)
-    for day, why in found.report.not_ready.items():
+    for day, why in found.staleness.not_ready.items():
         console.print(f"logs of {day} are not complete: {why}", highlight=False, markup=False)
-    for name, stale in found.report.stale.items():
+    for name, stale in found.staleness.stale.items():
         for days in ranges(stale)[:SHOWN_REASONS]:
             why = found.why(name, days.first)
             console.print(f"{name} {days}: {why}", highlight=False, markup=False)
 
 
-def print_rest(found: Survey, *, console: Console) -> int:
+def print_rest(found: Status, *, console: Console) -> int:
     """What still differs after the repair, and why; 1 where something was given up."""
     num_given_up = 0
     for name, days in found.plan.given_up.items():
@@ -141,7 +142,7 @@ def print_rest(found: Survey, *, console: Console) -> int:
     for name, waits in found.plan.waiting.items():
         for day, why in sorted(waits.items())[:SHOWN_REASONS]:
             console.print(f"{name} {day}: {why}", style="yellow", highlight=False, markup=False)
-    if not any(found.report.stale.values()):
+    if not any(found.staleness.stale.values()):
         console.print("every day is what it would be if it were built now", style="green")
     return 1 if num_given_up else 0
 

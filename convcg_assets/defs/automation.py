@@ -13,8 +13,7 @@ import dagster as dg
 from convcg_assets.builds.cleanup import clean
 from convcg_assets.builds.plan import Request
 from convcg_assets.builds.retrain import due_days, next_step
-from convcg_assets.builds.staleness import RAW
-from convcg_assets.builds.status import Survey, survey
+from convcg_assets.builds.status import Status, read_status
 from convcg_assets.defs.jobs import (
     GIVEN_UP_CHECK,
     NEWEST_DAY_CHECK,
@@ -26,6 +25,7 @@ from convcg_assets.defs.jobs import (
 from convcg_assets.defs.runs import InstanceRuns, run_tags
 from convcg_assets.defs.watch_checks import given_up_evaluation
 from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.tables.raw import RAW
 
 TICK_S = 15
 _RUNNING = dg.DefaultSensorStatus.RUNNING
@@ -41,9 +41,9 @@ _by_name = {job.name: job for job in jobs}
 def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Requests a run for each range of days whose landed files differ from what was read."""
     deployment, runs = _open(context)
-    found = survey(deployment, runs=runs)
+    found = read_status(deployment, runs=runs)
     requests = [request for request in found.plan.requests if request.table == RAW]
-    not_ready = [f"{day}: {why}" for day, why in found.report.not_ready.items()]
+    not_ready = [f"{day}: {why}" for day, why in found.staleness.not_ready.items()]
     return _answer(
         context,
         found,
@@ -63,7 +63,7 @@ def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 def late_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Requests a run for each range of derived days that differ, once their inputs have settled."""
     deployment, runs = _open(context)
-    found = survey(deployment, runs=runs)
+    found = read_status(deployment, runs=runs)
     requests = [request for request in found.plan.requests if request.table != RAW]
     return _answer(
         context, found, requests, tables=list(deployment.recipes), idle=_describe_waiting(found)
@@ -83,7 +83,7 @@ def daily_retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     due = due_days(deployment)
     if not due:
         return dg.SensorResult(skip_reason=dg.SkipReason("every model that is due is there"))
-    found = survey(deployment, runs=runs, due=due)
+    found = read_status(deployment, runs=runs, due=due)
     training = found.plan.running[RETRAIN_TABLE]
     if training:
         under_way = ", ".join(map(str, sorted(training)))
@@ -161,7 +161,7 @@ def _open(context: dg.SensorEvaluationContext) -> tuple[Deployment, InstanceRuns
 
 def _answer(
     context: dg.SensorEvaluationContext,
-    found: Survey,
+    found: Status,
     requests: list[Request],
     *,
     tables: Iterable[str],
@@ -191,7 +191,7 @@ def _answer(
     )
 
 
-def _describe_waiting(found: Survey) -> str:
+def _describe_waiting(found: Status) -> str:
     """Of each table a stale day that waits, and why."""
     waits = [
         f"{table} {day}: {why}"

@@ -1,22 +1,25 @@
 """Asset checks: each table's suite, and what tables must agree on. A failed ERROR stops downstream.
 
-What columns may hold stands in `expectations/`, what tables must agree on in `cross_checks.py`;
-here both become checks of the run's days.
+What columns may hold, and what tables must agree on, stands in the tables' entries and in
+`expectations/`; here it becomes checks of the run's days.
 """
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import dagster as dg
+import ibis
+from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.suites import MAX_OFFENDING, ValidationResult, validate_days
 from convcg_assets.days import Days
-from convcg_assets.defs.cross_checks import CROSS_CHECKS, CrossCheck, Offending, Tables
 from convcg_assets.defs.partitions import daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.lake.delta import NO_FILES
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.tables.registry import TABLES
+from convcg_assets.tables.table import Check, Inputs, Table
 
 
 def suite_check(table: str) -> dg.AssetChecksDefinition:
@@ -45,22 +48,25 @@ def suite_check(table: str) -> dg.AssetChecksDefinition:
     return check
 
 
-def cross_check(spec: CrossCheck) -> dg.AssetChecksDefinition:
+def cross_check(table: Table, spec: Check) -> dg.AssetChecksDefinition:
     """The blocking check that no rows break what tables agree on."""
 
-    @_blocking_check(spec.asset, name=spec.name, description=spec.description)
+    @_blocking_check(table.name, name=spec.name, description=spec.description)
     def check(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
         def compare(days: Days) -> dg.AssetCheckResult:
             result = None
             with warehouse.connect() as con:
-                tables = Tables(warehouse, spec.asset, days, con)
+                read = partial(warehouse.read, con=con)
+                inputs = Inputs(table.name, None, days, warehouse.deployment.scope, read)
                 if spec.error is not None:
-                    result = _fail(spec.error, tables, severity=dg.AssetCheckSeverity.ERROR)
+                    rows = spec.error(inputs)
+                    result = _fail(rows, con=con, severity=dg.AssetCheckSeverity.ERROR)
                 if result is None and spec.warning is not None:
-                    result = _fail(spec.warning, tables, severity=dg.AssetCheckSeverity.WARN)
+                    rows = spec.warning(inputs)
+                    result = _fail(rows, con=con, severity=dg.AssetCheckSeverity.WARN)
             return result or dg.AssetCheckResult(passed=True, metadata={"offending_rows": 0})
 
-        return _evaluate(context, warehouse, spec.asset, spec.name, compare)
+        return _evaluate(context, warehouse, table.name, spec.name, compare)
 
     return check
 
@@ -129,15 +135,14 @@ def _pass_each_day(context: dg.AssetCheckExecutionContext, asset: str, name: str
 
 
 def _fail(
-    offending: Offending, tables: Tables, *, severity: dg.AssetCheckSeverity
+    rows: ibis.Table, *, con: Backend, severity: dg.AssetCheckSeverity
 ) -> dg.AssetCheckResult | None:
     """The failed check of the offending rows; None where there are none."""
-    rows = offending(tables)
-    num_rows = tables.con.to_pyarrow(rows.count()).as_py()
+    num_rows = con.to_pyarrow(rows.count()).as_py()
     if num_rows == 0:
         return None
     first = rows.order_by(rows.columns[:2]).limit(MAX_OFFENDING)
-    shown = tables.con.to_pyarrow(first).to_pylist()
+    shown = con.to_pyarrow(first).to_pylist()
     return dg.AssetCheckResult(
         passed=False,
         severity=severity,
@@ -179,5 +184,5 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
 
 table_checks: list[dg.AssetChecksDefinition] = [
     *(suite_check(table) for table in TABLES),
-    *(cross_check(spec) for spec in CROSS_CHECKS),
+    *(cross_check(table, spec) for table in TABLES.values() for spec in table.checks),
 ]

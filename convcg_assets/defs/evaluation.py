@@ -11,14 +11,15 @@ from ibis import _
 from pydantic import Field
 
 from convcg_assets.builds.build import Build
-from convcg_assets.builds.builders import ripened_examples
+from convcg_assets.builds.ripened import ripened_examples
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
-from convcg_assets.tables.recipes import as_of
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.simulated import ceiling_scorer
+from convcg_assets.tables.artifacts import as_of
+from convcg_assets.tables.registry import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -183,10 +184,7 @@ def _scorers(
     }
     simulation = warehouse.source.simulation
     if simulation is not None:
-        from convcg_simulation.config import WorldConfig
-        from convcg_simulation.scorer import ceiling_scorer
-
-        scorers["oracle"] = ceiling_scorer(WorldConfig(**simulation), as_of=day)
+        scorers["oracle"] = ceiling_scorer(simulation, as_of=day)
     return scorers, {"ALS factors": als.settings.factors, "ALS alpha": als.settings.alpha}
 
 

@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from convcg_assets.builds.retrain import MODEL_TABLES
-from convcg_assets.builds.staleness import RAW
 from convcg_assets.deployment import current_deployment
-from convcg_assets.tables.recipes import RAW_TABLES
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.registry import MODEL_TABLES
 
 RETRAIN = "retrain"
 GIVEN_UP_CHECK = "no_day_given_up"

@@ -10,9 +10,11 @@ import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.tables.schema import TABLES, table_schema
+from convcg_assets.sources.columns import Column
+from convcg_assets.tables.registry import TABLES
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40
@@ -50,13 +52,18 @@ def describe_table(
 
 def column_schema(table: str, id_types: Mapping[str, str]) -> dg.TableSchema:
     """A table's columns with type and meaning."""
-    types = table_schema(table, id_types)
+    types = TABLES[table].schema(id_types)
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(name=name, type=str(types[name]), description=meaning)
-            for name, (_kind, meaning) in TABLES[table].items()
+            dg.TableColumn(name=name, type=str(types[name]), description=_describe(column))
+            for name, column in TABLES[table].columns.items()
         ]
     )
+
+
+def _describe(column: Column) -> str:
+    values = f": {', '.join(column.vocabulary)}" if column.vocabulary else ""
+    return f"{column.meaning}{values}"
 
 
 def count_by(rows: ibis.Table, *columns: str, con: Backend) -> dg.MarkdownMetadataValue:
@@ -68,10 +75,15 @@ def count_by(rows: ibis.Table, *columns: str, con: Backend) -> dg.MarkdownMetada
     return dg.MetadataValue.md(markdown_table(listed))
 
 
-def window_metadata(warehouse: Warehouse, table: str, window: Days) -> Metadata:
-    """How much of the window that was read the lake holds: what is missing is said, not guessed."""
-    held = set(warehouse.lake.days(table))
-    return {f"window_{table}": f"{window}: {sum(d in held for d in window)} of {len(window)} days"}
+def window_metadata(build: Build) -> Metadata:
+    """How much of each window that was read the lake holds: what is missing is said."""
+    said = {}
+    for source in build.recipe.inputs:
+        version, window = build.state[source.table].version, source.days(build.days)
+        held = version.files if version else {}
+        share = f"{sum(day in held for day in window)} of {len(window)} days"
+        said[f"window_{source.table}"] = f"{window}: {share}"
+    return said
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:

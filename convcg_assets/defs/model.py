@@ -13,19 +13,7 @@ from convcg_assets.defs.metadata import inline_figure, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
-
-DATA_TABLES = (
-    "impressions",
-    "engagements",
-    "conversions",
-    "attributed_conversions",
-    "conversion_delay",
-    "weighted_labels",
-    "hard_negatives",
-    "user_features",
-    "pin_features",
-    "training_examples",
-)
+from convcg_assets.tables.registry import TABLES
 
 
 class TwoTowerConfig(dg.Config):
@@ -91,7 +79,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     lake, deployment, con = warehouse.lake, warehouse.deployment, build.con
     model_config = ModelConfig.model_validate(config.model)
     training_config = TrainingConfig.model_validate(config.training)
-    versions = {table: lake.version(table) for table in DATA_TABLES} | {
+    versions = {table: lake.version(table) for table in TABLES} | {
         source.table: version.number
         for source in build.recipe.inputs
         if (version := build.state[source.table].version)

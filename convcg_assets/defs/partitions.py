@@ -7,8 +7,7 @@ import dagster as dg
 
 from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
-from convcg_assets.tables.recipes import Windows
-from convcg_simulation.config import MAX_DAYS_AHEAD
+from convcg_assets.sources.clock import MAX_DAYS_AHEAD
 
 # Backfill policies and window mappings are beta in this pinned release, and are tested here.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -51,17 +50,14 @@ def upstream(table: str) -> list[dg.AssetDep]:
     ]
 
 
-def daily_by(*, hour: int) -> dg.FreshnessPolicy | None:
+def daily_by(*, hour: int | None) -> dg.FreshnessPolicy | None:
     """Something is written between midnight and this hour (UTC) of each day; none of ended logs.
 
     Dagster counts any day's, a repair of an old one too: the check `newest_day_is_yesterday` says
     whether it is the right one.
     """
-    if _source.last_day is not None:
+    if hour is None or _source.last_day is not None:
         return None
     return dg.FreshnessPolicy.cron(
         deadline_cron=f"0 {hour} * * *", lower_bound_delta=dt.timedelta(hours=hour)
     )
-
-
-windows = Windows.of(_source, current_deployment().settings)

@@ -13,7 +13,8 @@ from convcg_assets.builds.build import Build, open_build
 from convcg_assets.days import Days
 from convcg_assets.defs.run_lock import hold_until_exit
 from convcg_assets.deployment import Deployment, current_deployment
-from convcg_assets.lake.delta import Lake, connect
+from convcg_assets.lake.delta import Lake
+from convcg_assets.lake.engine import connect
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.settings import Settings
 

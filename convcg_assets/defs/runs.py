@@ -10,11 +10,10 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
 
 from convcg_assets.builds.plan import Request
-from convcg_assets.builds.staleness import RAW
 from convcg_assets.days import Days
 from convcg_assets.defs.jobs import JOB_TABLES, NEWEST_DAY_CHECK
 from convcg_assets.defs.run_lock import is_held
-from convcg_assets.tables.recipes import RAW_TABLES
+from convcg_assets.tables.raw import RAW, RAW_TABLES
 
 REQUEST_TAG = "convcg/request"
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")

@@ -7,18 +7,17 @@ import datetime as dt
 
 import dagster as dg
 
-from convcg_assets.builds.staleness import RAW
 from convcg_assets.builds.state import load_state
-from convcg_assets.builds.status import Survey, survey
+from convcg_assets.builds.status import Status, read_status
 from convcg_assets.defs.jobs import GIVEN_UP_CHECK, NEWEST_DAY_CHECK, WATCHED
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.runs import InstanceRuns
 from convcg_assets.deployment import Deployment
 from convcg_assets.sources.clock import today
-from convcg_assets.tables.recipes import RAW_TABLES
+from convcg_assets.tables.raw import RAW, RAW_TABLES
 
 
-def given_up_evaluation(found: Survey, table: str) -> dg.AssetCheckEvaluation:
+def given_up_evaluation(found: Status, table: str) -> dg.AssetCheckEvaluation:
     """Whether every day of a table was repaired that could be; the same for sensors and people."""
     days = found.plan.given_up[RAW if table in RAW_TABLES else table]
     listed = "; ".join(f"{day}: {said}" for day, said in sorted(days.items())[:20])
@@ -42,7 +41,7 @@ def _given_up_check(table: str) -> dg.AssetChecksDefinition:
         runs = InstanceRuns(
             context.instance, home=warehouse.deployment.home, own_run_id=context.run.run_id
         )
-        found = given_up_evaluation(survey(warehouse.deployment, runs=runs), table)
+        found = given_up_evaluation(read_status(warehouse.deployment, runs=runs), table)
         return dg.AssetCheckResult(
             passed=found.passed,
             severity=found.severity,

@@ -1,6 +1,9 @@
 """The lake: one Delta table per asset, partitioned by `dt`. Two verbs: read days, replace days.
 
-What a table's columns are belongs to `schema.py`; what is computed, to `transforms/`.
+What a table's columns are, and what is computed, belongs to `tables/`; running it to `engine.py`.
+
+A table may gain a column: days that were written before read as null in it, and the first day that
+is written with it widens the table's schema.
 """
 
 import datetime as dt
@@ -11,8 +14,8 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import ibis
 import pyarrow as pa
@@ -23,15 +26,15 @@ from ibis.backends.duckdb import Backend
 from pyarrow.fs import PyFileSystem
 
 from convcg_assets.days import Days
-from convcg_assets.tables.schema import table_schema
+from convcg_assets.lake.engine import Files, Query, as_query, read_files, stream_rows
+from convcg_assets.tables.registry import table_schema
 
-BATCH_ROWS = 131_072
 MAX_COMMIT_ATTEMPTS = 8
 """A commit that another one got in the way of is tried again, rows and all."""
 NO_FILES = "none"
 """Key of a day without files."""
 CONFIGURATION = {
-    # A version that a model was trained on stays readable: `maintenance.py` decides what goes.
+    # A version that a model was trained on stays readable: `builds/cleanup.py` decides what goes.
     "delta.enableExpiredLogCleanup": "false",
 }
 
@@ -42,6 +45,10 @@ class Version:
 
     number: int
     files: Mapping[dt.date, tuple[str, ...]]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of each file."""
+    first_columns: frozenset[str] | None = None
+    """Columns that the table had at first; None where they are not known."""
 
     def key(self, day: dt.date) -> str:
         """Names the files of a day: they are never written again, so equal keys are equal rows."""
@@ -50,6 +57,17 @@ class Version:
     def of(self, days: Days) -> list[str]:
         """The files of those days."""
         return [file for day in days for file in self.files.get(day, ())]
+
+    def held(self, days: Days, schema: ibis.Schema) -> Files:
+        """Those days as an engine reads them."""
+        paths = self.of(days)
+        num_bytes = sum(self.sizes.get(path, 0) for path in paths)
+        is_known = self.first_columns is not None and self.first_columns.issuperset(schema)
+        return Files(paths, schema, num_bytes, may_lack_columns=not is_known)
+
+
+NO_VERSION = Version(-1, {})
+"""A table that was never written."""
 
 
 def files_key(files: tuple[str, ...]) -> str:
@@ -70,6 +88,10 @@ class Lake:
     def path(self, table: str) -> str:
         """Where a table lies."""
         return f"{self.root.rstrip('/')}/{table}"
+
+    def schema(self, table: str) -> ibis.Schema:
+        """Columns and types of a table."""
+        return table_schema(table, self.id_types)
 
     def exists(self, table: str) -> bool:
         """Whether the table was ever written."""
@@ -105,20 +127,15 @@ class Lake:
         The files are fixed when this is called: what is written later does not change the result.
         A table that was never written reads as empty.
         """
-        schema = table_schema(table, self.id_types)
         if not isinstance(version, Version):
-            version = self.snapshot(table, version=version)
-        files = version.of(days) if version else []
-        if not files:
-            return ibis.memtable(pa.table(schema.to_pyarrow().empty_table()), schema=schema)
-        rows = con.read_parquet(files, hive_partitioning=True)
-        return rows.select(list(schema)).cast(dict(schema.items()))
+            version = self.snapshot(table, version=version) or NO_VERSION
+        return read_files(version.held(days, self.schema(table)), con=con)
 
     def replace(
         self,
         table: str,
         days: Days,
-        rows: ibis.Table,
+        rows: ibis.Table | Query,
         *,
         con: Backend,
         metadata: dict | None = None,
@@ -129,16 +146,17 @@ class Lake:
         same days the last to commit wins. Raises ValueError where a row's `dt` is not one of the
         days.
         """
-        for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
-            delta, commit = self._open(table), uuid.uuid4().hex
-            try:
-                said = {**(metadata or {}), "commit": commit}
-                self._overwrite(delta, table, days, rows, con=con, metadata=said)
-                return self._made_by(delta, table, commit)
-            except CommitFailedError:
-                if attempt == MAX_COMMIT_ATTEMPTS:
-                    raise
-                time.sleep(random.uniform(0, 0.1 * 2**attempt))
+        with as_query(rows, con=con) as query:
+            for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
+                delta, commit = self._open(table), uuid.uuid4().hex
+                try:
+                    said = {**(metadata or {}), "commit": commit}
+                    self._overwrite(delta, table, days, query, con=con, metadata=said)
+                    return self._made_by(delta, table, commit)
+                except CommitFailedError:
+                    if attempt == MAX_COMMIT_ATTEMPTS:
+                        raise
+                    time.sleep(random.uniform(0, 0.1 * 2**attempt))
         raise AssertionError("the last attempt returns or raises")
 
     def _open(self, table: str) -> DeltaTable:
@@ -147,7 +165,7 @@ class Lake:
             return DeltaTable(self.path(table))
         return DeltaTable.create(
             self.path(table),
-            table_schema(table, self.id_types).to_pyarrow(),
+            self.schema(table).to_pyarrow(),
             mode="ignore",
             partition_by=["dt"],
             configuration=CONFIGURATION,
@@ -158,19 +176,20 @@ class Lake:
         delta: DeltaTable,
         table: str,
         days: Days,
-        rows: ibis.Table,
+        query: Query,
         *,
         con: Backend,
         metadata: dict,
     ) -> None:
-        schema = table_schema(table, self.id_types)
+        schema = self.schema(table)
         faults: list[str] = []
-        with stream_rows(rows, schema=schema, con=con) as batches, _stray_days(faults):
+        with stream_rows(query, schema=schema, con=con) as batches, _stray_days(faults):
             checked = (_checked(b, table, days, faults=faults) for b in batches)
             write_deltalake(
                 delta,
                 pa.RecordBatchReader.from_batches(schema.to_pyarrow(), checked),
                 mode="overwrite",
+                schema_mode="merge",
                 partition_by=["dt"],
                 predicate=f"dt >= '{days.first}' AND dt <= '{days.last}'",
                 commit_properties=CommitProperties(custom_metadata=metadata),
@@ -195,11 +214,16 @@ class Lake:
         raise AssertionError(f"{table}: commit {commit} is not in the table's log")
 
     def _files_of(self, delta: DeltaTable, table: str) -> Version:
-        added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "partition.dt"])
+        added = pa.table(delta.get_add_actions(flatten=True))
+        added = added.select(["path", "partition.dt", "size_bytes"])
         files: dict[dt.date, list[str]] = {}
-        for path, day in zip(*(column.to_pylist() for column in added.columns), strict=True):
+        sizes: dict[str, int] = {}
+        for path, day, size in zip(*(c.to_pylist() for c in added.columns), strict=True):
             files.setdefault(day, []).append(f"{self.path(table)}/{path}")
-        return Version(delta.version(), {day: tuple(sorted(f)) for day, f in files.items()})
+            sizes[f"{self.path(table)}/{path}"] = size
+        first = _first_columns(self.path(table), delta.metadata().id)
+        by_day = {day: tuple(sorted(of_day)) for day, of_day in files.items()}
+        return Version(delta.version(), by_day, sizes, first)
 
     def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
         """Rows per day, zero included."""
@@ -210,22 +234,10 @@ class Lake:
         return counts
 
 
-@contextmanager
-def stream_rows(
-    rows: ibis.Table, *, schema: ibis.Schema, con: Backend
-) -> Iterator[pa.RecordBatchReader]:
-    """The rows batch by batch, in the columns and types of `schema`.
-
-    Cast in the engine, from the types that it really has: DuckDB types a literal 0.6 as decimal
-    where Ibis expects a double. (Ibis 12's own batches call a method that DuckDB 2 took away.)
-    """
-    view = con.create_view(f"rows_{uuid.uuid4().hex}", rows)
-    typed = view.select(list(schema)).cast(dict(schema.items()))
-    try:
-        with con.con.sql(con.compile(typed)).to_arrow_reader(BATCH_ROWS) as batches:
-            yield batches
-    finally:
-        con.con.execute(f"DROP VIEW {view.get_name()}")
+@lru_cache(maxsize=1024)
+def _first_columns(path: str, table_id: str) -> frozenset[str]:
+    """The columns that a table was created with; `table_id` tells it from one before it."""
+    return frozenset(field.name for field in DeltaTable(path, version=0).schema().fields)
 
 
 @contextmanager
@@ -246,15 +258,3 @@ def _checked(batch: pa.RecordBatch, table: str, days: Days, *, faults: list[str]
         faults.append(f"{table}: rows of {listed} in a replacement of {days}")
         raise ValueError(faults[0])
     return batch
-
-
-def connect(
-    *, memory_limit: str = "3GB", threads: int | None = None, temp: Path | None = None
-) -> Backend:
-    """An embedded DuckDB that spills to `temp` beyond `memory_limit`."""
-    options = {"memory_limit": memory_limit, "preserve_insertion_order": False}
-    if threads:
-        options["threads"] = threads
-    if temp:
-        options["temp_directory"] = str(temp)
-    return ibis.duckdb.connect(**options)

@@ -4,7 +4,7 @@ A day's rows are told apart into *cells* where those who read the table need a p
 `attributed_conversions` by impression day, since a label day rests on its own conversions alone;
 what training examples read by the day on which it was known, since a model of day T rests on what
 was known before. Equal rows have equal digests whatever their order and files; how a day came about
-belongs to `recipes.py`.
+belongs to its recipe.
 """
 
 import datetime as dt
@@ -12,18 +12,11 @@ from collections.abc import Iterable
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.tables.registry import TABLES
+from convcg_assets.tables.table import Table
 
 NO_CELL = ""
 """Rows that belong to no cell, and all rows of tables without cells."""
-
-_CELLS = {
-    "attributed_conversions": "impression_day",
-    "weighted_labels": "greatest(impression_dt, evidence_dt)",
-    "hard_negatives": "impression_dt",
-}
-_LATER_FACTS = {"hard_negatives": "engaged_dt"}
-"""A column known later than its row: it counts in the cell of its own day, as a fact of its own."""
 
 
 def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.date, dict[str, str]]:
@@ -36,13 +29,16 @@ def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.da
     if not files:
         return {}
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    later = _LATER_FACTS.get(table)
-    columns = [c for c in TABLES[table] if c not in ("dt", later)]
-    facts = [(_CELLS.get(table, "NULL"), ", ".join(columns), "true")]
+    entry = TABLES[table]
+    later, cell = entry.later, entry.cell or "NULL"
+    first = [
+        c for c, column in entry.columns.items() if c not in ("dt", later) and not column.added
+    ]
+    facts = [(cell, _row_hash(entry, first), "true")]
     if later:
-        facts.append((later, f"{', '.join(columns)}, {later}", f"{later} IS NOT NULL"))
+        facts.append((later, _row_hash(entry, [*first, later]), f"{later} IS NOT NULL"))
     rows = " UNION ALL ".join(
-        f"SELECT dt, CAST({cell} AS DATE) AS cell, hash({hashed}) AS h FROM days WHERE {chosen}"
+        f"SELECT dt, CAST({cell} AS DATE) AS cell, {hashed} AS h FROM days WHERE {chosen}"
         for cell, hashed, chosen in facts
     )
     found = con.con.execute(f"""
@@ -55,3 +51,13 @@ def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.da
         digest = f"{count:x}.{(int(total) ^ (int(xor) << 64)) % 2**128:032x}"
         digests.setdefault(day, {})[NO_CELL if cell is None else str(cell)] = digest
     return digests
+
+
+def _row_hash(table: Table, columns: list[str]) -> str:
+    """SQL for a row's hash; a column that was added later counts where it says something."""
+    hashed = f"hash({', '.join(columns)})"
+    for name, column in table.columns.items():
+        if column.added:
+            said = f"CASE WHEN {name} IS NULL THEN 0::UBIGINT ELSE hash('{name}', {name}) END"
+            hashed = f"xor({hashed}, {said})"
+    return hashed

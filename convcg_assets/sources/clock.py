@@ -1,7 +1,7 @@
 """Which day it is, for logs that go on: the wall clock's, and a simulated world's own.
 
 A day is over when the clock is past it. A simulated world may run ahead of the wall clock
-(`make next-day`): there a day is over once it has landed.
+(`convcg simulate next-day`): there a day is over once it has landed.
 """
 
 import datetime as dt
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from convcg_assets.sources.landed import LandedDay, landed_days
 from convcg_assets.sources.source import Source
 
+MAX_DAYS_AHEAD = 7
+"""How many days a simulated world may run ahead of the clock (UTC)."""
 RETRAIN_HOUR = 6
 """The model of a day is trained from this hour (UTC) on."""
 

@@ -19,6 +19,7 @@ from convcg_assets.sources.casting import (
     fault_where,
     no_fault,
 )
+from convcg_assets.sources.columns import REJECTED_EVENTS, STREAMS, type_schema
 from convcg_assets.sources.row_text import content_id, row_as_json
 from convcg_assets.sources.selection import (
     event_rows,
@@ -28,27 +29,9 @@ from convcg_assets.sources.selection import (
     stream_rows,
 )
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import (
-    KEY_COLUMNS,
-    REQUIRED_COLUMNS,
-    STREAM_COLUMNS,
-    ColumnMapping,
-)
-from convcg_assets.tables.schema import (
-    CONVERSION_EVENTS,
-    ENGAGEMENT_TYPES,
-    SURFACES,
-    TABLES,
-    table_schema,
-)
+from convcg_assets.sources.stream import ColumnMapping
 
 _PLACE = ("_dt", "_file", "_row")
-
-_VOCABULARIES = {
-    "surface": (SURFACES, "unknown surface"),
-    "engagement_type": (ENGAGEMENT_TYPES, "unknown event"),
-    "event_name": (CONVERSION_EVENTS, "unknown event"),
-}
 
 
 def apply_contract(
@@ -67,8 +50,8 @@ def apply_contract(
     )
     if stream == "pins" and find_column(raw, "content", stream_options(source, stream)) is not None:
         checked = _check_content(checked, dim=source.content_dim)
-    checked = _reject_late_duplicates(checked, key=KEY_COLUMNS[stream])
-    schema = table_schema(stream, source.id_types)
+    checked = _reject_late_duplicates(checked, key=STREAMS[stream].key)
+    schema = type_schema(STREAMS[stream].columns, source.id_types)
     valid = checked.filter(_._fault.isnull()).mutate(dt=_._dt)
     if stream == "impressions":
         valid = valid.mutate(impression_day=ibis.least(_.impression_ts.date(), _._dt))
@@ -83,7 +66,7 @@ def apply_contract(
         reason=_._fault,
         raw=row_as_json(broken, raw.columns),
     )
-    return valid, rejected.cast(dict(table_schema("rejected_events", {}).items()))
+    return valid, rejected.cast(dict(type_schema(REJECTED_EVENTS, {}).items()))
 
 
 def count_ignored(raw: ibis.Table, *, stream: str, source: Source) -> ibis.Table:
@@ -102,13 +85,13 @@ def _cast_columns(rows: Expr, *, stream: str, source: Source) -> Expr:
     """Canonical columns, `_fault` so far."""
     columns: dict[str, Expr] = {}
     faults: list[Expr] = [rows._defect]
-    for name in STREAM_COLUMNS[stream]:
+    for name in STREAMS[stream].mappable:
         logged = find_column(rows, name, stream_options(source, stream))
         if logged is None:
-            columns[name] = ibis.null(table_schema(stream, source.id_types)[name])
+            columns[name] = ibis.null(type_schema(STREAMS[stream].columns, source.id_types)[name])
             continue
         columns[name], fault = _cast_column(logged, name=name, stream=stream, source=source)
-        if name in REQUIRED_COLUMNS[stream] or name in (KEY_COLUMNS[stream], "received_ts"):
+        if name in STREAMS[stream].logged or name in (STREAMS[stream].key, "received_ts"):
             faults.append(fault_where((logged.isnull(), f"null {name}")))
         faults.append(fault)
     keep = {name: rows[name] for name in _PLACE}
@@ -120,7 +103,7 @@ def _cast_columns(rows: Expr, *, stream: str, source: Source) -> Expr:
 
 
 def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cast:
-    spec, options = TABLES[stream][name][0], stream_options(source, stream)
+    spec, options = STREAMS[stream].columns[name].type, stream_options(source, stream)
     id_type = source.id_type(stream, name)
     if id_type:
         return cast_id(logged, name=name, id_type=id_type)
@@ -138,11 +121,13 @@ def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cas
     if spec.startswith("array"):
         return cast_vector(logged, name=name)
     text = logged.cast("string")
-    if name in _VOCABULARIES:
-        known, unknown = _VOCABULARIES[name]
-        meanings = (options.surfaces if name == "surface" else options.events) or {
-            k: k for k in known
+    vocabulary = STREAMS[stream].columns[name].vocabulary
+    if vocabulary is not None:
+        is_event = name == STREAMS[stream].event
+        meanings = (options.events if is_event else options.surfaces) or {
+            value: value for value in vocabulary
         }
+        unknown = "unknown event" if is_event else f"unknown {name}"
         value = ibis.cases(
             *((text == logged_as, meaning) for logged_as, meaning in meanings.items() if meaning),
             else_=ibis.null("string"),
@@ -155,7 +140,7 @@ def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cas
 
 def _derive(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
     """Fill the ids and times that the log does not have."""
-    options, key = stream_options(source, stream), KEY_COLUMNS[stream]
+    options, key = stream_options(source, stream), STREAMS[stream].key
     if find_column(rows, key, options) is None:
         if source.id_type(stream, key) == "int64":
             raise ValueError(
@@ -176,12 +161,13 @@ def _time_fault(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
     tolerance = ibis.interval(minutes=source.tolerance_minutes)
     start = cast._dt.cast("timestamp(6)")
     end = start + ibis.interval(days=1) + tolerance
-    if stream in ("impressions", "engagements"):
-        name = "impression_ts" if stream == "impressions" else "engagement_ts"
+    rules = STREAMS[stream]
+    if rules.kind == "onsite":
+        name = rules.time
         earliest = start - ibis.interval(days=source.late_days) - tolerance
         outside = (cast[name] < earliest) | (cast[name] >= end)
         return fault_where((outside, f"{name} outside its log's day"))
-    if stream == "conversions":
+    if rules.kind == "offsite":
         has_received = find_column(rows, "received_ts", stream_options(source, stream)) is not None
         name = "received_ts" if has_received else "event_ts"
         outside = (cast.received_ts < start - tolerance) | (cast.received_ts >= end)
@@ -189,7 +175,8 @@ def _time_fault(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
             (outside, f"{name} outside its log's day"),
             (cast.event_ts > cast.received_ts + tolerance, "event_ts after received_ts"),
         )
-    return fault_where((cast.created_ts >= end, "created_ts after its log's day"))
+    assert rules.kind == "snapshot", rules.kind
+    return fault_where((cast[rules.time] >= end, f"{rules.time} after its log's day"))
 
 
 def _reject_late_duplicates(checked: Expr, *, key: str) -> Expr:

@@ -6,7 +6,7 @@ import ibis
 from ibis import _
 
 from convcg_assets.sources.casting import Expr
-from convcg_assets.tables.schema import table_schema
+from convcg_assets.sources.columns import STREAMS, type_schema
 
 
 def implied_impressions(
@@ -27,7 +27,7 @@ def implied_impressions(
 
 def implied_pins(*events: ibis.Table, id_types: Mapping[str, str]) -> ibis.Table:
     """The Pins of each day's events, with the greatest advertiser id named beside each."""
-    kind = table_schema("pins", id_types)["advertiser_id"]
+    kind = type_schema(STREAMS["pins"].columns, id_types)["advertiser_id"]
     seen = [
         e.select(
             "dt",
@@ -55,5 +55,15 @@ def _conform(rows: Expr, table: str, id_types: Mapping[str, str]) -> ibis.Table:
     """Exactly the table's columns; those that are not there are null."""
     return rows.select(
         (rows[name].cast(kind) if name in rows.columns else ibis.null(kind)).name(name)
-        for name, kind in table_schema(table, id_types).items()
+        for name, kind in type_schema(STREAMS[table].columns, id_types).items()
+    )
+
+
+def name_advertisers(events: ibis.Table, pins: ibis.Table) -> ibis.Table:
+    """Events with the advertiser of their Pin in the day's catalogue where the log was silent."""
+    catalogue = pins.select("dt", "pin_id", catalogue_advertiser_id=_.advertiser_id)
+    return (
+        events.left_join(catalogue, ["dt", "pin_id"])
+        .mutate(advertiser_id=ibis.coalesce(_.advertiser_id, _.catalogue_advertiser_id))
+        .select(events.columns)
     )

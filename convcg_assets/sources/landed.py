@@ -4,10 +4,10 @@ import datetime as dt
 import os
 from dataclasses import dataclass
 
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.files import LandingError
 from convcg_assets.sources.reading import find_files
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import STREAMS
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.files import LandingError, LogFile, inspect_file
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import REQUIRED_COLUMNS, STREAM_COLUMNS, Stream, nearest
+from convcg_assets.sources.stream import Stream, nearest
 
 _SHOWN_FAULTS = 5
 ALIKE = 0.85
@@ -154,12 +155,12 @@ def _summary(title: str, faults: list[str]) -> str:
 def _needed_columns(stream: str, options: Stream, *, only_required: bool) -> dict[str, str]:
     """Columns of the files: why each is needed."""
     needed = dict.fromkeys(options.where, f"streams.{stream}.where")
-    for name in STREAM_COLUMNS[stream]:
+    for name in STREAMS[stream].mappable:
         mapping = options.columns.get(name)
         if mapping:
             for column in mapping.sources:
                 needed[column] = f"streams.{stream}.columns.{name}"
-        elif name in REQUIRED_COLUMNS[stream] or not only_required:
+        elif name in STREAMS[stream].logged or not only_required:
             needed[name] = f"streams.{stream}.columns.{name}"
     return needed
 
@@ -170,7 +171,7 @@ def _check_columns(file: LogFile, *, stream: str, options: Stream) -> None:
         if column in file.columns:
             continue
         guess = nearest(column, file.columns)
-        required = place.endswith("where") or place.rpartition(".")[2] in REQUIRED_COLUMNS[stream]
+        required = place.endswith("where") or place.rpartition(".")[2] in STREAMS[stream].logged
         if file.format == "jsonl" and not required and guess is None:
             continue
         hint = f"; nearest: {guess!r}" if guess else ""
@@ -190,9 +191,9 @@ def _check_columns(file: LogFile, *, stream: str, options: Stream) -> None:
 def _check_alike(files: list[LogFile], *, stream: str, options: Stream) -> None:
     """An optional column must not be lost to a slip of the pen, nor be in some days' files only."""
     used = {column for mapping in options.columns.values() for column in mapping.sources}
-    used |= set(options.where) | set(STREAM_COLUMNS[stream])
-    for name in STREAM_COLUMNS[stream]:
-        if name in options.columns or name in REQUIRED_COLUMNS[stream]:
+    used |= set(options.where) | set(STREAMS[stream].mappable)
+    for name in STREAMS[stream].mappable:
+        if name in options.columns or name in STREAMS[stream].logged:
             continue
         lacking = [file for file in files if name not in file.columns]
         for file in lacking:

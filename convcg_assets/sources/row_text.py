@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import ibis
 
 from convcg_assets.sources.casting import Expr, null_unless
-from convcg_assets.sources.stream import STREAM_COLUMNS
+from convcg_assets.sources.columns import STREAMS
 
 ROW_COLUMNS = ("_dt", "_file", "_row", "_defect")
 """What reading adds to the columns of the files."""
@@ -14,7 +14,7 @@ ROW_COLUMNS = ("_dt", "_file", "_row", "_defect")
 def content_id(cast: Expr, *, stream: str, key: str) -> Expr:
     """An id made of a row's content, so that equal rows are duplicates of each other."""
     parts: list[Expr] = []
-    for name in STREAM_COLUMNS[stream]:
+    for name in STREAMS[stream].mappable:
         value = cast[name]
         if name == key or value.type().is_array():
             continue

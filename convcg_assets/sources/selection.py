@@ -3,8 +3,9 @@
 import ibis
 
 from convcg_assets.sources.casting import Expr
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import EVENT_COLUMNS, ColumnMapping, Stream
+from convcg_assets.sources.stream import ColumnMapping, Stream
 
 
 def stream_rows(raw: Expr, *, stream: str, source: Source) -> Expr:
@@ -23,7 +24,9 @@ def is_ignored(rows: Expr, *, stream: str, source: Source) -> Expr:
     silent = [logged for logged, event in events.items() if event is None]
     if not silent:
         return ibis.literal(False)
-    logged = find_column(rows, EVENT_COLUMNS[stream], stream_options(source, stream))
+    event = STREAMS[stream].event
+    assert event is not None
+    logged = find_column(rows, event, stream_options(source, stream))
     assert logged is not None
     return logged.cast("string").isin(silent).fill_null(False) & rows._defect.isnull()
 

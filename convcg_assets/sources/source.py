@@ -12,8 +12,9 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from convcg_assets.sources.stream import STREAMS, Frozen, Stream, Streams, check_known, nearest
-from convcg_assets.tables.schema import ID_KINDS, TABLES
+from convcg_assets.config import Frozen
+from convcg_assets.sources.columns import ID_KINDS, STREAMS, SURFACES
+from convcg_assets.sources.stream import Stream, Streams, check_known, nearest
 
 IdType = Literal["int64", "string"]
 
@@ -53,7 +54,7 @@ class Source(Frozen):
         ge=1,
         description="length of the Pins' content vectors; null: as in the day's first valid row",
     )
-    implied_surface: Literal["homefeed", "related_pins", "search"] = Field(
+    implied_surface: str = Field(
         default="homefeed",
         description="without an impressions stream: surface of the impressions implied",
     )
@@ -69,6 +70,12 @@ class Source(Frozen):
             raise ValueError(
                 f"unknown time zone {value!r}; right would be UTC or a name like Europe/Berlin"
             )
+        return value
+
+    @field_validator("implied_surface")
+    @classmethod
+    def _surface(cls, value: str) -> str:
+        check_known(value, SURFACES, "surface")
         return value
 
     @field_validator("id_types")
@@ -111,7 +118,7 @@ class Source(Frozen):
 
     def id_kind(self, stream: str, column: str) -> str | None:
         """Kind of the id in a canonical column; None for other columns."""
-        spec = TABLES[stream][column][0]
+        spec = STREAMS[stream].columns[column].type
         return spec.removeprefix("id:") if spec.startswith("id:") else None
 
     def id_type(self, stream: str, column: str) -> IdType | None:

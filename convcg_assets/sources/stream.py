@@ -6,44 +6,12 @@ The source as a whole, and reading it from YAML, belong to `sources.py`.
 import difflib
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from convcg_assets.tables.schema import CONVERSION_EVENTS, ENGAGEMENT_TYPES, SURFACES, TABLES
+from convcg_assets.config import Frozen
+from convcg_assets.sources.columns import STREAMS, SURFACES
 
-STREAMS = ("impressions", "engagements", "conversions", "pins", "users")
 TimeUnit = Literal["iso", "s", "ms", "us"]
-
-STREAM_COLUMNS = {
-    s: tuple(c for c in TABLES[s] if c not in ("dt", "impression_day")) for s in STREAMS
-}
-"""Canonical columns of each stream: what `columns` may map."""
-
-REQUIRED_COLUMNS = {
-    "impressions": ("user_id", "pin_id", "impression_ts", "surface"),
-    "engagements": ("user_id", "pin_id", "engagement_ts", "engagement_type"),
-    "conversions": ("event_name", "event_ts"),
-    "pins": ("pin_id",),
-    "users": ("user_id",),
-}
-"""Canonical columns that a stream cannot be without."""
-
-KEY_COLUMNS = {
-    "impressions": "impression_id",
-    "engagements": "engagement_id",
-    "conversions": "conversion_id",
-    "pins": "pin_id",
-    "users": "user_id",
-}
-"""The id that is unique within a stream's day."""
-
-EVENT_COLUMNS = {"engagements": "engagement_type", "conversions": "event_name"}
-_VOCABULARIES = {"engagement_type": ENGAGEMENT_TYPES, "event_name": CONVERSION_EVENTS}
-
-
-class Frozen(BaseModel):
-    """A part of the source file: unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ColumnMapping(Frozen):
@@ -197,10 +165,11 @@ class Streams(Frozen):
 
 
 def _check_stream(name: str, stream: Stream) -> None:
+    known = STREAMS[name]
     for column, mapping in stream.columns.items():
-        check_known(column, STREAM_COLUMNS[name], f"canonical column of {name}")
-        spec = TABLES[name][column][0]
-        if mapping.absent and column in REQUIRED_COLUMNS[name]:
+        check_known(column, known.mappable, f"canonical column of {name}")
+        spec = known.columns[column].type
+        if mapping.absent and column in known.logged:
             raise ValueError(
                 f"{name}.columns.{column}: {name} cannot be without it; map a column or a constant"
             )
@@ -213,9 +182,10 @@ def _check_stream(name: str, stream: Stream) -> None:
     if stream.surfaces is not None and name != "impressions":
         raise ValueError(f"{name}.surfaces: only impressions have surfaces")
     if stream.events is not None:
-        if name not in EVENT_COLUMNS:
-            raise ValueError(f"{name}.events: only engagements and conversions have events")
-        vocabulary = _VOCABULARIES[EVENT_COLUMNS[name]]
+        if known.event is None:
+            named = [stream for stream, columns in STREAMS.items() if columns.event]
+            raise ValueError(f"{name}.events: only {' and '.join(named)} have events")
+        vocabulary = known.columns[known.event].vocabulary or ()
         for event in stream.events.values():
             if event is not None:
                 check_known(event, vocabulary, f"event of {name}")

@@ -1,20 +1,84 @@
-"""Attribution: which touches a conversion is credited to, and with what share.
+"""`attributed_conversions`: which touches a conversion is credited to, and with what share.
 
-What a touch is belongs to `touches.py`, what a credit is worth as a label to `labels.py`.
+What a touch is belongs to `touches.py`, how credit is shared to `credit_models.py`, what a credit
+is worth as a label to `weighted_labels.py`.
 """
-
-import math
 
 import ibis
 from ibis import _
 
 from convcg_assets.days import Days
-from convcg_assets.tables.exact import SHARE_DECIMALS, double, to_units
+from convcg_assets.sources.columns import CONVERSION_EVENTS, Column, Columns
+from convcg_assets.tables.credit_models import CREDIT_MODELS
+from convcg_assets.tables.exact import double
 from convcg_assets.tables.settings import AttributionSettings
-from convcg_assets.tables.touches import find_touches
+from convcg_assets.tables.table import Check, Input, Inputs, Scope, Table
+from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, find_touches
 
-END_SHARE, MIDDLE_SHARE = 0.4, 0.2
-"""Position based: the first and the last touch get so much each, those between share so much."""
+STATUSES = ("attributed", "no_user", "no_touch", "past_horizon", "duplicate")
+CREDIT_TOLERANCE = 1e-9
+"""Credits are shares: what adding them may lose in the last digits."""
+
+COLUMNS: Columns = {
+    "dt": Column("date", "arrival day of the conversion"),
+    "conversion_id": Column("id:conversion_id", "the conversion", required=True),
+    "event_name": Column(
+        "string",
+        "checkout, add_to_cart, signup or lead",
+        required=True,
+        vocabulary=CONVERSION_EVENTS,
+    ),
+    "user_id": Column("id:user_id", "who bought"),
+    "advertiser_id": Column("id:advertiser_id", "who reported it"),
+    "pin_id": Column("id:pin_id", "the Pin that the report names"),
+    "event_ts": Column("timestamp(6)", "when it happened", required=True),
+    "received_ts": Column("timestamp(6)", "when it was received"),
+    "value": Column("float64", "as reported"),
+    "status": Column(
+        "string",
+        "attributed, no_user, no_touch, past_horizon or duplicate",
+        required=True,
+        vocabulary=STATUSES,
+    ),
+    "touch_type": Column(
+        "string",
+        "click, engagement or view; null unless attributed, as all that follow",
+        vocabulary=TOUCH_TYPES,
+    ),
+    "match_level": Column("string", "pin or advertiser", vocabulary=MATCH_LEVELS),
+    "impression_id": Column("id:impression_id", "the impression that was touched"),
+    "impression_day": Column(
+        "date",
+        "the day of that impression: the label day that this belongs to",
+    ),
+    "touch_pin_id": Column("id:pin_id", "the Pin that was touched"),
+    "touch_ts": Column("timestamp(6)", "when it was touched"),
+    "credit": Column(
+        "float64",
+        "share of the conversion given to this touch; sums to 1 per conversion",
+    ),
+}
+
+
+def inputs(scope: Scope) -> tuple[Input, ...]:
+    """Touches of the horizon before, and reports that a duplicate may repeat."""
+    attribution = scope.settings.attribution
+    return (
+        Input("impressions", before=attribution.horizon_days),
+        Input("engagements", before=attribution.horizon_days),
+        Input("conversions", before=attribution.dedup_lookback_days),
+    )
+
+
+def rows(inputs: Inputs) -> ibis.Table:
+    """The credit of the conversions that arrived on the days."""
+    return attribute(
+        inputs["conversions"],
+        inputs["impressions"],
+        inputs["engagements"],
+        settings=inputs.settings.attribution,
+        days=inputs.days,
+    )
 
 
 def attribute(
@@ -120,59 +184,23 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
     Columns: dt, conversion_id, touch_type, match_level, impression_id, impression_day,
     touch_pin_id, touch_ts, credit.
     """
-    conversion = ["dt", "conversion_id"]
     strength = ibis.cases(
         (candidates.touch_type == "click", 0), (candidates.touch_type == "engagement", 1), else_=2
     )
     ranked = candidates.mutate(
         strength=strength, match_rank=(candidates.match_level == "pin").ifelse(0, 1)
     )
-    in_time = ibis.window(
-        group_by=conversion, order_by=["touch_ts", "impression_id", "strength", "match_rank"]
-    )
-    by_strength = ibis.window(
-        group_by=conversion,
-        order_by=["strength", "match_rank", ibis.desc("touch_ts"), "impression_id"],
-    )
-    all_touches = ibis.window(group_by=conversion)
-    if settings.model == "last_touch":
-        credit = (ibis.row_number().over(by_strength) == 0).ifelse(double(1), double(0))
-    elif settings.model == "first_touch":
-        credit = (ibis.row_number().over(in_time) == 0).ifelse(double(1), double(0))
-    elif settings.model == "linear":
-        credit = double(1) / ranked.count().over(all_touches)
-    elif settings.model == "time_decay":
-        # Relative to the newest touch: an old touch alone must not underflow to no credit at all.
-        aged = ranked.mutate(newest_ts=_.touch_ts.max().over(all_touches))
-        age_hours = (aged.newest_ts.epoch_seconds() - aged.touch_ts.epoch_seconds()) / double(3600)
-        decay = (age_hours * double(-math.log(2) / settings.half_life_hours)).exp()
-        ranked = aged.mutate(decay=to_units(decay, decimals=SHARE_DECIMALS))
-        credit = ranked.decay / ranked.decay.sum().over(all_touches)
-    else:
-        position = ibis.row_number().over(in_time)
-        count = ranked.count().over(all_touches)
-        is_end = (position == 0) | (position == count - 1)
-        between = double(MIDDLE_SHARE) / ibis.greatest(count - 2, 1)
-        credit = ibis.cases(
-            (count == 1, double(1)),
-            (count == 2, double(0.5)),
-            (is_end, double(END_SHARE)),
-            else_=between,
-        )
-    return (
-        ranked.mutate(credit=credit)
-        .filter(_.credit > 0)
-        .select(
-            "dt",
-            "conversion_id",
-            "touch_type",
-            "match_level",
-            "impression_id",
-            "impression_day",
-            "touch_pin_id",
-            "touch_ts",
-            "credit",
-        )
+    credited = CREDIT_MODELS[settings.model](ranked, settings.half_life_hours)
+    return credited.filter(_.credit > 0).select(
+        "dt",
+        "conversion_id",
+        "touch_type",
+        "match_level",
+        "impression_id",
+        "impression_day",
+        "touch_pin_id",
+        "touch_ts",
+        "credit",
     )
 
 
@@ -190,3 +218,66 @@ def _touch_ends(rows: ibis.Table, *, settings: AttributionSettings) -> ibis.Valu
     ]
     never = ibis.null("timestamp")
     return ibis.cases(*enabled, else_=never) if enabled else never
+
+
+def uneven_credits(attributed: ibis.Table) -> ibis.Table:
+    """Attributed conversions whose credits do not sum to 1."""
+    credited = attributed.filter(_.status == "attributed")
+    sums = credited.group_by("dt", "conversion_id").agg(
+        num_touches=_.count(), total_credit=_.credit.sum()
+    )
+    off = (_.total_credit - double(1)).abs() > double(CREDIT_TOLERANCE)
+    return sums.filter(off.fill_null(True))
+
+
+def touches_outside_window(attributed: ibis.Table, *, settings: AttributionSettings) -> ibis.Table:
+    """Credited touches outside `touch_ts <= event_ts < touch_ts + window`, or past the horizon."""
+    windows = {
+        "click": settings.click_window_days,
+        "engagement": settings.engagement_window_days,
+        "view": settings.view_window_days,
+    }
+    ends = ibis.cases(
+        *(
+            (_.touch_type == kind, _.touch_ts + ibis.interval(days=days))
+            for kind, days in windows.items()
+        ),
+        else_=_.touch_ts,
+    )
+    inside = (
+        (_.touch_ts <= _.event_ts)
+        & (_.event_ts < ends)
+        & _.dt.delta(_.impression_day, unit="day").between(0, settings.horizon_days)
+    )
+    return attributed.filter(_.status == "attributed", ~inside.fill_null(False)).select(
+        "dt", "conversion_id", "impression_id", "touch_type", "touch_ts", "event_ts"
+    )
+
+
+ATTRIBUTED_CONVERSIONS = Table(
+    name="attributed_conversions",
+    group="attribution",
+    owner="team:ads-measurement",
+    description="""One conversion's credit to one touch, by the conversion's arrival day.
+
+Conversions without a user, without a touch, or that repeat one already received stay visible, with
+their status. Credits of one conversion sum to 1.""",
+    columns=COLUMNS,
+    key=("dt", "conversion_id", "impression_id", "touch_type", "touch_ts"),
+    inputs=inputs,
+    settings=lambda scope: (scope.settings.attribution,),
+    rows=rows,
+    cell="impression_day",
+    checks=(
+        Check(
+            "credits_sum_to_1",
+            "The credits of an attributed conversion sum to 1.",
+            error=lambda i: uneven_credits(i.own),
+        ),
+        Check(
+            "touches_in_window",
+            "touch_ts <= event_ts < touch_ts + window of the touch's type.",
+            error=lambda i: touches_outside_window(i.own, settings=i.settings.attribution),
+        ),
+    ),
+)

@@ -1,211 +1,113 @@
-"""The delay curve: of an impression day's conversions, the share that has arrived by its age.
+"""`conversion_delay`: the share of conversions that arrive within k days, as known on day T.
 
-How an advertiser reports belongs to `cadence.py`, what labels weigh by the curve to `maturity.py`.
+How the curves are estimated belongs to `delay_curves.py`.
 """
 
+import datetime as dt
+
 import ibis
-from ibis import _
 
 from convcg_assets.days import Days
-from convcg_assets.tables.cadence import describe_cadence, weekday
-from convcg_assets.tables.exact import double
-from convcg_assets.tables.reverse_hazard import own_curve, rounded
-from convcg_assets.tables.schema import CONVERSION_DELAY
-from convcg_assets.tables.settings import DelaySettings
+from convcg_assets.sources.columns import Column, Columns
+from convcg_assets.tables.cadence import SEGMENTS
+from convcg_assets.tables.delay_curves import describe_delay, lookback_days
+from convcg_assets.tables.shifts import delay_shifts, shift_lookback_days
+from convcg_assets.tables.table import Check, Input, Inputs, Scope, Table
 
-Z_95 = 1.959963984540054
-"""Of the standard normal distribution, 95 % lie within this many deviations."""
-_GLOBAL = ("day",)
-_SEGMENT = ("day", "segment", "upload_in_days")
-_ADVERTISER = (*_SEGMENT, "advertiser_id", "weekday")
+LEVELS = ("global", "segment", "advertiser")
+
+COLUMNS: Columns = {
+    "dt": Column("date", "day T: everything here arrived before it"),
+    "level": Column("string", "global, segment or advertiser", required=True, vocabulary=LEVELS),
+    "segment": Column(
+        "string",
+        "how the advertisers report: at_once, daily, weekly, slower, or silent of late; "
+        "null for global",
+        vocabulary=SEGMENTS,
+    ),
+    "advertiser_id": Column("id:advertiser_id", "whose curve; null unless level is advertiser"),
+    "weekday": Column(
+        "int64",
+        "weekday of the impression day (0 Monday) that a weekly reporter's curve is for; "
+        "null for all others: any weekday",
+    ),
+    "upload_in_days": Column(
+        "int64",
+        "weekly reporters: days from the impression day to the next upload; null for all others",
+    ),
+    "delay_days": Column(
+        "int64",
+        "k, days from the impression day to the arrival day, 0 to H",
+        required=True,
+    ),
+    "num_arrived": Column("int64", "evidence that arrived after exactly k days"),
+    "num_until": Column(
+        "int64",
+        "evidence that arrived within k days, of impression days old enough to show k",
+    ),
+    "num_conversions": Column("int64", "all evidence that the group's curve rests on"),
+    "observed_days": Column(
+        "int64",
+        "longest delay that the group can have shown, at most H; beyond it the curve is "
+        "its parent's, and the global one 1: its tail is unknown",
+    ),
+    "own_share": Column("float64", "share arrived within k days, by the group's own evidence"),
+    "share": Column("float64", "the same, pooled with the level above", required=True),
+    "share_low": Column("float64", "lower end of its 95 % interval"),
+    "share_high": Column("float64", "upper end of its 95 % interval"),
+}
 
 
-def estimation_window_days(settings: DelaySettings, *, horizon_days: int) -> int:
-    """How many impression days before T the curve of T rests on."""
-    return horizon_days + settings.estimation_days
+def inputs(scope: Scope) -> tuple[Input, ...]:
+    """The arrivals that the curves look back on."""
+    settings = scope.settings
+    horizon = settings.attribution.horizon_days
+    before = lookback_days(settings.delay, horizon_days=horizon)
+    return (Input("attributed_conversions", before=before, after=-1),)
 
 
-def lookback_days(settings: DelaySettings, *, horizon_days: int) -> int:
-    """How many arrival days before T `describe_delay` reads."""
-    window = estimation_window_days(settings, horizon_days=horizon_days)
-    return max(window, settings.cadence_days)
-
-
-def describe_delay(
-    attributed: ibis.Table, *, settings: DelaySettings, horizon_days: int, days: Days
-) -> ibis.Table:
-    """Rows of `conversion_delay` for the days T in `days`.
-
-    A piece of evidence is one (conversion, impression) with credit, however much: each is a label
-    that had to wait. Its delay d is the days from the impression day to the arrival day; on T the
-    longest that can have been seen is its age a = T - 1 - impression day. Delays are seen only if
-    d <= a, so that the share F is estimated backwards, from the longest delay W (Lagakos, Barraj &
-    De Gruttola 1988, Biometrika 75: reverse hazards of right-truncated delays):
-    h(k) = #{d = k, a >= k} / #{d <= k, a >= k}, F(W) = 1, F(k - 1) = F(k) (1 - h(k)).
-    Curves are pooled, advertiser -> segment -> global:
-    F = (n F_own + kappa F_parent) / (n + kappa).
-
-    `attributed` must hold the `lookback_days` arrival days before T. All evidence of an impression
-    day in the window arrived in the window, so that nothing is cut off at its beginning.
-    """
-    evidence = count_evidence(attributed)
-    reporters = describe_cadence(evidence, settings=settings, days=days)
-    num_days = estimation_window_days(settings, horizon_days=horizon_days)
-    rows = _known_delays(evidence, reporters, days, num_days=num_days)
-    whole = _pool(own_curve(rows, keys=_GLOBAL, horizon_days=horizon_days))
-    named = rows.filter(_.advertiser_id.notnull())
-    segments = _pool(
-        own_curve(named, keys=_SEGMENT, horizon_days=horizon_days),
-        whole,
-        keys=_SEGMENT,
-        parent_keys=_GLOBAL,
-        kappa=settings.segment_kappa,
-    )
-    advertisers = _pool(
-        own_curve(named, keys=_ADVERTISER, horizon_days=horizon_days),
-        segments,
-        keys=_ADVERTISER,
-        parent_keys=_SEGMENT,
-        kappa=settings.advertiser_kappa,
-    )
-    nothing = {
-        "advertiser_id": ibis.null(rows.advertiser_id.type()),
-        "segment": ibis.null("string"),
-        "weekday": ibis.literal(-1, "int64"),
-        "upload_in_days": ibis.literal(-1, "int64"),
-    }
-    levels = [
-        table.mutate(
-            level=ibis.literal(level),
-            **{name: null for name, null in nothing.items() if name not in table.columns},
-        )
-        for level, table in (
-            ("global", whole),
-            ("segment", segments),
-            ("advertiser", advertisers),
-        )
-    ]
-    columns = sorted(levels[0].columns)
-    united = ibis.union(*(table.select(*columns) for table in levels))
-    return _with_interval(united, horizon_days=horizon_days).select(
-        *(
-            united.weekday.nullif(-1).name(name)
-            if name == "weekday"
-            else united.upload_in_days.nullif(-1).name(name)
-            if name == "upload_in_days"
-            else name
-            for name in CONVERSION_DELAY
-        )
+def rows(inputs: Inputs) -> ibis.Table:
+    """The curves of the days T."""
+    return describe_delay(
+        inputs["attributed_conversions"],
+        settings=inputs.settings.delay,
+        horizon_days=inputs.settings.attribution.horizon_days,
+        days=inputs.days,
     )
 
 
-def count_evidence(attributed: ibis.Table) -> ibis.Table:
-    """Pieces of evidence `num` by dt, impression_day, advertiser_id and event_day.
-
-    The touches of one impression that share a conversion's credit are one piece, as in the labels.
-    """
-    key = ("dt", "conversion_id", "impression_id")
-    pieces = attributed.filter(_.status == "attributed").select(
-        *key, "impression_day", "advertiser_id", event_day=_.event_ts.date()
-    )
-    return (
-        pieces.distinct()
-        .group_by("dt", "impression_day", "advertiser_id", "event_day")
-        .agg(num=_.count())
-    )
+def changed_habits(inputs: Inputs) -> ibis.Table:
+    """Advertisers whose newest reporting lags differ from those before, on the newest day."""
+    last, settings = inputs.days.last, inputs.settings.delay
+    lookback = dt.timedelta(days=shift_lookback_days(settings))
+    attributed = inputs.read_days("attributed_conversions", Days(last - lookback, last))
+    return delay_shifts(attributed, settings=settings, days=Days(last, last))
 
 
-def _known_delays(
-    evidence: ibis.Table, reporters: ibis.Table, days: Days, *, num_days: int
-) -> ibis.Table:
-    """Counts `num` by T (`day`), advertiser, delay and age, and by how the advertiser reports.
+CONVERSION_DELAY = Table(
+    name="conversion_delay",
+    group="attribution",
+    owner="team:ads-measurement",
+    description="""The delay curve of day T: the share F(k) of conversions that arrive within k
+days.
 
-    A weekly reporter's impression days differ by weekday, its `upload_in_days` apart from the next
-    upload; both are -1 for others.
-    """
-    counts = evidence.group_by("dt", "impression_day", "advertiser_id").agg(num=_.num.sum())
-    known = counts.inner_join(days.lookback("impression_day", num_days=num_days), "impression_day")
-    known = known.filter(known.dt < known.day, known.dt >= known.impression_day)
-    rows = known.left_join(reporters, ["day", "advertiser_id"])
-    of_day = weekday(rows.impression_day)
-    return rows.select(
-        "day",
-        "advertiser_id",
-        "num",
-        segment=rows.segment.fill_null("silent"),
-        delay_days=rows.dt.delta(rows.impression_day, unit="day").cast("int64"),
-        age_days=(rows.day.delta(rows.impression_day, unit="day") - 1).cast("int64"),
-        weekday=rows.upload_weekday.isnull().ifelse(-1, of_day).cast("int64"),
-        upload_in_days=((rows.upload_weekday - of_day + 7) % 7).fill_null(-1).cast("int64"),
-    )
-
-
-def _pool(
-    own: ibis.Table,
-    parent: ibis.Table | None = None,
-    *,
-    keys: tuple[str, ...] = _GLOBAL,
-    parent_keys: tuple[str, ...] = (),
-    kappa: float = 0,
-) -> ibis.Table:
-    """The curves with `own_share` and the pooled `share`.
-
-    A group says nothing of delays beyond its `observed_days` W: there it follows its parent, and
-    its own curve ends in the parent's share at W. Of a weekly reporter nothing arrives between
-    uploads: a parent by age alone is read on the upload days.
-    """
-    if parent is None:
-        return own.mutate(own_share=_.relative_share, share=_.relative_share)
-    since_upload = (own.delay_days - own.upload_in_days + 7) % 7
-    by_age = "upload_in_days" not in parent_keys
-    shift = (own.upload_in_days >= 0).ifelse(since_upload, 0) if by_age else 0
-    own = own.mutate(parent_delay=(own.delay_days - shift).cast("int64"))
-    above = parent.select(
-        *parent_keys,
-        parent_delay=_.delay_days,
-        parent_share=_.share,
-        parent_precision=_.precision,
-    )
-    joined = own.left_join(above, [*parent_keys, "parent_delay"])
-    joined = joined.select(
-        *own.columns,
-        parent_share=joined.parent_share.fill_null(double(0)),
-        parent_precision=joined.parent_precision.fill_null(double(0)),
-    )
-    group = ibis.window(group_by=keys)
-    joined = joined.mutate(
-        parent_share=rounded(joined.parent_share / joined.parent_share.max().over(group))
-    )
-    is_last = joined.delay_days == joined.observed_days
-    joined = joined.mutate(
-        at_last=is_last.ifelse(joined.parent_share, ibis.null("float64")).max().over(group)
-    )
-    own_share = (joined.delay_days > joined.observed_days).ifelse(
-        joined.parent_share, joined.relative_share * joined.at_last
-    )
-    joined = joined.mutate(own_share=rounded(own_share))
-    n, k = joined.num_conversions.cast("float64"), double(kappa)
-    own_precision = (joined.delay_days < joined.observed_days).ifelse(joined.precision, double(0))
-    return joined.mutate(
-        share=rounded((n * joined.own_share + k * joined.parent_share) / (n + k)),
-        precision=own_precision + ibis.least(k, joined.parent_precision),
-    ).drop("parent_delay", "parent_share", "parent_precision", "at_last")
-
-
-def _with_interval(curves: ibis.Table, *, horizon_days: int) -> ibis.Table:
-    """Adds `dt`, `share_low` and `share_high`: Wilson's score interval (1927, JASA 22) at 95 %.
-
-    The number of trials is the curve's precision, to which a parent adds at most kappa: pooling
-    reads as a prior of kappa conversions. At H the share is 1 by definition.
-    """
-    n, p, z2 = curves.precision, curves.share, double(Z_95**2)
-    centre = n * p + z2 / double(2)
-    spread = double(Z_95) * (n * p * (double(1) - p) + z2 / double(4)).sqrt()
-    low = ibis.greatest((centre - spread) / (n + z2), double(0))
-    high = ibis.least((centre + spread) / (n + z2), double(1))
-    is_end = curves.delay_days >= horizon_days
-    return curves.mutate(
-        dt=curves.day,
-        share_low=is_end.ifelse(curves.share, ibis.least(rounded(low), curves.share)),
-        share_high=is_end.ifelse(curves.share, ibis.greatest(rounded(high), curves.share)),
-    )
+Of all advertisers, of those who report alike, and of each advertiser, pooled in this order; by what
+had arrived before T. Delays are counted from the impression day to the arrival day.""",
+    columns=COLUMNS,
+    key=(
+        *("dt", "level", "segment", "advertiser_id"),
+        *("weekday", "upload_in_days", "delay_days"),
+    ),
+    domain="knowledge",
+    inputs=inputs,
+    settings=lambda scope: (scope.settings.attribution, scope.settings.delay),
+    rows=rows,
+    checks=(
+        Check(
+            "delays_as_before",
+            "No advertiser's reporting lags of the newest week differ from those of the weeks "
+            "before: one that starts uploading weekly makes its labels look rare.",
+            warning=changed_habits,
+        ),
+    ),
+)

@@ -1,13 +1,52 @@
-"""Hard negatives: impressions without engagement, sampled the same way by every engine."""
+"""`hard_negatives`: impressions without engagement, sampled the same way by every engine."""
 
 import ibis
 from ibis import _
 
 from convcg_assets.days import Days
+from convcg_assets.sources.columns import SURFACES, Column, Columns
 from convcg_assets.tables.settings import NegativeSettings
-from convcg_assets.tables.touches import arrived_within, impressions_of_days, link_engagements
+from convcg_assets.tables.table import Check, Inputs, Table
+from convcg_assets.tables.touches import (
+    arrived_within,
+    impressions_around,
+    impressions_of_days,
+    link_engagements,
+)
 
 HASH_DIGITS = 8
+
+COLUMNS: Columns = {
+    "dt": Column("date", "impression day"),
+    "impression_id": Column(
+        "id:impression_id",
+        "an impression that was not engaged with when it arrived",
+        required=True,
+    ),
+    "user_id": Column("id:user_id", "who", required=True),
+    "pin_id": Column("id:pin_id", "the Pin shown", required=True),
+    "advertiser_id": Column("id:advertiser_id", "whose Pin"),
+    "impression_ts": Column("timestamp(6)", "when it was shown"),
+    "impression_dt": Column("date", "arrival day of the impression", required=True),
+    "surface": Column("string", "where it was shown", required=True, vocabulary=SURFACES),
+    "subject_pin_id": Column("id:pin_id", "Related Pins: the Pin looked at"),
+    "query": Column("string", "Search: what was searched for"),
+    "engaged_dt": Column(
+        "date",
+        "arrival day of a later engagement with it; a negative only before then",
+    ),
+}
+
+
+def rows(inputs: Inputs) -> ibis.Table:
+    """The sample of the days' impressions."""
+    return sample_negatives(
+        inputs["impressions"],
+        inputs["engagements"],
+        settings=inputs.settings.negatives,
+        engagement_days=inputs.scope.engagement_days,
+        days=inputs.days,
+    )
 
 
 def sample_negatives(
@@ -46,3 +85,40 @@ def sample_negatives(
         .mutate(impression_dt=_.dt)
         .mutate(dt=_.impression_day)
     )
+
+
+def engaged_negatives(negatives: ibis.Table, engagements: ibis.Table) -> ibis.Table:
+    """Hard negatives that an engagement had reached by the end of their own arrival day."""
+    engaged = engagements.filter(_.impression_id.notnull()).select(
+        "impression_id", "user_id", "pin_id", "engagement_id", engagement_dt=_.dt
+    )
+    rows = negatives.inner_join(engaged, ["impression_id", "user_id", "pin_id"])
+    return rows.filter(_.engagement_dt.between(_.dt, _.impression_dt)).select(
+        "dt", "impression_id", "engagement_id", "engagement_dt"
+    )
+
+
+HARD_NEGATIVES = Table(
+    name="hard_negatives",
+    group="negatives",
+    owner="team:ads-ml",
+    description="""One unengaged impression by impression day, sampled by a hash of its id.
+
+The same rows on every rebuild and on every engine, and at most a few per user and day.""",
+    columns=COLUMNS,
+    key=("dt", "impression_id"),
+    inputs=impressions_around,
+    settings=lambda scope: (scope.settings.negatives, scope.engagement_days),
+    rows=rows,
+    cell="impression_dt",
+    later="engaged_dt",
+    checks=(
+        Check(
+            "not_engaged",
+            "Nothing had engaged with a hard negative by the end of the day on which it arrived.",
+            error=lambda i: engaged_negatives(
+                i.own, i.read("engagements", after=i.scope.late_days)
+            ),
+        ),
+    ),
+)

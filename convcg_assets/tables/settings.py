@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+
+from convcg_assets.config import Frozen
+from convcg_assets.tables.credit_models import CREDIT_MODELS
 
 WindowDays = Literal[0, 1, 7, 14, 30, 60]
-AttributionModel = Literal["last_touch", "first_touch", "linear", "time_decay", "position_based"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AttributionSettings(_Frozen):
+class AttributionSettings(Frozen):
     """Which touches a conversion may be credited to, and how the credit is shared."""
 
     click_window_days: WindowDays = Field(
@@ -28,7 +26,9 @@ class AttributionSettings(_Frozen):
         default=30, description="window after a repin or close-up"
     )
     view_window_days: WindowDays = Field(default=1, description="window after an impression")
-    model: AttributionModel = Field(default="last_touch", description="how credit is shared")
+    model: str = Field(
+        default="last_touch", description="how credit is shared: one of `credit_models.py`"
+    )
     half_life_hours: float = Field(
         default=168.0, gt=0, description="time decay: credit halves in this time"
     )
@@ -44,6 +44,13 @@ class AttributionSettings(_Frozen):
         le=60,
         description="longest time from a conversion to its arrival that is waited for",
     )
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        if value not in CREDIT_MODELS:
+            raise ValueError(f"unknown credit model {value!r}; known: {', '.join(CREDIT_MODELS)}")
+        return value
 
     @property
     def longest_window_days(self) -> int:
@@ -61,7 +68,7 @@ class AttributionSettings(_Frozen):
         return -(-self.dedup_window_hours // 24) + 1
 
 
-class DelaySettings(_Frozen):
+class DelaySettings(Frozen):
     """How the delay of conversions is estimated, and how unripe labels are weighed by it."""
 
     estimation_days: int = Field(
@@ -120,7 +127,7 @@ class DelaySettings(_Frozen):
     )
 
 
-class LabelSettings(_Frozen):
+class LabelSettings(Frozen):
     """What each kind of evidence is worth."""
 
     checkout_weight: float = Field(default=1.0, ge=0, description="weight of a checkout")
@@ -153,7 +160,7 @@ class LabelSettings(_Frozen):
     value_factor_max: float = Field(default=2.0, ge=1, description="greatest value factor")
 
 
-class NegativeSettings(_Frozen):
+class NegativeSettings(Frozen):
     """How unengaged impressions are sampled."""
 
     sample_rate: float = Field(
@@ -164,7 +171,7 @@ class NegativeSettings(_Frozen):
     )
 
 
-class FeatureSettings(_Frozen):
+class FeatureSettings(Frozen):
     """How far back features look."""
 
     max_recent_actions: int = Field(
@@ -178,7 +185,7 @@ class FeatureSettings(_Frozen):
     )
 
 
-class ExampleSettings(_Frozen):
+class ExampleSettings(Frozen):
     """Which days a model of day T learns from and is judged on."""
 
     training_days: int = Field(
@@ -189,7 +196,7 @@ class ExampleSettings(_Frozen):
     )
 
 
-class EvaluationSettings(_Frozen):
+class EvaluationSettings(Frozen):
     """When the model of day T is judged again, as the labels of its holdout ripen."""
 
     repeat_after_days: tuple[int, ...] = Field(
@@ -198,7 +205,7 @@ class EvaluationSettings(_Frozen):
     )
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """All settings of the data stages; every field has a default."""
 
     attribution: AttributionSettings = AttributionSettings()

@@ -7,9 +7,20 @@ import ibis
 from ibis import _
 
 from convcg_assets.days import Days
+from convcg_assets.tables.table import Input, Scope
 
+TOUCH_TYPES = ("click", "engagement", "view")
+MATCH_LEVELS = ("pin", "advertiser")
 LINK_WINDOW_HOURS = 24
 """An engagement without an impression id belongs to an impression shown at most so long before."""
+
+
+def impressions_around(scope: Scope) -> tuple[Input, ...]:
+    """The events around an impression day: clocks may be ahead, engagements late."""
+    return (
+        Input("impressions", before=1, after=scope.engagement_days),
+        Input("engagements", before=1, after=scope.engagement_days),
+    )
 
 
 def first_arrivals(rows: ibis.Table, *, key: str, ts: str) -> ibis.Table:
@@ -129,13 +140,3 @@ def find_touches(impressions: ibis.Table, engagements: ibis.Table) -> ibis.Table
         touch_ts=_.engagement_ts,
     )
     return views.union(actions.select(views.columns))
-
-
-def name_advertisers(events: ibis.Table, pins: ibis.Table) -> ibis.Table:
-    """Events with the advertiser of their Pin in the day's catalogue where the log was silent."""
-    catalogue = pins.select("dt", "pin_id", catalogue_advertiser_id=_.advertiser_id)
-    return (
-        events.left_join(catalogue, ["dt", "pin_id"])
-        .mutate(advertiser_id=ibis.coalesce(_.advertiser_id, _.catalogue_advertiser_id))
-        .select(events.columns)
-    )

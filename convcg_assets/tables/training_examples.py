@@ -1,55 +1,144 @@
-"""Training examples: positives and hard negatives as known on day T, with features of day D.
+"""`training_examples`: positives and hard negatives as known on day T, with features of day D.
 
-The features themselves belong to `features.py`, what a label weighs to `labels.py`, how ripe it is
-to `maturity.py`.
+Which rows they are belongs to `example_rows.py`, the features to their own tables.
 """
 
 import datetime as dt
+from dataclasses import replace
 
 import ibis
-from ibis import _
 
 from convcg_assets.days import Days
-from convcg_assets.tables.exact import SHARE_DECIMALS, double, exact_sum
-from convcg_assets.tables.label_maturity import with_maturity
-from convcg_assets.tables.schema import PIN_FEATURES, TRAINING_EXAMPLES, USER_FEATURES
+from convcg_assets.sources.columns import SURFACES, TASKS, Column, Columns
+from convcg_assets.tables.example_checks import CHECKS, SPLITS
+from convcg_assets.tables.example_rows import (
+    EXAMPLE,
+    SEEN_DAYS,
+    hard_negatives,
+    positives,
+    seen_pairs,
+)
+from convcg_assets.tables.pin_features import PIN_FEATURES
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
-
-SEEN_DAYS = 30
-"""`seen_before` looks back so many days."""
-
-_EXAMPLE = (
-    "dt",
-    "split",
-    "example_day",
-    "impression_id",
-    "user_id",
-    "pin_id",
-    "advertiser_id",
-    "impression_ts",
-    "surface",
-    "subject_pin_id",
-    "query",
-    "task",
-    "is_negative",
-    "touch_type",
-    "label_weight",
-    "maturity",
-    "maturity_factor",
-    "weight",
-    "evidence_dt",
+from convcg_assets.tables.table import (
+    ALL_CELLS,
+    DAY,
+    LONG_AGO,
+    Bounds,
+    Cells,
+    Input,
+    Inputs,
+    Scope,
+    Table,
 )
+from convcg_assets.tables.touches import TOUCH_TYPES
+from convcg_assets.tables.user_features import USER_FEATURES
 
 
-_OF_IMPRESSION = (
-    "user_id",
-    "pin_id",
-    "advertiser_id",
-    "impression_ts",
-    "surface",
-    "subject_pin_id",
-    "query",
-)
+def _features(side: str, table: Table, *, without: tuple[str, ...]) -> Columns:
+    """A side's features under its prefix; of an example they may be unknown."""
+    kept = {name: column for name, column in table.columns.items() if name not in without}
+    return {f"{side}_{name}": replace(column, required=False) for name, column in kept.items()}
+
+
+COLUMNS: Columns = {
+    "dt": Column("date", "day T: everything here arrived before it"),
+    "split": Column(
+        "string",
+        "train, or holdout for the last days before T",
+        required=True,
+        vocabulary=SPLITS,
+    ),
+    "example_day": Column("date", "impression day D: features are those of D"),
+    "impression_id": Column("id:impression_id", "the impression", required=True),
+    "user_id": Column("id:user_id", "who", required=True),
+    "pin_id": Column("id:pin_id", "the Pin shown", required=True),
+    "advertiser_id": Column("id:advertiser_id", "whose Pin"),
+    "impression_ts": Column("timestamp(6)", "when it was shown"),
+    "surface": Column("string", "where it was shown", required=True, vocabulary=SURFACES),
+    "subject_pin_id": Column("id:pin_id", "Related Pins: the Pin looked at"),
+    "query": Column("string", "Search: what was searched for"),
+    "task": Column(
+        "string",
+        "conversion or engagement; null for a hard negative",
+        vocabulary=TASKS,
+    ),
+    "is_negative": Column("boolean", "a hard negative", required=True),
+    "touch_type": Column(
+        "string",
+        "conversion: the strongest type of touch credited",
+        vocabulary=TOUCH_TYPES,
+    ),
+    "label_weight": Column(
+        "float64",
+        "sum of the evidence's weights; 1 for a hard negative",
+        required=True,
+    ),
+    "maturity": Column(
+        "float64",
+        "conversion: share of the advertiser's conversions of such a day that had arrived; 1 else",
+        required=True,
+    ),
+    "maturity_factor": Column(
+        "float64",
+        "conversions it stands for: by the maturities of its week, at most w_max; 1 else",
+        required=True,
+    ),
+    "weight": Column("float64", "label_weight * maturity_factor", required=True),
+    "evidence_dt": Column("date", "arrival day of the newest evidence"),
+    "seen_before": Column(
+        "boolean",
+        "the user had an impression of this Pin that arrived before D",
+        required=True,
+    ),
+    **_features("user", USER_FEATURES, without=("dt", "user_id")),
+    **_features("pin", PIN_FEATURES, without=("dt", "pin_id", "advertiser_id", "title", "content")),
+}
+
+
+def inputs(scope: Scope) -> tuple[Input, ...]:
+    """Training rests on what arrived before the holdout, the holdout on what arrived before T."""
+    settings = scope.settings.examples
+    holdout, num_days = settings.holdout_days, settings.training_days + settings.holdout_days
+
+    def known(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds:
+        cutoff = day - holdout * DAY
+        return LONG_AGO, (cutoff if upstream < cutoff else day) - DAY
+
+    def trained(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds | None:
+        cutoff = day - holdout * DAY
+        return (LONG_AGO, cutoff - DAY) if upstream < cutoff else None
+
+    def curves(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds | None:
+        used = (day, day - holdout * DAY)
+        return ALL_CELLS if upstream in used else None
+
+    def past(table: str, cells: Cells | None = None) -> Input:
+        return Input(table, before=num_days, after=-1, cells=cells)
+
+    return (
+        past("weighted_labels", known),
+        past("hard_negatives", trained),
+        past("user_features"),
+        past("pin_features"),
+        Input("impressions", before=num_days + SEEN_DAYS, after=-1),
+        Input("conversion_delay", before=holdout, cells=curves),
+    )
+
+
+def rows(inputs: Inputs) -> ibis.Table:
+    """The examples of the days T."""
+    return build_examples(
+        inputs["weighted_labels"],
+        inputs["hard_negatives"],
+        inputs["user_features"],
+        inputs["pin_features"],
+        inputs["impressions"],
+        inputs["conversion_delay"],
+        settings=inputs.settings.examples,
+        delay=inputs.settings.delay,
+        days=inputs.days,
+    )
 
 
 def build_examples(
@@ -79,132 +168,23 @@ def build_examples(
     With `known_before` the holdout's positives are those known before that day, by its curve: for
     evaluation while labels ripen. The train split is as ever.
     """
-    positives = _positives(
+    rows = positives(
         labels, curves, days, settings=settings, delay=delay, known_before=known_before
     )
-    rows = positives.union(_negatives(negatives, labels, days, settings=settings))
-    seen = _seen_pairs(rows, impressions)
+    rows = rows.union(hard_negatives(negatives, labels, days, settings=settings))
+    seen = seen_pairs(rows, impressions)
     rows = rows.left_join(seen, ["example_day", "user_id", "pin_id"])
-    rows = rows.select(*_EXAMPLE, seen_before=rows.seen_before.fill_null(False))
-    rows = _join_features(rows, user_features, side="user", columns=tuple(USER_FEATURES))
-    rows = _join_features(rows, pin_features, side="pin", columns=tuple(PIN_FEATURES))
-    return rows.select(*TRAINING_EXAMPLES)
-
-
-def _positives(
-    labels: ibis.Table,
-    curves: ibis.Table,
-    days: Days,
-    *,
-    settings: ExampleSettings,
-    delay: DelaySettings,
-    known_before: dt.date | None,
-) -> ibis.Table:
-    """One row per T, impression and task, the evidence that had arrived summed and weighed."""
-    known = _known(labels.rename(example_day="dt"), days, settings=settings)
-    held_out_until = known.day if known_before is None else ibis.literal(known_before, "date")
-    known = known.mutate(as_of=(known.split == "holdout").ifelse(held_out_until, known.cutoff))
-    known = known.filter(_known_on(known) < known.as_of, known.weight > 0)
-    one_value = {c: known[c].max() for c in _OF_IMPRESSION}
-    # A label may rest on several touches; the strongest stands for it: click, engagement, view.
-    grouped = known.group_by("day", "split", "example_day", "impression_id", "task", "as_of").agg(
-        **one_value,
-        touch_type=known.touch_type.min(),
-        label_weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
-        evidence_dt=known.evidence_dt.max(),
-    )
-    rows = grouped.mutate(is_negative=ibis.literal(False)).rename(impression_day="example_day")
-    conversions = rows.filter(rows.task == "conversion").mutate(one=ibis.literal(1, "int64"))
-    waited = 0 if known_before is None else (known_before - days.last).days
-    ages = {
-        "train": range(settings.training_days),
-        "holdout": range(waited, waited + settings.holdout_days),
-    }
-    # Split by split: a day may be the cutoff of one T and the other T itself.
-    of_splits = (
-        with_maturity(
-            conversions.filter(_.split == split),
-            curves,
-            settings=delay,
-            num_days=delay.maturity_days,
-            ages=ages[split],
-            num_labels="one",
-        ).drop("one")
-        for split in ages
-    )
-    weighed = ibis.union(
-        *of_splits,
-        rows.filter(rows.task != "conversion").mutate(
-            maturity=double(1), maturity_factor=double(1)
-        ),
-    )
-    weighed = weighed.mutate(weight=_.label_weight * _.maturity_factor)
-    return weighed.rename(dt="day", example_day="impression_day").select(*_EXAMPLE)
-
-
-def _negatives(
-    negatives: ibis.Table, labels: ibis.Table, days: Days, *, settings: ExampleSettings
-) -> ibis.Table:
-    """Hard negatives of the training days that, as known before the holdout, still are ones."""
-    known = _known(negatives.rename(example_day="dt"), days, settings=settings).filter(
-        _.split == "train",
-        _.impression_dt < _.cutoff,
-        _.engaged_dt.isnull() | (_.engaged_dt >= _.cutoff),
-    )
-    evidence = _known(labels.rename(example_day="dt"), days, settings=settings)
-    liked = evidence.filter(_known_on(evidence) < evidence.cutoff).select(
-        "day", "user_id", "pin_id"
-    )
-    kept = known.anti_join(liked.distinct(), ["day", "user_id", "pin_id"])
-    return (
-        kept.mutate(
-            task=ibis.null("string"),
-            is_negative=ibis.literal(True),
-            touch_type=ibis.null("string"),
-            label_weight=double(1),
-            maturity=double(1),
-            maturity_factor=double(1),
-            weight=double(1),
-            evidence_dt=ibis.null("date"),
-        )
-        .rename(dt="day")
-        .select(*_EXAMPLE)
-    )
-
-
-def _known(rows: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.Table:
-    """Each row once for every T that looks at its example day, with `cutoff` and `split`."""
-    num_days = settings.training_days + settings.holdout_days
-    paired = rows.inner_join(days.lookback("example_day", num_days=num_days), "example_day")
-    cutoff = (paired.day - ibis.interval(days=settings.holdout_days)).cast("date")
-    return paired.mutate(
-        cutoff=cutoff, split=(paired.example_day >= cutoff).ifelse("holdout", "train")
-    )
-
-
-def _known_on(labels: ibis.Table) -> ibis.Value:
-    """The arrival day on which a label was known: its impression and its evidence had arrived."""
-    return ibis.greatest(labels.impression_dt, labels.evidence_dt)
-
-
-def _seen_pairs(rows: ibis.Table, impressions: ibis.Table) -> ibis.Table:
-    """The (day D, user, Pin) of examples whose user had been shown the Pin in a log before D."""
-    pairs = rows.select("example_day", "user_id", "pin_id").distinct()
-    shown = impressions.select("user_id", "pin_id", shown_dt=_.dt)
-    return (
-        pairs.inner_join(shown, ["user_id", "pin_id"])
-        .filter(_.example_day.delta(_.shown_dt, unit="day").between(1, SEEN_DAYS))
-        .select("example_day", "user_id", "pin_id")
-        .distinct()
-        .mutate(seen_before=ibis.literal(True))
-    )
+    rows = rows.select(*EXAMPLE, seen_before=rows.seen_before.fill_null(False))
+    rows = _join_features(rows, user_features, side="user", columns=tuple(USER_FEATURES.columns))
+    rows = _join_features(rows, pin_features, side="pin", columns=tuple(PIN_FEATURES.columns))
+    return rows.select(*COLUMNS)
 
 
 def _join_features(
     rows: ibis.Table, features: ibis.Table, *, side: str, columns: tuple[str, ...]
 ) -> ibis.Table:
     """Join a side's features of the example day, each column under the side's prefix."""
-    wanted = {f"{side}_{c}": c for c in columns if f"{side}_{c}" in TRAINING_EXAMPLES}
+    wanted = {f"{side}_{c}": c for c in columns if f"{side}_{c}" in COLUMNS}
     key = f"{side}_id"
     right = features.select(
         example_day=features.dt,
@@ -213,3 +193,21 @@ def _join_features(
     )
     joined = rows.left_join(right, ["example_day", key])
     return joined.select(*rows.columns, *wanted)
+
+
+TRAINING_EXAMPLES = Table(
+    name="training_examples",
+    group="model",
+    owner="team:ads-ml",
+    description="""One positive or hard negative as known on day T, with the features of its own
+day.
+
+The last days before T are the holdout: the model is trained on what had arrived before them.""",
+    columns=COLUMNS,
+    key=("dt", "example_day", "impression_id", "task"),
+    domain="models",
+    inputs=inputs,
+    settings=lambda scope: (scope.settings.examples, scope.settings.delay),
+    rows=rows,
+    checks=CHECKS,
+)

@@ -1,21 +1,106 @@
-"""Labels: what each piece of evidence about an impression is worth, factor by factor.
+"""`weighted_labels`: the positives of each impression day, with what each weighs and why.
 
-The division by a label's maturity belongs to training time, not here.
+What a piece of evidence is worth belongs to `evidence.py`; the division by a label's maturity to
+training time, not here.
 """
 
+import datetime as dt
 import math
 
 import ibis
 from ibis import _
 
 from convcg_assets.days import Days
-from convcg_assets.tables.exact import SHARE_DECIMALS, double, to_units
-from convcg_assets.tables.settings import LabelSettings
-from convcg_assets.tables.touches import (
-    arrived_within,
-    impressions_of_days,
-    link_engagements,
+from convcg_assets.sources.columns import (
+    CONVERSION_EVENTS,
+    ENGAGEMENT_TYPES,
+    SURFACES,
+    TASKS,
+    Column,
+    Columns,
 )
+from convcg_assets.tables.evidence import conversion_evidence, engagement_evidence
+from convcg_assets.tables.settings import LabelSettings
+from convcg_assets.tables.table import Bounds, Input, Inputs, Scope, Table
+from convcg_assets.tables.touches import (
+    MATCH_LEVELS,
+    TOUCH_TYPES,
+    impressions_around,
+    impressions_of_days,
+)
+from convcg_assets.tables.weighted_label_checks import CHECKS, FACTORS
+
+COLUMNS: Columns = {
+    "dt": Column("date", "impression day"),
+    "impression_id": Column(
+        "id:impression_id",
+        "the impression that this is a positive of",
+        required=True,
+    ),
+    "user_id": Column("id:user_id", "who", required=True),
+    "pin_id": Column("id:pin_id", "the Pin shown", required=True),
+    "advertiser_id": Column("id:advertiser_id", "whose Pin"),
+    "impression_ts": Column("timestamp(6)", "when it was shown"),
+    "impression_dt": Column("date", "arrival day of the impression"),
+    "surface": Column("string", "where it was shown", required=True, vocabulary=SURFACES),
+    "subject_pin_id": Column("id:pin_id", "Related Pins: the Pin looked at"),
+    "query": Column("string", "Search: what was searched for"),
+    "task": Column("string", "conversion or engagement", required=True, vocabulary=TASKS),
+    "evidence": Column(
+        "string",
+        "what happened",
+        required=True,
+        vocabulary=(*CONVERSION_EVENTS, *ENGAGEMENT_TYPES),
+    ),
+    "evidence_id": Column("string", "id of the conversion or engagement", required=True),
+    "evidence_dt": Column("date", "arrival day of the evidence", required=True),
+    "evidence_ts": Column("timestamp(6)", "when the evidence happened", required=True),
+    "touch_type": Column(
+        "string",
+        "conversion: the type of touch credited",
+        vocabulary=TOUCH_TYPES,
+    ),
+    "match_level": Column("string", "conversion: pin or advertiser", vocabulary=MATCH_LEVELS),
+    "event_weight": Column("float64", "factor: what this kind of evidence is worth", required=True),
+    "value_factor": Column(
+        "float64",
+        "factor: from the conversion's value; 1 for engagement",
+        required=True,
+    ),
+    "credit": Column("float64", "factor: attribution credit; 1 for engagement", required=True),
+    "match_factor": Column(
+        "float64",
+        "factor: 1 for a Pin match, less for an advertiser match",
+        required=True,
+    ),
+    "duration_factor": Column(
+        "float64",
+        "factor: from the click's duration; 1 for other evidence",
+        required=True,
+    ),
+    "weight": Column("float64", "product of the factors", required=True),
+}
+
+
+def inputs(scope: Scope) -> tuple[Input, ...]:
+    """The credits of the days' own impressions, and the events around the days."""
+    horizon = scope.settings.attribution.horizon_days
+    return (
+        Input("attributed_conversions", after=horizon, cells=_own_day),
+        *impressions_around(scope),
+    )
+
+
+def rows(inputs: Inputs) -> ibis.Table:
+    """The labels of the days' impressions."""
+    return weigh_labels(
+        inputs["attributed_conversions"],
+        inputs["engagements"],
+        inputs["impressions"],
+        settings=inputs.settings.labels,
+        engagement_days=inputs.scope.engagement_days,
+        days=inputs.days,
+    )
 
 
 def weigh_labels(
@@ -47,109 +132,32 @@ def weigh_labels(
         dt=_.impression_day,
         impression_dt=_.dt,
     )
-    evidence = _conversion_evidence(attributed, settings=settings).union(
-        _engagement_evidence(engagements, impressions, settings=settings, num_days=engagement_days)
+    evidence = conversion_evidence(attributed, settings=settings).union(
+        engagement_evidence(engagements, impressions, settings=settings, num_days=engagement_days)
     )
     rows = columns.inner_join(evidence, "impression_id")
-    factors = ("event_weight", "value_factor", "credit", "match_factor", "duration_factor")
-    return rows.mutate(weight=math.prod((rows[f] for f in factors[1:]), start=rows[factors[0]]))
+    return rows.mutate(weight=math.prod((rows[f] for f in FACTORS[1:]), start=rows[FACTORS[0]]))
 
 
-def click_duration_factor(duration_s: ibis.Value, *, settings: LabelSettings) -> ibis.Value:
-    """Factor from a click's duration in seconds: 0 at once back, 1 from t_max on.
-
-    The article gives the weight as an image, in words "log-based, capped by a tunable t_max"; both
-    readings are offered: `log_ratio` min(1, log(1+t) / log(1+t_max)), and `log2_share`
-    log(1 + min(t, t_max) / t_max) / log 2. A duration that was not logged has its own factor.
-    """
-    t_max = settings.click_t_max_s
-    capped = ibis.least(duration_s, double(t_max))
-    if settings.click_formula == "log_ratio":
-        factor = (capped + double(1)).ln() / double(math.log1p(t_max))
-    else:
-        factor = (capped / double(t_max) + double(1)).ln() / double(math.log(2))
-    # Not fill_null afterwards: the least of null and t_max is t_max.
-    unknown = double(settings.unknown_duration_factor)
-    return duration_s.isnull().ifelse(unknown, factor.round(SHARE_DECIMALS))
+def _own_day(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds:
+    return day, day
 
 
-def value_factor(value: ibis.Value, *, settings: LabelSettings) -> ibis.Value:
-    """Factor from a conversion's value: log(1+value) / log(1+reference), clipped; 1 without one."""
-    ratio = (value + double(1)).ln() / double(math.log1p(settings.value_reference))
-    clipped = ibis.greatest(
-        ibis.least(ratio, double(settings.value_factor_max)), double(settings.value_factor_min)
-    )
-    return value.isnull().ifelse(double(1), clipped.round(SHARE_DECIMALS))
+WEIGHTED_LABELS = Table(
+    name="weighted_labels",
+    group="labels",
+    owner="team:ads-ml",
+    description="""One positive by impression day: (impression, task, evidence), its weight and
+every factor.
 
-
-def _conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> ibis.Table:
-    """One row per (impression, conversion): credits of several touches of it are summed."""
-    strongest = ibis.window(
-        group_by=["dt", "conversion_id", "impression_id"],
-        order_by=[ibis.desc("credit"), "touch_type", "touch_ts"],
-    )
-    per_impression = ibis.window(group_by=["dt", "conversion_id", "impression_id"])
-    rows = (
-        attributed.filter(_.status == "attributed")
-        .mutate(
-            total_units=to_units(_.credit, decimals=SHARE_DECIMALS).sum().over(per_impression),
-            rank=ibis.row_number().over(strongest),
-        )
-        .filter(_.rank == 0)
-    )
-    weights = {
-        "checkout": settings.checkout_weight,
-        "add_to_cart": settings.add_to_cart_weight,
-        "signup": settings.signup_weight,
-        "lead": settings.lead_weight,
-    }
-    return rows.select(
-        "impression_id",
-        "touch_type",
-        "match_level",
-        task=ibis.literal("conversion"),
-        evidence=_.event_name,
-        evidence_id=_.conversion_id.cast("string"),
-        evidence_dt=_.dt,
-        evidence_ts=_.event_ts,
-        event_weight=_.event_name.cases(
-            *((name, double(weight)) for name, weight in weights.items()), else_=double(0)
-        ),
-        value_factor=value_factor(_.value, settings=settings),
-        credit=_.total_units / double(10**SHARE_DECIMALS),
-        match_factor=(_.match_level == "pin").ifelse(
-            double(1), double(settings.advertiser_match_factor)
-        ),
-        duration_factor=double(1),
-    )
-
-
-def _engagement_evidence(
-    engagements: ibis.Table, impressions: ibis.Table, *, settings: LabelSettings, num_days: int
-) -> ibis.Table:
-    linked = arrived_within(link_engagements(engagements, impressions), num_days=num_days)
-    weights = {
-        "click": settings.click_weight,
-        "repin": settings.repin_weight,
-        "close_up": settings.close_up_weight,
-    }
-    one = double(1)
-    return linked.select(
-        "impression_id",
-        touch_type=ibis.null("string"),
-        match_level=ibis.null("string"),
-        task=ibis.literal("engagement"),
-        evidence=_.engagement_type,
-        evidence_id=_.engagement_id.cast("string"),
-        evidence_dt=_.dt,
-        evidence_ts=_.engagement_ts,
-        event_weight=_.engagement_type.cases(
-            *((name, double(weight)) for name, weight in weights.items()), else_=double(0)
-        ),
-        value_factor=one,
-        credit=one,
-        match_factor=one,
-        duration_factor=(_.engagement_type == "click").ifelse(
-            click_duration_factor(_.duration_s, settings=settings), double(1)
-        ),
-    )
+A day goes on gaining conversions until the horizon has passed; each row keeps the arrival day of
+its evidence, so that any earlier state of knowledge can be told from it.""",
+    columns=COLUMNS,
+    key=("dt", "impression_id", "task", "evidence_id", "evidence_dt"),
+    inputs=inputs,
+    settings=lambda scope: (scope.settings.labels, scope.engagement_days),
+    rows=rows,
+    cell="greatest(impression_dt, evidence_dt)",
+    checks=CHECKS,
+    ready_by_hour=6,
+)

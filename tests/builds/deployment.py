@@ -8,7 +8,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.builders import build_table
 from convcg_assets.builds.staleness import RAW
-from convcg_assets.builds.status import Survey, survey
+from convcg_assets.builds.status import Status, read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
@@ -69,8 +69,8 @@ def make_deployment(home: Path, source: Source, settings: Settings = SETTINGS) -
     )
 
 
-def look(deployment: Deployment) -> Survey:
-    return survey(deployment, runs=Idle())
+def look(deployment: Deployment) -> Status:
+    return read_status(deployment, runs=Idle())
 
 
 def converge(deployment: Deployment, *, con: Backend) -> dict[str, list[dt.date]]:
@@ -79,7 +79,7 @@ def converge(deployment: Deployment, *, con: Backend) -> dict[str, list[dt.date]
     for _ in range(MAX_ROUNDS):
         found = look(deployment)
         if not found.plan.requests:
-            assert not any(found.report.stale.values()), found.report.stale
+            assert not any(found.staleness.stale.values()), found.staleness.stale
             return built
         for request in found.plan.requests:
             built.setdefault(request.table, []).extend(request.days)

@@ -11,7 +11,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.builders import build_table
 from convcg_assets.builds.plan import MAX_ATTEMPTS, Plan
 from convcg_assets.builds.staleness import RAW
-from convcg_assets.builds.status import survey
+from convcg_assets.builds.status import read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.tables.recipes import RAW_TABLES
@@ -182,11 +182,11 @@ def test_rejected_rows_of_streams_that_are_not_read_again_stay(
 def test_changed_settings_make_what_uses_them_stale(deployment: Deployment, con: Backend) -> None:
     settings = SETTINGS.model_copy(update={"labels": LabelSettings(checkout_weight=0.5)})
     changed = make_deployment(deployment.home, deployment.source, settings)
-    stale = look(changed).report.stale
+    stale = look(changed).staleness.stale
     assert {table for table, days in stale.items() if days} == {LABELS}
     assert set(stale[LABELS]) == {day(offset) for offset in range(NUM_DAYS)}
     tolerant = deployment.source.model_copy(update={"tolerance_minutes": 5})
-    reread = look(make_deployment(deployment.home, tolerant)).report.stale
+    reread = look(make_deployment(deployment.home, tolerant)).staleness.stale
     assert {table for table, days in reread.items() if days} == {RAW}
     # No row of these logs means something else by it: what is downstream stays.
     built = converge(make_deployment(deployment.home, tolerant), con=con)
@@ -195,7 +195,7 @@ def test_changed_settings_make_what_uses_them_stale(deployment: Deployment, con:
 
 def ask(deployment: Deployment) -> Plan:
     """A tick whose requests all become runs that end without building anything."""
-    plan = survey(deployment, runs=Ended()).plan
+    plan = read_status(deployment, runs=Ended()).plan
     for request in plan.requests:
         request.record(deployment.ledger)
     return plan
@@ -261,7 +261,7 @@ def test_a_day_that_was_given_up_does_not_hold_up_the_rest(
         ask(deployment)
     landing.write(day(4), "conversions", [report_of(3, arrived=4, number=1)])
     build_table(deployment, RAW, Days(day(4), day(4)), con=con)
-    plan = survey(deployment, runs=Ended()).plan
+    plan = read_status(deployment, runs=Ended()).plan
     assert days_of(plan, "attributed_conversions") == {
         day(4),
         day(5),
@@ -298,7 +298,7 @@ def test_a_failed_check_holds_up_downstream_until_the_files_change(
     rebuild(0)
     assert day(0) in days_of(look(deployment).plan, "attributed_conversions")
     converge(deployment, con=con)
-    assert not any(look(deployment).report.stale[table] for table in DERIVED)
+    assert not any(look(deployment).staleness.stale[table] for table in DERIVED)
 
 
 def test_training_examples_that_came_out_empty_are_kept_up_to_date(

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from convcg_assets.tables.schema import TABLES
+from convcg_simulation.arrivals import write_day
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.source_file import write_source
 from convcg_simulation.world import World
@@ -77,7 +78,7 @@ def home(tmp_path: Path) -> Path:
     )
     write_source(config, folder=tmp_path)
     for day in range(NUM_DAYS):
-        World(config).write_day(day, tmp_path / "landing")
+        write_day(World(config), day, tmp_path / "landing")
     return tmp_path
 
 

@@ -11,7 +11,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.builders import build_table
 from convcg_assets.builds.staleness import RAW
-from convcg_assets.builds.status import Survey, survey
+from convcg_assets.builds.status import Status, read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
@@ -113,8 +113,8 @@ def write(home: Path, stream: str, day: dt.date, header: str):
     return rows
 
 
-def look(deployment: Deployment) -> Survey:
-    return survey(deployment, runs=NoRuns())
+def look(deployment: Deployment) -> Status:
+    return read_status(deployment, runs=NoRuns())
 
 
 def converge(deployment: Deployment, *, con: Backend, max_ticks: int = 12) -> int:
@@ -143,16 +143,16 @@ def hold(deployment: Deployment, *, con: Backend) -> Held:
     return {place: sorted(texts) for place, texts in held.items()}
 
 
-def unnoticed(found: Survey, held: Held, wanted: Held) -> set[tuple[str, dt.date]]:
+def unnoticed(found: Status, held: Held, wanted: Held) -> set[tuple[str, dt.date]]:
     """Days with other rows than wanted although neither they nor what they rest on is stale."""
-    suspect: dict[str, set[dt.date]] = {t: set(found.report.stale[RAW]) for t in RAW_TABLES}
+    suspect: dict[str, set[dt.date]] = {t: set(found.staleness.stale[RAW]) for t in RAW_TABLES}
     for table, recipe in found.deployment.recipes.items():
-        suspect[table] = set(found.report.stale[table])
+        suspect[table] = set(found.staleness.stale[table])
         for source in recipe.inputs:
             for day in suspect[source.table]:
                 suspect[table] |= set(Days(day - source.after * DAY, day + source.before * DAY))
     different = {p for p in held.keys() | wanted.keys() if held.get(p) != wanted.get(p)}
-    logs = found.report.logs
+    logs = found.staleness.logs
     if logs is None:  # Nothing is complete yet: everything is still to be built.
         return set()
     return {(table, day) for table, day in different if day not in suspect[table]}

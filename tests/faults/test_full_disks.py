@@ -86,6 +86,6 @@ def test_a_build_on_a_full_disk(
         build_table(deployment, "raw_events", days, con=con)
     ballast.unlink()
     assert unnoticed(look(deployment), hold(deployment, con=con), scratch.new) == set()
-    assert look(deployment).report.stale["raw_events"]
+    assert look(deployment).staleness.stale["raw_events"]
     converge(deployment, con=con)
     assert hold(deployment, con=con) == scratch.new

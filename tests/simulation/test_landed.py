@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from convcg_simulation import World, WorldConfig, write_source
+from convcg_simulation import World, WorldConfig, write_day, write_source
 from convcg_simulation.__main__ import main
-from convcg_simulation.config import MAX_DAYS_AHEAD
+from convcg_assets.sources.clock import MAX_DAYS_AHEAD
 from convcg_simulation.landed import days_to_land, open_landed
 
 CONFIG = WorldConfig(
@@ -28,7 +28,7 @@ def home(tmp_path) -> Path:
     write_source(CONFIG, folder=tmp_path)
     world = World(CONFIG)
     for day in range(NUM_LANDED):
-        world.write_day(day, tmp_path / "landing")
+        write_day(world, day, tmp_path / "landing")
     return tmp_path
 
 
@@ -51,7 +51,7 @@ def test_the_next_days_are_those_of_the_same_world(home, tmp_path_factory, capsy
     assert f"landing folder: {home / 'landing'}" in printed
     world, at_once = World(CONFIG), tmp_path_factory.mktemp("at_once")
     for day in range(NUM_LANDED + 3):
-        world.write_day(day, at_once)
+        write_day(world, day, at_once)
     assert hashes(home / "landing") == hashes(at_once)
 
 

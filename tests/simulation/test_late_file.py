@@ -15,6 +15,7 @@ from convcg_assets.sources.source import load_source
 from convcg_assets.tables.attributed_conversions import attribute
 from convcg_assets.tables.settings import AttributionSettings
 from convcg_simulation.__main__ import main
+from convcg_simulation.arrivals import write_day
 from convcg_simulation.landed import open_landed
 from convcg_simulation.late_file import FIRST_LATE_ID, LateBatch, write_late_file
 
@@ -105,7 +106,7 @@ def test_a_late_file_has_the_columns_of_the_log_and_outlives_its_landing_again(h
     log = batch.path.with_name("part-0.parquet")
     assert pq.read_schema(batch.path).equals(pq.read_schema(log))
     landed = open_landed(home)
-    landed.world.write_day(landed.world.config.day_of(batch.arrival_date), landed.landing_dir)
+    write_day(landed.world, landed.world.config.day_of(batch.arrival_date), landed.landing_dir)
     assert sorted(file.name for file in batch.path.parent.iterdir()) == [
         batch.path.name,
         "part-0.parquet",

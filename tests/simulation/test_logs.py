@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcg_assets.tables.schema import TABLES
-from convcg_simulation import World, WorldConfig, world_from_source, write_source
+from convcg_simulation import World, WorldConfig, world_from_source, write_day, write_source
 from convcg_simulation.__main__ import main
 from convcg_simulation.arrivals import engagement_log, impression_log
 
@@ -39,7 +39,7 @@ TYPES = {
 
 
 def written(world: World, day: int, folder: Path) -> dict[str, str]:
-    world.write_day(day, folder)
+    write_day(world, day, folder)
     dt = f"dt={world.config.date_of(day)}"
     files = {stream: folder / stream / dt / "part-0.parquet" for stream in STREAMS}
     return {stream: hashlib.md5(file.read_bytes()).hexdigest() for stream, file in files.items()}
@@ -66,7 +66,7 @@ def test_another_seed_gives_other_bytes(in_order, tmp_path):
 
 
 def test_files_have_the_columns_of_the_contract(tmp_path):
-    World(CONFIG).write_day(4, tmp_path)
+    write_day(World(CONFIG), 4, tmp_path)
     for stream in STREAMS:
         table = pq.ParquetFile(tmp_path / stream / "dt=2026-03-06" / "part-0.parquet").read()
         expected = {
@@ -80,8 +80,8 @@ def test_files_have_the_columns_of_the_contract(tmp_path):
 
 
 def test_broken_rows_come_on_top_of_the_good_ones(tmp_path):
-    rows = World(CONFIG).write_day(4, tmp_path)
-    whole = World(CONFIG.model_copy(update={"broken_rate": 0.0})).write_day(4, tmp_path)
+    rows = write_day(World(CONFIG), 4, tmp_path)
+    whole = write_day(World(CONFIG.model_copy(update={"broken_rate": 0.0})), 4, tmp_path)
     for stream in ("impressions", "engagements", "conversions"):
         assert whole[stream] < rows[stream] <= whole[stream] + max(5, 0.1 * whole[stream])
     assert rows["pins"] == whole["pins"] == 500 + 4 * 5

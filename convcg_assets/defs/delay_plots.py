@@ -1,21 +1,11 @@
-"""Delay: how late conversions arrive, and how ripe each label day is."""
+"""Plots of how late conversions arrive, and of how ripe each label day is."""
 
 import dagster as dg
 import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import write
-from convcg_assets.days import Days
-from convcg_assets.defs.metadata import (
-    count_by,
-    describe_table,
-    inline_figure,
-    markdown_table,
-    window_metadata,
-)
-from convcg_assets.defs.partitions import daily_partitions, run_days, upstream, windows
-from convcg_assets.defs.resources import Warehouse
+from convcg_assets.defs.metadata import inline_figure
 
 SHOWN_ADVERTISERS = 5
 SEGMENT_SHADES = {
@@ -27,71 +17,7 @@ SEGMENT_SHADES = {
 }
 
 
-@dg.asset(
-    deps=upstream("conversion_delay"),
-    partitions_def=daily_partitions,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="attribution",
-    kinds={"deltalake", "ibis"},
-    owners=["team:ads-measurement"],
-)
-def conversion_delay(
-    context: dg.AssetExecutionContext, warehouse: Warehouse
-) -> dg.MaterializeResult:
-    """The delay curve of day T: the share F(k) of conversions that arrive within k days.
-
-    Of all advertisers, of those who report alike, and of each advertiser, pooled in this order; by
-    what had arrived before T. Delays are counted from the impression day to the arrival day.
-    """
-    days = run_days(context)
-    with warehouse.build("conversion_delay", days, run_id=context.run_id) as build:
-        write(build)
-        newest = Days(days.last, days.last)
-        curves = warehouse.read("conversion_delay", newest, con=build.con)
-        reporters = curves.filter(_.level == "advertiser").distinct(on=["advertiser_id"])
-        return dg.MaterializeResult(
-            metadata={
-                **describe_table(context, warehouse, "conversion_delay", days, con=build.con),
-                **window_metadata(
-                    warehouse,
-                    "attributed_conversions",
-                    build.recipe.input("attributed_conversions").days(days),
-                ),
-                "curve": _plot_curves(curves, con=build.con),
-                "advertisers_by_segment": count_by(reporters, "segment", con=build.con),
-            }
-        )
-
-
-@dg.asset(
-    deps=upstream("label_maturity"),
-    partitions_def=daily_partitions,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="attribution",
-    kinds={"deltalake", "ibis"},
-    owners=["team:ads-measurement"],
-)
-def label_maturity(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """How ripe each label day was on day T: conversions that had arrived, and how many will have.
-
-    A label day goes on gaining conversions for the horizon; what it lacks is estimated by the delay
-    curve of T.
-    """
-    days = run_days(context)
-    with warehouse.build("label_maturity", days, run_id=context.run_id) as build:
-        write(build)
-        newest = warehouse.read("label_maturity", Days(days.last, days.last), con=build.con)
-        rows = build.con.to_pyarrow(newest.order_by(ibis.desc("impression_day"))).to_pylist()
-        return dg.MaterializeResult(
-            metadata={
-                **describe_table(context, warehouse, "label_maturity", days, con=build.con),
-                "maturity": _plot_maturity(rows),
-                "by_label_day": dg.MetadataValue.md(markdown_table(rows[: windows.horizon])),
-            }
-        )
-
-
-def _plot_curves(curves: ibis.Table, *, con: Backend) -> dg.MarkdownMetadataValue:
+def plot_curves(curves: ibis.Table, *, con: Backend) -> dg.MarkdownMetadataValue:
     """The global curve with its interval, the segments', and the largest advertisers'.
 
     Those of weekly reporters are means over the weekdays.
@@ -140,7 +66,7 @@ def _points(rows: list[dict]) -> tuple[list[int], list[float]]:
     return [row["delay_days"] for row in rows], [row["share"] for row in rows]
 
 
-def _plot_maturity(rows: list[dict]) -> dg.MarkdownMetadataValue:
+def plot_maturity(rows: list[dict]) -> dg.MarkdownMetadataValue:
     """Per label day the conversions that have arrived, and those that are still to come."""
     from matplotlib.dates import DateFormatter
     from matplotlib.figure import Figure

@@ -1,0 +1,66 @@
+"""The SQL of a table's rows, in which names stand for what is read; compiled once per process.
+
+To build an expression and to compile it takes longer than to run it on a small day. Equal builds
+have equal SQL: it is a function of the table, the days, the source and the settings.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.days import Days
+from convcg_assets.tables.registry import DERIVED, table_schema
+from convcg_assets.tables.table import Inputs, Scope
+
+MAX_KEPT = 2000
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """SQL, and the names in it that stand for something that is read."""
+
+    text: str
+    inputs: tuple[str, ...] = ()
+
+
+_kept: dict[Any, Compiled] = {}
+
+
+def compile_rows(table: str, days: Days, *, scope: Scope, con: Backend) -> Compiled:
+    """The SQL of the rows of a derived table's days; its inputs are named by their tables."""
+
+    def compile() -> Compiled:
+        entry = DERIVED[table]
+        assert entry.rows is not None, table
+        rows = entry.rows(symbolic_inputs(table, days, scope=scope))
+        return Compiled(con.compile(rows), tuple(i.table for i in entry.inputs(scope)))
+
+    return compiled_once(("rows", table, days, scope_key(scope)), compile)
+
+
+def compiled_once(key: Any, compile: Callable[[], Compiled]) -> Compiled:
+    """What was compiled under this key before; the oldest go when there are many."""
+    if key not in _kept:
+        while len(_kept) >= MAX_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = compile()
+    return _kept[key]
+
+
+def scope_key(scope: Scope) -> str:
+    """A text that is the same for deployments that read and compute alike."""
+    return scope.source.model_dump_json() + scope.settings.model_dump_json()
+
+
+def symbolic_inputs(table: str, days: Days, *, scope: Scope) -> Inputs:
+    """Inputs of which only the columns are known, named by their tables."""
+    recipe = DERIVED[table].recipe(scope)
+
+    def read(name: str, read_days: Days) -> ibis.Table:
+        assert read_days == recipe.input(name).days(days), f"{table} reads {name} of its window"
+        return ibis.table(table_schema(name, scope.source.id_types), name=name)
+
+    return Inputs(table, recipe, days, scope, read)

@@ -1,0 +1,117 @@
+"""What a derived table's page shows beside rows and windows: counts, means, plots.
+
+A page takes the build that has just written the days.
+"""
+
+from collections.abc import Callable
+
+import dagster as dg
+import ibis
+from ibis import _
+
+from convcg_assets.builds.build import Build
+from convcg_assets.days import Days
+from convcg_assets.defs.delay_plots import plot_curves, plot_maturity
+from convcg_assets.defs.metadata import Metadata, count_by, markdown_table
+from convcg_assets.tables.weighted_label_checks import FACTORS
+
+Page = Callable[[Build], Metadata]
+
+
+def _written(build: Build) -> ibis.Table:
+    return build.deployment.lake.read(build.recipe.table, build.days, con=build.con)
+
+
+def _newest(build: Build) -> ibis.Table:
+    newest = Days(build.days.last, build.days.last)
+    return build.deployment.lake.read(build.recipe.table, newest, con=build.con)
+
+
+def _attributed_conversions(build: Build) -> Metadata:
+    rows, con = _written(build), build.con
+    attributed = rows.filter(_.status == "attributed")
+    return {
+        "model": build.deployment.settings.attribution.model,
+        "by_status": count_by(rows, "status", con=con),
+        "by_touch": count_by(attributed, "touch_type", "match_level", con=con),
+        "by_event": count_by(rows, "event_name", con=con),
+    }
+
+
+def _conversion_delay(build: Build) -> Metadata:
+    curves = _newest(build)
+    reporters = curves.filter(_.level == "advertiser").distinct(on=["advertiser_id"])
+    return {
+        "curve": plot_curves(curves, con=build.con),
+        "advertisers_by_segment": count_by(reporters, "segment", con=build.con),
+    }
+
+
+def _label_maturity(build: Build) -> Metadata:
+    horizon = build.deployment.settings.attribution.horizon_days
+    rows = build.con.to_pyarrow(_newest(build).order_by(ibis.desc("impression_day"))).to_pylist()
+    return {
+        "maturity": plot_maturity(rows),
+        "by_label_day": dg.MetadataValue.md(markdown_table(rows[:horizon])),
+    }
+
+
+def _weighted_labels(build: Build) -> Metadata:
+    rows, con = _written(build), build.con
+    means = rows.group_by("task", "evidence").agg(
+        rows=_.count(), **{f: _[f].mean().round(4) for f in (*FACTORS, "weight")}
+    )
+    listed = con.to_pyarrow(means.order_by("task", "evidence")).to_pylist()
+    conversions = rows.filter(_.task == "conversion")
+    return {
+        "mean_factors": dg.MetadataValue.md(markdown_table(listed)),
+        "by_touch": count_by(conversions, "touch_type", "match_level", con=con),
+        "by_surface": count_by(rows, "task", "surface", con=con),
+    }
+
+
+def _hard_negatives(build: Build) -> Metadata:
+    rows = _written(build)
+    return {
+        "sample_rate": build.deployment.settings.negatives.sample_rate,
+        "by_surface": count_by(rows, "surface", con=build.con),
+        "engaged_later": build.con.to_pyarrow(rows.engaged_dt.count()).as_py(),
+    }
+
+
+def _features(build: Build) -> Metadata:
+    """Mean and share of nulls of every number."""
+    rows = _written(build)
+    numbers = [c for c, t in rows.schema().items() if t.is_numeric() and not c.endswith("_id")]
+    figures = build.con.to_pyarrow(
+        rows.agg(
+            **{f"{c}:mean": rows[c].mean().round(4) for c in numbers},
+            **{f"{c}:null": rows[c].isnull().mean().round(4) for c in numbers},
+        )
+    ).to_pylist()[0]
+    summary = [
+        {"feature": c, "mean": figures[f"{c}:mean"], "share null": figures[f"{c}:null"]}
+        for c in numbers
+    ]
+    return {"summary": dg.MetadataValue.md(markdown_table(summary))}
+
+
+def _training_examples(build: Build) -> Metadata:
+    rows, con = _written(build), build.con
+    return {
+        "by_task": count_by(rows, "split", "task", "is_negative", con=con),
+        "by_surface": count_by(rows, "split", "surface", con=con),
+    }
+
+
+PAGES: dict[str, Page] = {
+    "attributed_conversions": _attributed_conversions,
+    "conversion_delay": _conversion_delay,
+    "label_maturity": _label_maturity,
+    "weighted_labels": _weighted_labels,
+    "hard_negatives": _hard_negatives,
+    "user_features": _features,
+    "pin_features": _features,
+    "training_examples": _training_examples,
+}
+"""By table."""

@@ -1,0 +1,77 @@
+"""Counters of the days before T: what arrived of each user or Pin, and the newest snapshots.
+
+Everything for T comes from rows that arrived before T, so that a Pin's counters never contain the
+click that is being predicted. How features are encoded for the towers belongs to `convcg_model`.
+"""
+
+import ibis
+from ibis import _
+
+from convcg_assets.days import Days
+from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
+from convcg_assets.tables.table import Input, Scope
+
+LONG_DAYS = 30
+SHORT_DAYS = 7
+SECONDS_PER_DAY = 86_400
+
+
+def known_before(*tables: str, scope: Scope) -> tuple[Input, ...]:
+    """The days before T that features look back on, and those that late events add."""
+    history = max(LONG_DAYS, scope.settings.features.active_days) + scope.late_days
+    return tuple(Input(table, before=history, after=-1) for table in tables)
+
+
+def newest_snapshot(snapshots: ibis.Table, *, days: Days) -> ibis.Table:
+    """For each T in `days` the newest snapshot of the `LONG_DAYS` before T, with dt = T."""
+    held = snapshots.select(snapshot_dt=_.dt).distinct()
+    spread = held.inner_join(days.lookback("snapshot_dt", num_days=LONG_DAYS), "snapshot_dt")
+    newest = spread.group_by("day").agg(snapshot_dt=_.snapshot_dt.max())
+    rows = snapshots.rename(snapshot_dt="dt").inner_join(newest, "snapshot_dt")
+    return rows.drop("snapshot_dt").rename(dt="day")
+
+
+def count_engagements(engagements: ibis.Table, *, key: str) -> ibis.Table:
+    """Daily engagements of each user or Pin."""
+    is_click = _.engagement_type == "click"
+    return engagements.group_by("dt", key).agg(
+        num_clicks=_.count(where=is_click),
+        num_repins=_.count(where=~is_click),
+        duration_s=exact_sum(_.duration_s, decimals=AMOUNT_DECIMALS, where=is_click).fill_null(
+            double(0)
+        ),
+        num_durations=_.duration_s.count(where=is_click),
+    )
+
+
+def stack(parts: list[ibis.Table]) -> ibis.Table:
+    """Daily counts of several kinds as one table; a kind's columns are 0 in the others' rows."""
+    types = {c: t for part in parts for c, t in part.schema().items()}
+    padded = [
+        part.select(
+            (part[c] if c in part.columns else ibis.literal(0).cast(t)).name(c)
+            for c, t in types.items()
+        )
+        for part in parts
+    ]
+    return ibis.union(*padded)
+
+
+def spread(daily: ibis.Table, *, days: Days) -> ibis.Table:
+    """Each day's counts once for every T whose `LONG_DAYS` hold it; `age` is T - arrival day."""
+    arrived = daily.rename(arrival_dt="dt")
+    looked = arrived.inner_join(days.lookback("arrival_dt", num_days=LONG_DAYS), "arrival_dt")
+    return looked.rename(dt="day").mutate(age=_.dt.delta(_.arrival_dt, unit="day"))
+
+
+def windows(name: str, column: ibis.Deferred) -> dict[str, ibis.Deferred]:
+    """The sums of a daily count over the short and the long window."""
+    return {
+        f"{name}_{SHORT_DAYS}d": column.sum(where=_.age <= SHORT_DAYS).fill_null(0),
+        f"{name}_{LONG_DAYS}d": column.sum(),
+    }
+
+
+def age_days(day: ibis.Value, ts: ibis.Value) -> ibis.Value:
+    """Days from a time to the midnight at which `day` begins."""
+    return (day.cast("timestamp").epoch_seconds() - ts.epoch_seconds()) / double(SECONDS_PER_DAY)

@@ -1,0 +1,62 @@
+"""Every table and artifact there is, each after those that it is built from.
+
+A new table is a file of its own and a line here: what it is built from, its schema, its asset, its
+checks and the versions that a model records all follow.
+"""
+
+from collections.abc import Mapping
+
+import ibis
+
+from convcg_assets.tables.artifacts import (
+    EVALUATION_REPORT,
+    PIN_EMBEDDING_INDEX,
+    TWO_TOWER_CHECKPOINT,
+    Artifact,
+)
+from convcg_assets.tables.attributed_conversions import ATTRIBUTED_CONVERSIONS
+from convcg_assets.tables.conversion_delay import CONVERSION_DELAY
+from convcg_assets.tables.hard_negatives import HARD_NEGATIVES
+from convcg_assets.tables.label_maturity import LABEL_MATURITY
+from convcg_assets.tables.pin_features import PIN_FEATURES
+from convcg_assets.tables.raw import RAW_TABLES
+from convcg_assets.tables.table import Recipe, Scope, Table
+from convcg_assets.tables.training_examples import TRAINING_EXAMPLES
+from convcg_assets.tables.user_features import USER_FEATURES
+from convcg_assets.tables.weighted_labels import WEIGHTED_LABELS
+
+_DERIVED = (
+    ATTRIBUTED_CONVERSIONS,
+    CONVERSION_DELAY,
+    LABEL_MATURITY,
+    WEIGHTED_LABELS,
+    HARD_NEGATIVES,
+    USER_FEATURES,
+    PIN_FEATURES,
+    TRAINING_EXAMPLES,
+)
+DERIVED: dict[str, Table] = {table.name: table for table in _DERIVED}
+"""The tables that are computed from others."""
+TABLES: dict[str, Table] = {**RAW_TABLES, **DERIVED}
+"""All tables of the lake."""
+ARTIFACTS: dict[str, Artifact] = {
+    artifact.name: artifact
+    for artifact in (TWO_TOWER_CHECKPOINT, PIN_EMBEDDING_INDEX, EVALUATION_REPORT)
+}
+"""The folders of a day's model."""
+MODEL_TABLES = (TRAINING_EXAMPLES.name, *ARTIFACTS)
+"""What a retrain builds for its day, in order."""
+
+
+def make_recipes(scope: Scope) -> dict[str, Recipe]:
+    """The recipe of every derived table and artifact."""
+    return {name: built.recipe(scope) for name, built in (*DERIVED.items(), *ARTIFACTS.items())}
+
+
+def table_schema(table: str, id_types: Mapping[str, str]) -> ibis.Schema:
+    """Ibis schema of a table of the lake by the source's types of ids.
+
+    >>> table_schema("users", {"user_id": "int64"})["user_id"]
+    Int64(nullable=True)
+    """
+    return TABLES[table].schema(id_types)
