@@ -20,11 +20,12 @@ from ibis import _
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
-from convcg_assets.lake.delta import connect
+from convcg_assets.lake.engine import connect
+from convcg_assets.sources.columns import ID_KINDS
 from convcg_assets.tables.attributed_conversions import attribute
-from convcg_assets.tables.conversion_delay import count_evidence, describe_delay
-from convcg_assets.tables.label_maturity import with_maturity
-from convcg_assets.tables.schema import ID_KINDS, table_schema
+from convcg_assets.tables.delay_curves import count_evidence, describe_delay
+from convcg_assets.tables.maturity import with_maturity
+from convcg_assets.tables.registry import table_schema
 from convcg_assets.tables.settings import AttributionSettings, DelaySettings
 from convcg_assets.tables.shifts import delay_shifts
 from convcg_simulation.arrivals import conversion_log, engagement_log, impression_log

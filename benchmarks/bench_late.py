@@ -21,13 +21,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from convcg_assets.builds.builders import build_table
-from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.build import build_table
 from convcg_assets.builds.status import read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
-from convcg_assets.lake.delta import connect
-from convcg_assets.tables.recipes import ARTIFACTS, DAY, RAW_TABLES
+from convcg_assets.lake.engine import connect
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.registry import ARTIFACTS
+from convcg_assets.tables.table import DAY
 
 LAST_DAY = dt.date(2026, 6, 30)
 NUM_TICKS = 5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.lake.delta import connect
+from convcg_assets.lake.engine import connect
 
 settings.register_profile(
     "convcg",

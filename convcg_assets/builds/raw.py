@@ -7,39 +7,25 @@ How files are found and read belongs to `sources/reading.py`, the rules for rows
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 
-import ibis
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.compiled import Compiled, compiled_once
+from convcg_assets.builds.raw_queries import READ_ORDER, compile_contract, compile_implied
 from convcg_assets.builds.record import record_days
 from convcg_assets.builds.staleness import Detail, raw_detail, raw_inputs, stale_raw_tables
 from convcg_assets.builds.state import load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import NO_VERSION, Lake, Version
-from convcg_assets.lake.engine import Files, Query, select_files
+from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.contract import apply_contract, count_ignored, has_column
-from convcg_assets.sources.implied import (
-    implied_impressions,
-    implied_pins,
-    implied_users,
-    name_advertisers,
-)
 from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
 from convcg_assets.sources.reading import check_files, read_files, reading
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.raw import RAW_TABLES, REJECTED, RawRecipe, make_raw_recipes
-from convcg_assets.tables.registry import table_schema
 
 IMPLIED = ("impressions", *(stream for stream in STREAMS if stream != "impressions"))
 """Streams that a log may lack: impressions first, since they are implied for events alone."""
-READ_ORDER = tuple(sorted(STREAMS, key=lambda stream: STREAMS[stream].kind != "snapshot"))
-"""The catalogue first: it names the advertisers of events whose log does not."""
-NAMED_BY_PINS = ("impressions", "conversions")
-"""Events whose advertiser is that of their Pin where the log is silent."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,7 @@ def ingest(
 
     for stream in read:
         raw = read_files(source, stream, files[stream], con=con)
-        rows = _compile_contract(raw.schema(), stream=stream, source=source, con=con)
+        rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
         num_bytes = sum(file.path.stat().st_size for file in files[stream])
         given = {"raw": f"SELECT * FROM {raw.get_name()}"}
         named = {"pins": held("pins")} if "pins" in rows["valid"].inputs else {}
@@ -123,7 +109,7 @@ def ingest(
         num_ignored[stream] = {str(day): count for day, count in ignored}
     for table in IMPLIED:
         if table in tables and table not in present:
-            rows = _compile_implied(table, present, source=source, con=con)
+            rows = compile_implied(table, present, source=source, con=con)
             write(table, Query(rows.text, {name: held(name) for name in rows.inputs}))
     if REJECTED in tables:
         together = " UNION ALL BY NAME ".join(f"({query.sql})" for query in rejects)
@@ -139,62 +125,6 @@ def _other_rejects(lake: Lake, days: Days, *, read: Collection[str]) -> Query:
     again = ", ".join(f"'{stream}'" for stream in read)
     text = f"SELECT * FROM kept WHERE stream NOT IN ({again})" if read else "SELECT * FROM kept"
     return Query(text, {"kept": kept}, num_bytes=kept.num_bytes)
-
-
-def _compile_contract(
-    schema: ibis.Schema, *, stream: str, source: Source, con: Backend
-) -> dict[str, Compiled]:
-    """SQL over `raw`: the valid rows, the rejected rows, and how many a day are ignored.
-
-    Where the log does not say whose Pin it is, the valid rows ask `pins` of the same days.
-    """
-    raw = ibis.table(schema, name="raw")
-    is_silent = stream in NAMED_BY_PINS and not has_column(
-        raw, "advertiser_id", stream=stream, source=source
-    )
-    asks_pins = is_silent and source.stream("pins") is not None
-
-    def compile(part: str) -> Compiled:
-        if part == "ignored":
-            return Compiled(con.compile(count_ignored(raw, stream=stream, source=source)))
-        valid, rejected = apply_contract(raw, stream=stream, source=source)
-        if part == "rejected":
-            return Compiled(con.compile(rejected))
-        if not asks_pins:
-            return Compiled(con.compile(valid))
-        pins = ibis.table(table_schema("pins", source.id_types), name="pins")
-        return Compiled(con.compile(name_advertisers(valid, pins)), ("pins",))
-
-    key = ("contract", stream, schema, source.model_dump_json())
-    parts = ("valid", "rejected", "ignored")
-    return {part: compiled_once((*key, part), partial(compile, part)) for part in parts}
-
-
-def _compile_implied(
-    table: str, present: Collection[str], *, source: Source, con: Backend
-) -> Compiled:
-    """SQL of a table whose stream the log lacks, over the streams that imply it; else no rows."""
-
-    def compile() -> Compiled:
-        events = [s for s in READ_ORDER if s in present and STREAMS[s].kind != "snapshot"]
-        given = {s: ibis.table(table_schema(s, source.id_types), name=s) for s in present}
-        id_types = source.id_types
-        if table == "impressions" and "engagements" in present:
-            rows = implied_impressions(
-                given["engagements"], surface=source.implied_surface, id_types=id_types
-            )
-            named = ("pins",) if "pins" in present else ()
-            if named:
-                rows = name_advertisers(rows, given["pins"])
-            return Compiled(con.compile(rows), ("engagements", *named))
-        if table in ("pins", "users"):
-            imply = implied_pins if table == "pins" else implied_users
-            rows = imply(*(given[s] for s in events), id_types=id_types)
-            return Compiled(con.compile(rows), tuple(events))
-        return Compiled(select_files(Files((), table_schema(table, id_types))))
-
-    key = ("implied", table, tuple(present), source.model_dump_json())
-    return compiled_once(key, compile)
 
 
 def _tables_to_read(

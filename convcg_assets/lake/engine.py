@@ -73,7 +73,7 @@ def stream_rows(
     Cast in the engine, from the types that it really has: DuckDB types a literal 0.6 as decimal
     where Ibis expects a double. (Ibis 12's own batches call a method that DuckDB 2 took away.)
     """
-    text = f"SELECT {_cast_columns(schema)} FROM ({query.sql})"
+    text = f"SELECT {cast_columns(schema)} FROM ({query.sql})"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
         is_small = query.num_bytes is not None and query.num_bytes <= SMALL_BYTES
@@ -113,17 +113,18 @@ def select_files(files: Files) -> str:
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files.paths)
     rows = f"read_parquet([{listed}], hive_partitioning = true"
     if not files.may_lack_columns:
-        return f"SELECT {_cast_columns(files.schema)} FROM {rows})"
+        return f"SELECT {cast_columns(files.schema)} FROM {rows})"
     none = select_files(Files((), files.schema))
     every = f"({none}) UNION ALL BY NAME SELECT * FROM {rows}, union_by_name = true)"
-    return f"SELECT {_cast_columns(files.schema)} FROM ({every})"
+    return f"SELECT {cast_columns(files.schema)} FROM ({every})"
 
 
 def _select(held: Files | str) -> str:
     return held if isinstance(held, str) else select_files(held)
 
 
-def _cast_columns(schema: ibis.Schema) -> str:
+def cast_columns(schema: ibis.Schema) -> str:
+    """SQL for the columns of a schema, in its types."""
     return ", ".join(
         f"CAST({_name(c)} AS {_type(kind)}) AS {_name(c)}" for c, kind in schema.items()
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.lake.delta import connect
+from convcg_assets.lake.engine import connect
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import build_table
-from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.build import build_table
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
 from convcg_assets.sources.source import Source
-from convcg_assets.tables.recipes import DAY
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.tables.raw import RAW
+from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.settings import Settings
+from convcg_assets.tables.table import DAY
 
 SETTINGS = Settings.model_validate(
     {
@@ -126,7 +126,7 @@ def _rows(deployment: Deployment, table: str, *, con: Backend) -> list[str]:
 
 def sorted_rows(table: str, relation: str, *, con: Backend) -> list[str]:
     """The rows of a relation that has a table's columns, in an order that depends on them alone."""
-    columns = ", ".join(TABLES[table])
+    columns = ", ".join(TABLES[table].columns)
     found = con.con.execute(f"SELECT {columns} FROM {relation}").fetchall()
     return sorted(map(repr, found))
 

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convcg_assets.sources.columns import ID_KINDS, STREAMS
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import STREAM_COLUMNS, STREAMS
-from convcg_assets.tables.schema import ID_KINDS, table_schema
+from convcg_assets.tables.registry import table_schema
 
 Row = dict[str, Any]
 
@@ -113,7 +113,7 @@ class Landing:
             path.unlink(missing_ok=True)
             return
         schema = table_schema(stream, ID_TYPES).to_pyarrow()
-        columns = pa.schema([schema.field(c) for c in STREAM_COLUMNS[stream]])
+        columns = pa.schema([schema.field(c) for c in STREAMS[stream].mappable])
         pq.write_table(pa.Table.from_pylist(rows, schema=columns), folder / "_being_written")
         os.replace(folder / "_being_written", path)
 

@@ -1,6 +1,6 @@
 """All tables from the landing zone at once, beside lake, ledger and recipes: what a lake must hold.
 
-Every transform gets whole tables, so that a window of a recipe that is too narrow shows as well.
+Every table is made of whole tables, so that a window of a recipe that is too narrow shows as well.
 """
 
 import datetime as dt
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.build import Build
-from convcg_assets.builds.state import State
+from convcg_assets.builds.compiled import compile_rows
+from convcg_assets.builds.raw_queries import compile_contract
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
+from convcg_assets.lake.engine import Query, cast_columns
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.reading import check_files, read_files
-from convcg_assets.sources.stream import STREAMS
-from convcg_assets.tables.recipes import DAY
-from convcg_assets.tables.schema import TABLES, table_schema
+from convcg_assets.tables.registry import TABLES
+from convcg_assets.tables.table import DAY
 
-from .compiled import cast_columns, contract_queries, table_query
 from .deployment import DERIVED, ranges, sorted_rows
 
 
@@ -27,14 +27,13 @@ def scratch_contents(
     """All rows of all tables, as `deployment.contents` has them."""
     logs = Days(landed[0], landed[-1])
     known = Days(logs.first + DAY, logs.last + DAY)
-    rejected = []
+    source, rejected = deployment.source, []
     for stream in STREAMS:
-        raw = read_files(
-            deployment.source, stream, check_files(deployment.source, stream, landed), con=con
-        )
-        valid, broken = contract_queries(raw, stream=stream, source=deployment.source, con=con)
-        _create(deployment, stream, [valid], con=con)
-        rejected.append(broken)
+        raw = read_files(source, stream, check_files(source, stream, landed), con=con)
+        rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
+        given = {"raw": f"SELECT * FROM {raw.get_name()}"}
+        _create(deployment, stream, [Query(rows["valid"].text, given)], con=con)
+        rejected.append(Query(rows["rejected"].text, given))
     _create(deployment, "rejected_events", rejected, con=con)
     for table in DERIVED:
         days = logs if deployment.recipes[table].domain == "logs" else known
@@ -46,13 +45,12 @@ def scratch_contents(
     return {table: sorted_rows(table, f"scratch_{table}", con=con) for table in TABLES}
 
 
-def _all_rows(deployment: Deployment, table: str, days: Days, *, con: Backend) -> str:
-    build = Build(deployment, deployment.recipes[table], days, con, State({}), {}, days.last)
-    return table_query(build, lambda upstream, _: f"SELECT * FROM scratch_{upstream}")
+def _all_rows(deployment: Deployment, table: str, days: Days, *, con: Backend) -> Query:
+    rows = compile_rows(table, days, scope=deployment.scope, con=con)
+    return Query(rows.text, {name: f"SELECT * FROM scratch_{name}" for name in rows.inputs})
 
 
-def _create(deployment: Deployment, table: str, queries: list[str], *, con: Backend) -> None:
-    schema = table_schema(table, deployment.lake.id_types)
-    columns = cast_columns({name: f'"{name}"' for name in schema}, schema)
-    rows = " UNION ALL ".join(f"(SELECT {columns} FROM ({query}))" for query in queries)
+def _create(deployment: Deployment, table: str, queries: list[Query], *, con: Backend) -> None:
+    columns = cast_columns(deployment.lake.schema(table))
+    rows = " UNION ALL ".join(f"(SELECT {columns} FROM ({query.sql}))" for query in queries)
     con.con.execute(f"CREATE OR REPLACE TEMP TABLE scratch_{table} AS {rows}")

@@ -15,17 +15,16 @@ from unittest.mock import patch
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import build_table
-from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.build import build_table
 from convcg_assets.builds.state import load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.ledger import Ledger
 from convcg_assets.sources.files import LandingError
-from convcg_assets.tables.recipes import DAY, RAW_TABLES
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.table import DAY
 
-from .compiled import compiled_once
 from .deployment import DERIVED, contents, converge, look, make_deployment
 from .logs import FIRST_DAY, Landing, make_source
 from .scratch import scratch_contents
@@ -50,9 +49,8 @@ def seeds(part: int) -> range:
 def check_any_order(seed: int, folder: Path, *, con: Backend) -> None:
     """Live through the sequence of a seed, then compare with tables from scratch."""
     lived = Sequence(seed, folder, con=con)
-    with compiled_once(con):
-        lived.live()
-        converge(lived.deployment, con=con)
+    lived.live()
+    converge(lived.deployment, con=con)
     models = lived.models | set(lived.deployment.lake.days("training_examples"))
     expected = scratch_contents(lived.deployment, lived.landing.days, models, con=con)
     found = contents(lived.deployment, con=con)

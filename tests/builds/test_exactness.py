@@ -8,13 +8,12 @@ from random import Random
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import build_table
+from convcg_assets.builds.build import build_table
 from convcg_assets.builds.plan import MAX_ATTEMPTS, Plan
-from convcg_assets.builds.staleness import RAW
 from convcg_assets.builds.status import read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
-from convcg_assets.tables.recipes import RAW_TABLES
+from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.settings import LabelSettings
 
 from .deployment import (

@@ -6,10 +6,9 @@ from random import Random
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import build_table
+from convcg_assets.builds.build import build_table
 from convcg_assets.days import Days
 
-from .compiled import compiled_once
 from .deployment import build_once, contents, converge, make_deployment, tables_of_day
 from .logs import Landing, day, make_source
 
@@ -31,9 +30,8 @@ def test_what_was_known_on_a_day_stays_so(seed: int, tmp_path: Path, con: Backen
     for offset in range(NUM_DAYS):
         landing.land(offset)
         tomorrow = day(offset + 1)
-        with compiled_once(con):
-            converge(lived, con=con)
-            build_table(lived, "training_examples", Days(tomorrow, tomorrow), con=con)
+        converge(lived, con=con)
+        build_table(lived, "training_examples", Days(tomorrow, tomorrow), con=con)
         for table, rows in contents(lived, con=con, tables=KNOWN_ON_THE_DAY).items():
             known[table, offset + 1] = tables_of_day(tomorrow, rows)
 

@@ -6,15 +6,10 @@ import json
 import pyarrow as pa
 import pytest
 
-from convcg_assets.builds.suites import (
-    id_columns,
-    load_gx,
-    load_suite,
-    suite_columns,
-    to_frame,
-    validate_frame,
-)
-from convcg_assets.tables.schema import ID_KINDS, TABLES, table_schema
+from convcg_assets.builds.suite_content import id_columns, load_suite, suite_columns
+from convcg_assets.builds.suites import load_gx, to_frame, validate_frame
+from convcg_assets.sources.columns import ID_KINDS
+from convcg_assets.tables.registry import TABLES, table_schema
 
 DAY = dt.date(2026, 1, 5)
 BEFORE, AFTER = DAY - dt.timedelta(days=1), DAY + dt.timedelta(days=1)
@@ -405,7 +400,7 @@ def test_suite_is_what_gx_writes_of_it(table):
 @pytest.mark.parametrize("table", TABLES)
 def test_suite_knows_its_table(table):
     suite = load_suite(table)
-    assert set(suite_columns(table)) <= set(TABLES[table])
+    assert set(suite_columns(table)) <= set(TABLES[table].columns)
     assert id_columns(table)[0] == "dt"
     described = [e["description"] for e in suite["expectations"]]
     assert len(set(described)) == len(described)

@@ -6,17 +6,12 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from convcg_assets.builds.suites import (
-    MAX_OFFENDING,
-    load_suite,
-    suite_columns,
-    to_frame,
-    validate_days,
-    validate_frame,
-)
+from convcg_assets.builds.suite_content import load_suite, suite_columns
+from convcg_assets.builds.suites import MAX_OFFENDING, to_frame, validate_days, validate_frame
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import Lake
-from convcg_assets.tables.schema import ID_KINDS, table_schema
+from convcg_assets.sources.columns import ID_KINDS
+from convcg_assets.tables.registry import table_schema
 
 FIRST = dt.date(2026, 1, 5)
 DAYS = Days(FIRST, FIRST + dt.timedelta(days=2))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from convcg_assets.lake.delta import Lake
-from convcg_assets.tables.schema import ID_KINDS
+from convcg_assets.sources.columns import ID_KINDS
 
 LAST_DAY = dt.date(2026, 3, 14)
 NUM_DAYS = 14

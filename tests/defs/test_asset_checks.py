@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.tables.registry import TABLES
 from convcg_simulation.arrivals import write_day
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.source_file import write_source

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from convcg_assets.days import Days
-from convcg_assets.lake.delta import connect
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.lake.engine import connect
+from convcg_assets.tables.registry import TABLES
 from convcg_model.checkpoint import load_checkpoint
 from convcg_model.index import load_bundle
 from tests.defs.conftest import LAST_DAY, NUM_DAYS, Deployment

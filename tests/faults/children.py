@@ -18,9 +18,10 @@ import pytest
 from convcg_assets.builds import build as builds
 from convcg_assets.days import Days
 from convcg_assets.defs.run_lock import hold_lock
-from convcg_assets.lake.delta import Lake, connect
+from convcg_assets.lake.delta import Lake
+from convcg_assets.lake.engine import connect
 from convcg_assets.lake.ledger import Ledger
-from convcg_assets.tables.schema import table_schema
+from convcg_assets.tables.registry import table_schema
 from tests.faults.deployment import converge, open_deployment
 
 ID_TYPES = {"user_id": "int64"}

@@ -9,15 +9,16 @@ from typing import Any
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import build_table
-from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.build import build_table
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
 from convcg_assets.sources.source import Source
-from convcg_assets.tables.recipes import DAY, RAW_TABLES, Recipe, make_recipes
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.registry import make_recipes
 from convcg_assets.tables.settings import AttributionSettings, Settings
+from convcg_assets.tables.table import DAY, Recipe
 
 FIRST = dt.date(2026, 1, 1)
 NUM_DAYS = 2
@@ -50,7 +51,7 @@ class Tiny(Deployment):
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
-        made = make_recipes(self.source, self.settings)
+        made = make_recipes(self.scope)
         return {table: made[table] for table in DERIVED}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import build_table
+from convcg_assets.builds.build import build_table
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import Lake
 from tests.faults.children import ID_TYPES, many_users, replace_too_much, start, users

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.builders import build_table
-from convcg_assets.builds.staleness import RAW
+from convcg_assets.builds.build import build_table
 from convcg_assets.days import Days
 from convcg_assets.defs.watch_checks import newest_day_result
-from convcg_assets.tables.recipes import DAY
+from convcg_assets.tables.raw import RAW
+from convcg_assets.tables.table import DAY
 from tests.faults.deployment import FIRST, NUM_DAYS, open_deployment
 
 LAST = FIRST + (NUM_DAYS - 1) * DAY

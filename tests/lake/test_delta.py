@@ -16,8 +16,9 @@ from deltalake import DeltaTable
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
-from convcg_assets.lake.delta import Lake, connect
-from convcg_assets.tables.schema import table_schema
+from convcg_assets.lake.delta import Lake
+from convcg_assets.lake.engine import connect
+from convcg_assets.tables.registry import table_schema
 
 FIRST = dt.date(2026, 1, 1)
 WEEK = Days(FIRST, FIRST + dt.timedelta(days=6))
@@ -166,7 +167,7 @@ def test_a_killed_process_leaves_the_old_version(lake: Lake, con: Backend) -> No
     )
     command = [sys.executable, "-c", code, lake.root]
     with subprocess.Popen(
-        command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
     ) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "writing\n"

@@ -11,7 +11,7 @@ from convcg_model.arrow_columns import as_vectors
 from convcg_model.catalogue import FIRST_PIN, NO_PIN, UNKNOWN_PIN, encode_catalogue, static_pins
 from convcg_model.config import ModelConfig
 from convcg_model.encoding import encode_pins, encode_users, query_tokens, user_batch
-from convcg_model.features import CONTEXT_COLUMNS, PIN_NUMBERS, PIN_RATES, USER_NUMBERS, FeatureSpec
+from convcg_model.features import FeatureSpec
 from convcg_model.numeric import encode_numeric, fit_numeric, fit_rate
 from convcg_model.training_set import fit_catalogue_and_features
 from convcg_model.vocabulary import MISSING, UNKNOWN, fit_vocabulary
@@ -19,14 +19,6 @@ from convcg_model.vocabulary import MISSING, UNKNOWN, fit_vocabulary
 
 def fit(world, **options):
     return fit_catalogue_and_features(world.examples, world.pins, config=ModelConfig(**options))
-
-
-def test_column_names_are_the_lake_s():
-    schema = pytest.importorskip("convcg_assets.tables.schema")
-    for name in (*CONTEXT_COLUMNS, *USER_NUMBERS, *(f"pin_{name}" for name in PIN_NUMBERS)):
-        assert name in schema.TRAINING_EXAMPLES
-    for name in (*PIN_NUMBERS, *(name for pair in PIN_RATES for name in pair)):
-        assert name in schema.PIN_FEATURES
 
 
 def test_what_is_null_throughout_is_left_out(make_world):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from convcg_assets.sources.clock import MAX_DAYS_AHEAD
 from convcg_simulation import World, WorldConfig, write_day, write_source
 from convcg_simulation.__main__ import main
-from convcg_assets.sources.clock import MAX_DAYS_AHEAD
 from convcg_simulation.landed import days_to_land, open_landed
 
 CONFIG = WorldConfig(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcg_assets.tables.schema import TABLES
+from convcg_assets.tables.registry import TABLES
 from convcg_simulation import World, WorldConfig, world_from_source, write_day, write_source
 from convcg_simulation.__main__ import main
 from convcg_simulation.arrivals import engagement_log, impression_log
@@ -70,8 +70,8 @@ def test_files_have_the_columns_of_the_contract(tmp_path):
     for stream in STREAMS:
         table = pq.ParquetFile(tmp_path / stream / "dt=2026-03-06" / "part-0.parquet").read()
         expected = {
-            name: TYPES["int64" if spec.startswith("id:") else spec]
-            for name, (spec, _) in TABLES[stream].items()
+            name: TYPES["int64" if column.type.startswith("id:") else column.type]
+            for name, column in TABLES[stream].columns.items()
             if name not in ("dt", "impression_day")
         }
         assert dict(zip(table.schema.names, table.schema.types, strict=True)) == expected

@@ -8,7 +8,7 @@ import ibis
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.lake.delta import connect
+from convcg_assets.lake.engine import connect
 from convcg_assets.sources.contract import apply_contract
 from convcg_assets.sources.implied import implied_impressions, implied_pins, implied_users
 from convcg_assets.sources.reading import read_stream

@@ -7,7 +7,7 @@ import pytest
 
 from convcg_assets.sources.contract import apply_contract, count_ignored
 from convcg_assets.sources.reading import read_stream
-from convcg_assets.tables.schema import table_schema
+from convcg_assets.tables.registry import table_schema
 
 DAY = dt.date(2026, 1, 2)
 HOUR = dt.timedelta(hours=1)

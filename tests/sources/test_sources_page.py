@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import REQUIRED_COLUMNS, STREAM_COLUMNS, ColumnMapping, Stream
+from convcg_assets.sources.stream import ColumnMapping, Stream
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
 KEYS = PAGE.split("## 3. ")[1].split("## 4. ")[0]
@@ -25,12 +26,12 @@ def test_every_form_of_mapping_is_shown():
         assert re.search(rf"\b{name}: ", KEYS), name
 
 
-@pytest.mark.parametrize("stream", list(STREAM_COLUMNS))
+@pytest.mark.parametrize("stream", list(STREAMS))
 def test_every_canonical_column_has_its_row(stream):
     rows = re.split(rf"^\| {stream} \|", COLUMNS, flags=re.M)[1]
     rows = re.split(r"^\| \w", rows, flags=re.M)[0]
-    for name in STREAM_COLUMNS[stream]:
-        needed = name in REQUIRED_COLUMNS[stream]
+    for name in STREAMS[stream].mappable:
+        needed = name in STREAMS[stream].logged
         assert (f" **`{name}`** |" if needed else f" `{name}` |") in rows
 
 
@@ -42,8 +43,8 @@ def test_the_examples_are_valid():
 
 
 def test_every_reason_is_explained():
-    transforms = Path(__file__).parents[2] / "convcg_assets" / "transforms"
-    code = (transforms / "contract.py").read_text() + (transforms / "casting.py").read_text()
+    sources = Path(__file__).parents[2] / "convcg_assets" / "sources"
+    code = (sources / "contract.py").read_text() + (sources / "casting.py").read_text()
     reasons = re.findall(
         r'"((?:malformed|wrong|unknown|negative|non-finite|duplicate|null) [^"]+)"', code
     )

@@ -1,6 +1,8 @@
 """Attribution by brute force: every conversion against every touch, in plain loops."""
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from convcg_assets.days import Days
 from convcg_assets.tables.settings import AttributionSettings
@@ -131,15 +133,12 @@ def shares(
         return TYPE_ORDER.index(touch["touch_type"]), LEVEL_ORDER.index(touch["match_level"])
 
     in_time = sorted(fitting, key=lambda t: (t["touch_ts"], t["impression_id"], *rank(t)))
-    if settings.model == "first_touch":
-        return [(in_time[0], 1.0)]
-    if settings.model == "last_touch":
-        strongest = min(rank(touch) for touch in in_time)
-        newest = max(t["touch_ts"] for t in in_time if rank(t) == strongest)
-        # `in_time` has the smallest impression id first.
-        last = next(t for t in in_time if (rank(t), t["touch_ts"]) == (strongest, newest))
-        return [(last, 1.0)]
-    parts = _parts(conversion, in_time, settings=settings)
+    strongest = min(rank(touch) for touch in in_time)
+    newest = max(t["touch_ts"] for t in in_time if rank(t) == strongest)
+    # `in_time` has the smallest impression id first.
+    last = next(t for t in in_time if (rank(t), t["touch_ts"]) == (strongest, newest))
+    case = Case(conversion, in_time, last, settings.half_life_hours)
+    parts = CREDITS[settings.model](case)
     # Shares are kept to twelve decimals of the largest: a touch of less gets none.
     return [
         (touch, part / sum(parts))
@@ -148,16 +147,35 @@ def shares(
     ]
 
 
-def _parts(conversion: Row, in_time: list[Row], *, settings: AttributionSettings) -> list[float]:
-    n = len(in_time)
-    if settings.model == "linear":
-        return [1.0] * n
-    if settings.model == "time_decay":
-        hours = [(conversion["event_ts"] - t["touch_ts"]).total_seconds() / 3600 for t in in_time]
-        return [0.5 ** (h / settings.half_life_hours) for h in hours]
-    if n <= 2:
-        return [1.0] * n
-    return [0.4, *[0.2 / (n - 2)] * (n - 2), 0.4]
+@dataclass(frozen=True)
+class Case:
+    """A conversion with its touches in time, and the last by strength."""
+
+    conversion: Row
+    in_time: list[Row]
+    last: Row
+    half_life_hours: float
+
+
+def _time_decay(case: Case) -> list[float]:
+    bought = case.conversion["event_ts"]
+    hours = [(bought - touch["touch_ts"]).total_seconds() / 3600 for touch in case.in_time]
+    return [0.5 ** (h / case.half_life_hours) for h in hours]
+
+
+def _position_based(case: Case) -> list[float]:
+    n = len(case.in_time)
+    return [1.0] * n if n <= 2 else [0.4, *[0.2 / (n - 2)] * (n - 2), 0.4]
+
+
+CREDITS: dict[str, Callable[[Case], list[float]]] = {
+    "last_touch": lambda case: [float(touch is case.last) for touch in case.in_time],
+    "first_touch": lambda case: [1.0] + [0.0] * (len(case.in_time) - 1),
+    "linear": lambda case: [1.0] * len(case.in_time),
+    "time_decay": _time_decay,
+    "position_based": _position_based,
+}
+"""What each touch in time gets, before it is divided by the sum."""
 
 
 def attributed(world: World, *, settings: AttributionSettings, days: Days) -> list[Row]:

@@ -4,8 +4,8 @@ import datetime as dt
 from collections import defaultdict
 
 from convcg_assets.days import Days
-from convcg_assets.tables.schema import TRAINING_EXAMPLES
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
+from convcg_assets.tables.training_examples import COLUMNS as TRAINING_EXAMPLES
 
 from .oracle_attribution import TYPE_ORDER
 from .oracle_delay import maturity_of

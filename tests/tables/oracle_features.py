@@ -82,15 +82,19 @@ def _actions(world: World, credited: list[Row], day: dt.date) -> list[Row]:
 
 
 def _conversions(credited: list[Row], day: dt.date) -> list[Row]:
-    """Conversions of the 30 days before, each once: of several touched Pins the greatest id."""
-    best: dict[tuple, Row] = {}
+    """Conversions of the 30 days before, each once: of several touches the one that earned most."""
+    by_conversion: dict[tuple, list[Row]] = {}
     for row in within(credited, day, num_days=30):
-        key = row["dt"], row["conversion_id"]
-        if row["status"] != "duplicate" and (
-            key not in best or row["touch_pin_id"] > best[key]["touch_pin_id"]
-        ):
-            best[key] = row
-    return list(best.values())
+        if row["status"] != "duplicate":
+            by_conversion.setdefault((row["dt"], row["conversion_id"]), []).append(row)
+    return [min(rows, key=_by_credit) for rows in by_conversion.values()]
+
+
+def _by_credit(row: Row) -> tuple:
+    """Most credit first, then the earliest touch."""
+    if row["credit"] is None:
+        return ()
+    return -row["credit"], row["touch_ts"], row["impression_id"], row["touch_type"]
 
 
 def user_features(

@@ -7,10 +7,12 @@ import ibis
 
 from convcg_assets.days import Days
 from convcg_assets.tables.attributed_conversions import attribute
-from convcg_assets.tables.conversion_delay import describe_delay, lookback_days
-from convcg_assets.tables.features import LONG_DAYS, describe_pins, describe_users
+from convcg_assets.tables.daily_counts import LONG_DAYS
+from convcg_assets.tables.delay_curves import describe_delay, lookback_days
+from convcg_assets.tables.example_rows import SEEN_DAYS
 from convcg_assets.tables.hard_negatives import sample_negatives
 from convcg_assets.tables.label_maturity import describe_maturity
+from convcg_assets.tables.pin_features import describe_pins
 from convcg_assets.tables.settings import (
     AttributionSettings,
     DelaySettings,
@@ -19,7 +21,8 @@ from convcg_assets.tables.settings import (
     LabelSettings,
     NegativeSettings,
 )
-from convcg_assets.tables.training_examples import SEEN_DAYS, build_examples
+from convcg_assets.tables.training_examples import build_examples
+from convcg_assets.tables.user_features import describe_users
 from convcg_assets.tables.weighted_labels import weigh_labels
 
 from .tables import of_days

@@ -10,8 +10,9 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
-from convcg_assets.lake.delta import stream_rows
-from convcg_assets.tables.schema import ID_KINDS, table_schema
+from convcg_assets.lake.engine import as_query, stream_rows
+from convcg_assets.sources.columns import ID_KINDS
+from convcg_assets.tables.registry import table_schema
 
 from .world import Row
 
@@ -35,7 +36,8 @@ def to_rows(
     id_types: Mapping[str, str] = INT_IDS,
 ) -> list[Row]:
     """The rows as the lake would get them."""
-    with stream_rows(expr, schema=table_schema(table, id_types), con=con) as batches:
+    schema = table_schema(table, id_types)
+    with as_query(expr, con=con) as query, stream_rows(query, schema=schema, con=con) as batches:
         return batches.read_all().to_pylist()
 
 

@@ -1,7 +1,6 @@
 """Windows to the second, who gets the credit and how much, duplicates, and time."""
 
 import datetime as dt
-from typing import get_args
 
 import hypothesis
 import pytest
@@ -9,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcg_assets.days import Days
-from convcg_assets.tables.settings import AttributionModel, AttributionSettings
+from convcg_assets.tables.credit_models import CREDIT_MODELS
+from convcg_assets.tables.settings import AttributionSettings
 
 from . import oracle_attribution, stages
 from .conftest import Build
@@ -27,7 +27,7 @@ some_settings = st.builds(
     click_window_days=st.sampled_from((1, 7, 14, 30)),
     engagement_window_days=st.sampled_from((0, 1, 7)),
     view_window_days=st.sampled_from((0, 1, 7)),
-    model=st.sampled_from(get_args(AttributionModel)),
+    model=st.sampled_from(sorted(CREDIT_MODELS)),
     half_life_hours=st.sampled_from((1.0, 24.0, 168.0)),
     dedup_window_hours=st.sampled_from((0, 24, 48)),
     max_reporting_lag_days=st.sampled_from((0, 1, 8)),

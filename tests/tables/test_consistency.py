@@ -7,9 +7,23 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from convcg_assets.tables import consistency
-from convcg_assets.tables.schema import ID_KINDS, table_schema
+from convcg_assets.sources.columns import ID_KINDS
+from convcg_assets.tables.attributed_conversions import touches_outside_window, uneven_credits
+from convcg_assets.tables.example_checks import examples_from_future, false_negatives
+from convcg_assets.tables.finite import not_finite
+from convcg_assets.tables.hard_negatives import engaged_negatives
+from convcg_assets.tables.raw import rejected_shares, uneven_content
+from convcg_assets.tables.registry import table_schema
 from convcg_assets.tables.settings import AttributionSettings, ExampleSettings
+from convcg_assets.tables.user_features import broken_histories
+from convcg_assets.tables.weighted_label_checks import (
+    labels_before_impression,
+    labels_from_future,
+    labels_unlike_attribution,
+    labels_without_impression,
+    overcredited_conversions,
+    weights_not_product,
+)
 
 DAY = dt.date(2026, 1, 20)
 NOON = dt.datetime(2026, 1, 20, 12)
@@ -88,7 +102,7 @@ def test_credits_that_do_not_sum_to_1(con):
         credit(5, None),
         credit(6, None, status="no_touch"),
     )
-    assert found(consistency.uneven_credits(rows), con=con, column="conversion_id") == [3, 4, 5]
+    assert found(uneven_credits(rows), con=con, column="conversion_id") == [3, 4, 5]
 
 
 def test_touches_outside_their_window(con):
@@ -105,7 +119,7 @@ def test_touches_outside_their_window(con):
         credit(9, None, status="no_touch", touch_ts=None, impression_day=None),
     )
     settings = AttributionSettings.model_validate({"engagement_window_days": 0})
-    outside = consistency.touches_outside_window(rows, settings=settings)
+    outside = touches_outside_window(rows, settings=settings)
     # A window of 0 days is switched off: its touches get no credit.
     assert found(outside, con=con, column="conversion_id") == [2, 3, 5, 6, 8]
 
@@ -128,7 +142,7 @@ def test_labels_without_impression(con, kind):
         label(5, dt=DAY - days(1)),
         label(6, impression_dt=DAY + days(1)),
     ]
-    missing = consistency.labels_without_impression(
+    missing = labels_without_impression(
         table("weighted_labels", *map(ids, labels), kind=kind),
         table("impressions", *map(ids, impressions), kind=kind),
     )
@@ -147,7 +161,7 @@ def test_labels_from_the_future(con):
         label(6, impression_ts=MIDNIGHT + days(1)),
         label(7, evidence_dt=None),
     )
-    future = consistency.labels_from_future(rows, tolerance_minutes=60)
+    future = labels_from_future(rows, tolerance_minutes=60)
     assert found(future, con=con) == [3, 4, 6, 7]
 
 
@@ -158,7 +172,7 @@ def test_labels_that_precede_their_impression(con):
         label(2, evidence_ts=NOON - 7201 * SECOND),
         label(3, evidence_dt=DAY - days(1)),
     )
-    before = consistency.labels_before_impression(rows, tolerance_minutes=60)
+    before = labels_before_impression(rows, tolerance_minutes=60)
     assert found(before, con=con) == [2, 3]
 
 
@@ -170,7 +184,7 @@ def test_conversions_that_are_counted_twice(con):
         *[label(5, evidence_id="9"), label(6, evidence_id="9", evidence_dt=DAY + days(3))],
         *[label(7, evidence_id="10", task="engagement")] * 2,
     )
-    twice = consistency.overcredited_conversions(rows)
+    twice = overcredited_conversions(rows)
     assert found(twice, con=con, column="evidence_id") == ["8"]
 
 
@@ -190,7 +204,7 @@ def test_credit_unlike_attribution(con):
         label(4, evidence_id="8"),
         label(5, task="engagement"),
     )
-    differing = consistency.labels_unlike_attribution(labels, attributed)
+    differing = labels_unlike_attribution(labels, attributed)
     assert found(differing, con=con) == [2, 3, 4]
 
 
@@ -203,7 +217,7 @@ def test_weights_that_are_not_the_product(con):
         label(3, duration_factor=0.0, weight=0.0),
         label(4, match_factor=None),
     )
-    assert found(consistency.weights_not_product(rows), con=con) == [2, 4]
+    assert found(weights_not_product(rows), con=con) == [2, 4]
 
 
 def test_negatives_that_were_engaged_with(con):
@@ -218,7 +232,7 @@ def test_negatives_that_were_engaged_with(con):
         acted | {"engagement_id": 13, "impression_id": None},
         acted | {"engagement_id": 14, "impression_id": 5, "dt": DAY + days(1)},
     ]
-    engaged = consistency.engaged_negatives(
+    engaged = engaged_negatives(
         table("hard_negatives", *negatives, late), table("engagements", *engagements)
     )
     assert found(engaged, con=con) == [1, 5]
@@ -235,7 +249,7 @@ def test_negatives_that_are_positives(con):
         example(6, pin_id=5, is_negative=True),
         example(7, pin_id=1, is_negative=True, dt=DAY + days(1)),
     )
-    assert found(consistency.false_negatives(rows), con=con) == [2]
+    assert found(false_negatives(rows), con=con) == [2]
 
 
 def test_examples_of_the_wrong_time(con):
@@ -254,7 +268,7 @@ def test_examples_of_the_wrong_time(con):
         example(10, split="holdout", example_day=DAY - days(1), evidence_dt=DAY),
         example(11, split="holdout", example_day=DAY, evidence_dt=DAY - days(1)),
     )
-    early = consistency.examples_from_future(rows, settings=settings)
+    early = examples_from_future(rows, settings=settings)
     assert found(early, con=con) == [3, 4, 5, 7, 9, 10, 11]
 
 
@@ -277,7 +291,7 @@ def test_broken_histories(con):
         user(5, [5], ["click"], [-2 / 24]),
         user(6, [5, 6], ["click", "click"], [-0.1, 3.0]),
     )
-    broken = consistency.broken_histories(rows, tolerance_minutes=60)
+    broken = broken_histories(rows, tolerance_minutes=60)
     assert found(broken, con=con, column="user_id") == [3, 4, 6]
 
 
@@ -288,7 +302,7 @@ def test_content_of_another_length(con):
         *({"dt": DAY, "pin_id": pin_id, "content": content} for pin_id, content in pins),
         {"dt": DAY + days(1), "pin_id": 5, "content": [0.0]},
     )
-    assert found(consistency.uneven_content(rows), con=con, column="pin_id") == [2]
+    assert found(uneven_content(rows), con=con, column="pin_id") == [2]
 
 
 def test_numbers_that_are_not_finite(con):
@@ -297,7 +311,7 @@ def test_numbers_that_are_not_finite(con):
         "pin_features",
         *({"dt": DAY, "pin_id": i, "price": x, "content": content} for i, x, content in values),
     )
-    broken = consistency.not_finite(rows, ids=("dt", "pin_id"))
+    broken = not_finite(rows, ids=("dt", "pin_id"))
     assert found(broken, con=con, column="pin_id") == [2, 3, 4]
 
 
@@ -311,7 +325,7 @@ def test_days_of_many_rejected_rows(con):
     )
 
     def shares(above: float, min_rejected: int) -> list:
-        rows = consistency.rejected_shares(
+        rows = rejected_shares(
             accepted, rejected, stream="users", above=above, min_rejected=min_rejected
         )
         return [(r["dt"], r["share"]) for r in con.to_pyarrow(rows.order_by("dt")).to_pylist()]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
-from convcg_assets.tables.label_maturity import with_maturity
-from convcg_assets.tables.schema import CONVERSION_DELAY
+from convcg_assets.tables.conversion_delay import COLUMNS as CONVERSION_DELAY
+from convcg_assets.tables.maturity import with_maturity
 from convcg_assets.tables.settings import AttributionSettings, DelaySettings
 
 from . import oracle_attribution, oracle_delay, stages

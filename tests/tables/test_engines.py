@@ -17,7 +17,7 @@ from ibis.backends import BaseBackend
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
-from convcg_assets.tables.schema import table_schema
+from convcg_assets.tables.registry import table_schema
 from convcg_assets.tables.settings import (
     AttributionSettings,
     DelaySettings,

@@ -1,0 +1,84 @@
+"""The SQL of the raw tables' rows, in which `raw` stands for what is read of a stream's files.
+
+Reading, writing and recording them belongs to `raw.py`.
+"""
+
+from collections.abc import Collection
+from functools import partial
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builds.compiled import Compiled, compiled_once
+from convcg_assets.lake.engine import Files, select_files
+from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.contract import apply_contract, count_ignored, has_column
+from convcg_assets.sources.implied import (
+    implied_impressions,
+    implied_pins,
+    implied_users,
+    name_advertisers,
+)
+from convcg_assets.sources.source import Source
+from convcg_assets.tables.registry import table_schema
+
+READ_ORDER = tuple(sorted(STREAMS, key=lambda stream: STREAMS[stream].kind != "snapshot"))
+"""The catalogue first: it names the advertisers of events whose log does not."""
+NAMED_BY_PINS = ("impressions", "conversions")
+"""Events whose advertiser is that of their Pin where the log is silent."""
+
+
+def compile_contract(
+    schema: ibis.Schema, *, stream: str, source: Source, con: Backend
+) -> dict[str, Compiled]:
+    """SQL over `raw`: the valid rows, the rejected rows, and how many a day are ignored.
+
+    Where the log does not say whose Pin it is, the valid rows ask `pins` of the same days.
+    """
+    raw = ibis.table(schema, name="raw")
+    is_silent = stream in NAMED_BY_PINS and not has_column(
+        raw, "advertiser_id", stream=stream, source=source
+    )
+    asks_pins = is_silent and source.stream("pins") is not None
+
+    def compile(part: str) -> Compiled:
+        if part == "ignored":
+            return Compiled(con.compile(count_ignored(raw, stream=stream, source=source)))
+        valid, rejected = apply_contract(raw, stream=stream, source=source)
+        if part == "rejected":
+            return Compiled(con.compile(rejected))
+        if not asks_pins:
+            return Compiled(con.compile(valid))
+        pins = ibis.table(table_schema("pins", source.id_types), name="pins")
+        return Compiled(con.compile(name_advertisers(valid, pins)), ("pins",))
+
+    key = ("contract", stream, schema, source.model_dump_json())
+    parts = ("valid", "rejected", "ignored")
+    return {part: compiled_once((*key, part), partial(compile, part)) for part in parts}
+
+
+def compile_implied(
+    table: str, present: Collection[str], *, source: Source, con: Backend
+) -> Compiled:
+    """SQL of a table whose stream the log lacks, over the streams that imply it; else no rows."""
+
+    def compile() -> Compiled:
+        events = [s for s in READ_ORDER if s in present and STREAMS[s].kind != "snapshot"]
+        given = {s: ibis.table(table_schema(s, source.id_types), name=s) for s in present}
+        id_types = source.id_types
+        if table == "impressions" and "engagements" in present:
+            rows = implied_impressions(
+                given["engagements"], surface=source.implied_surface, id_types=id_types
+            )
+            named = ("pins",) if "pins" in present else ()
+            if named:
+                rows = name_advertisers(rows, given["pins"])
+            return Compiled(con.compile(rows), ("engagements", *named))
+        if table in ("pins", "users"):
+            imply = implied_pins if table == "pins" else implied_users
+            rows = imply(*(given[s] for s in events), id_types=id_types)
+            return Compiled(con.compile(rows), tuple(events))
+        return Compiled(select_files(Files((), table_schema(table, id_types))))
+
+    key = ("implied", table, tuple(present), source.model_dump_json())
+    return compiled_once(key, compile)

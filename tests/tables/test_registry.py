@@ -1,0 +1,91 @@
+"""What belongs together is tied: whoever forgets a step is told which."""
+
+import pytest
+
+from convcg_assets.defs.pages import PAGES
+from convcg_assets.sources.columns import (
+    CONVERSION_EVENTS,
+    ENGAGEMENT_TYPES,
+    STREAMS,
+    Column,
+)
+from convcg_assets.sources.source import Source
+from convcg_assets.tables.credit_models import CREDIT_MODELS
+from convcg_assets.tables.registry import ARTIFACTS, DERIVED, TABLES
+from convcg_assets.tables.settings import LabelSettings, Settings
+from convcg_assets.tables.table import Scope
+from convcg_model import features
+
+from .oracle_attribution import CREDITS
+
+NUMBERS = ("int64", "float64")
+SOURCE = Source.model_validate(
+    {"name": "all", "first_day": "2026-01-01", "streams": {stream: {} for stream in STREAMS}}
+)
+
+
+def names_of_numbers(columns: dict[str, Column]) -> set[str]:
+    return {name for name, column in columns.items() if column.type in NUMBERS}
+
+
+@pytest.mark.parametrize(
+    ("table", "read", "prefix"),
+    [
+        ("pin_features", features.PIN_NUMBERS, ""),
+        ("user_features", features.USER_NUMBERS, "user_"),
+    ],
+)
+def test_the_model_reads_every_number(table: str, read: tuple[str, ...], prefix: str) -> None:
+    there = {f"{prefix}{name}" for name in names_of_numbers(TABLES[table].columns)}
+    forgotten = there - set(read)
+    assert not forgotten, f"{table}: add {forgotten} to {prefix or 'pin_'}numbers of features.py"
+    unknown = set(read) - there
+    assert not unknown, f"features.py reads {unknown}, which {table} does not have"
+
+
+def test_what_the_model_divides_and_looks_up_is_there() -> None:
+    pin, user = TABLES["pin_features"].columns, TABLES["training_examples"].columns
+    assert {name for pair in features.PIN_RATES for name in pair} <= set(pin)
+    assert {name for pair in features.USER_RATES for name in pair} <= set(user)
+    assert set(features.CONTEXT_COLUMNS) <= set(user)
+
+
+@pytest.mark.parametrize("event", [*CONVERSION_EVENTS, *ENGAGEMENT_TYPES])
+def test_every_event_has_a_weight(event: str) -> None:
+    fields = LabelSettings.model_fields
+    assert f"{event}_weight" in fields, f"add {event}_weight to LabelSettings in settings.py"
+
+
+@pytest.mark.parametrize("model", CREDIT_MODELS)
+def test_every_credit_model_has_an_oracle(model: str) -> None:
+    assert model in CREDITS, f"write {model} another way, in tests/tables/oracle_attribution.py"
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_every_stream_has_a_table_and_rules_that_name_its_columns(stream: str) -> None:
+    rules = STREAMS[stream]
+    assert stream in TABLES, f"add {stream} to tables/raw.py"
+    assert {rules.key, rules.time, *rules.logged, *rules.derived} <= set(rules.columns)
+    assert rules.event is None or rules.columns[rules.event].vocabulary
+    assert rules.kind == "snapshot" or all(rules.columns[name].required for name in rules.logged)
+
+
+@pytest.mark.parametrize("table", DERIVED)
+def test_a_table_is_built_from_tables_before_it(table: str) -> None:
+    order = [*TABLES, *ARTIFACTS]
+    scope = Scope(SOURCE, Settings())
+    for source in DERIVED[table].recipe(scope).inputs:
+        assert order.index(source.table) < order.index(table), f"{table} reads {source.table}"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_keys_and_cells_are_columns(table: str) -> None:
+    entry = TABLES[table]
+    assert next(iter(entry.columns)) == "dt"
+    assert set(entry.key) <= set(entry.columns)
+    assert entry.later is None or entry.later in entry.columns
+    assert (entry.rows is None) == (table not in DERIVED)
+
+
+def test_every_derived_table_has_a_page() -> None:
+    assert set(PAGES) == set(DERIVED)
