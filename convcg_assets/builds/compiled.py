@@ -1,9 +1,11 @@
 """The SQL of a table's rows, in which names stand for what is read; compiled once per process.
 
 To build an expression and to compile it takes longer than to run it on a small day. Equal builds
-have equal SQL: it is a function of the table, the days, the source and the settings.
+have equal SQL: it is a function of the table, the number of days, the source and the settings; the
+first and the last day are put in afterwards. (All other days are computed from them in SQL.)
 """
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +14,14 @@ import ibis
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
+from convcg_assets.lake.engine import date_literal
+from convcg_assets.tables.raw import raw_settings
 from convcg_assets.tables.registry import DERIVED, table_schema
-from convcg_assets.tables.table import Inputs, Scope
+from convcg_assets.tables.table import DAY, Inputs, Scope
 
 MAX_KEPT = 2000
+SYMBOLIC_DAY = dt.date(9001, 1, 1)
+"""Stands for the first day where rows are compiled for any days."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,19 @@ _kept: dict[Any, Compiled] = {}
 
 def compile_rows(table: str, days: Days, *, scope: Scope, con: Backend) -> Compiled:
     """The SQL of the rows of a derived table's days; its inputs are named by their tables."""
+    symbolic = Days(SYMBOLIC_DAY, SYMBOLIC_DAY + (len(days) - 1) * DAY)
 
     def compile() -> Compiled:
         entry = DERIVED[table]
         assert entry.rows is not None, table
-        rows = entry.rows(symbolic_inputs(table, days, scope=scope))
+        rows = entry.rows(symbolic_inputs(table, symbolic, scope=scope))
         return Compiled(con.compile(rows), tuple(i.table for i in entry.inputs(scope)))
 
-    return compiled_once(("rows", table, days, scope_key(scope)), compile)
+    kept = compiled_once(("rows", table, len(days), scope_key(scope)), compile)
+    text = kept.text
+    for symbol, day in ((symbolic.first, days.first), (symbolic.last, days.last)):
+        text = text.replace(date_literal(symbol), date_literal(day))
+    return Compiled(text, kept.inputs)
 
 
 def compiled_once(key: Any, compile: Callable[[], Compiled]) -> Compiled:
@@ -52,7 +63,7 @@ def compiled_once(key: Any, compile: Callable[[], Compiled]) -> Compiled:
 
 def scope_key(scope: Scope) -> str:
     """A text that is the same for deployments that read and compute alike."""
-    return scope.source.model_dump_json() + scope.settings.model_dump_json()
+    return raw_settings(scope.source) + scope.settings.model_dump_json()
 
 
 def symbolic_inputs(table: str, days: Days, *, scope: Scope) -> Inputs:

@@ -20,6 +20,7 @@ from convcg_assets.sources.implied import (
     name_advertisers,
 )
 from convcg_assets.sources.source import Source
+from convcg_assets.tables.raw import raw_settings
 from convcg_assets.tables.registry import table_schema
 
 READ_ORDER = tuple(sorted(STREAMS, key=lambda stream: STREAMS[stream].kind != "snapshot"))
@@ -52,7 +53,7 @@ def compile_contract(
         pins = ibis.table(table_schema("pins", source.id_types), name="pins")
         return Compiled(con.compile(name_advertisers(valid, pins)), ("pins",))
 
-    key = ("contract", stream, schema, source.model_dump_json())
+    key = ("contract", stream, schema, raw_settings(source))
     parts = ("valid", "rejected", "ignored")
     return {part: compiled_once((*key, part), partial(compile, part)) for part in parts}
 
@@ -80,5 +81,5 @@ def compile_implied(
             return Compiled(con.compile(rows), tuple(events))
         return Compiled(select_files(Files((), table_schema(table, id_types))))
 
-    key = ("implied", table, tuple(present), source.model_dump_json())
+    key = ("implied", table, tuple(present), raw_settings(source))
     return compiled_once(key, compile)

@@ -9,6 +9,7 @@ is written with it widens the table's schema.
 import datetime as dt
 import hashlib
 import json
+import os
 import random
 import time
 import uuid
@@ -70,6 +71,33 @@ NO_VERSION = Version(-1, {})
 """A table that was never written."""
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A version that was the newest, and the stamp of its entry in the table's log."""
+
+    version: Version
+    stamp: tuple[int, ...] | None
+
+    def is_current(self, path: str) -> bool:
+        """Whether it still is: its entry is as it was, and none has come after it."""
+        number = self.version.number
+        is_there = self.stamp is not None and _stamp(path, number) == self.stamp
+        return is_there and _stamp(path, number + 1) is None
+
+
+_current: dict[str, _Known] = {}
+"""By path, the newest version that this process has seen: a look costs what has changed."""
+
+
+def _stamp(path: str, number: int) -> tuple[int, ...] | None:
+    """What changes with a log's entry; None where there is none, or the lake is no folder."""
+    try:
+        status = os.stat(f"{path}/_delta_log/{number:020}.json")
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def files_key(files: tuple[str, ...]) -> str:
     """A short name of a set of files, wherever the lake lies."""
     if not files:
@@ -103,11 +131,18 @@ class Lake:
 
     def snapshot(self, table: str, *, version: int | None = None) -> Version | None:
         """The current (or the given) version of a table; None before its first write."""
+        path = self.path(table)
+        known = _current.get(path) if version is None else None
+        if known is not None and known.is_current(path):
+            return known.version
         try:
-            delta = DeltaTable(self.path(table), version=version)
+            delta = DeltaTable(path, version=version)
         except TableNotFoundError:
             return None
-        return self._files_of(delta, table)
+        found = self._files_of(delta, table)
+        if version is None:
+            _current[path] = _Known(found, _stamp(path, found.number))
+        return found
 
     def days(self, table: str) -> list[dt.date]:
         """Days of which the table holds rows, sorted."""

@@ -4,6 +4,7 @@ All that the lake and the builds know of an engine is here; another one has thes
 file of its own. (Reading landed files is DuckDB's alone: `sources/reading.py`.)
 """
 
+import datetime as dt
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -121,6 +122,11 @@ def select_files(files: Files) -> str:
 
 def _select(held: Files | str) -> str:
     return held if isinstance(held, str) else select_files(held)
+
+
+def date_literal(day: dt.date) -> str:
+    """A day as Ibis writes it for this engine."""
+    return f"MAKE_DATE({day.year}, {day.month}, {day.day})"
 
 
 def cast_columns(schema: ibis.Schema) -> str:

@@ -10,17 +10,6 @@ from . import stages
 from .tables import to_rows, to_table
 from .world import Row
 
-TABLES = {
-    stages.attributed: "attributed_conversions",
-    stages.delay: "conversion_delay",
-    stages.maturity: "label_maturity",
-    stages.labels: "weighted_labels",
-    stages.negatives: "hard_negatives",
-    stages.user_features: "user_features",
-    stages.pin_features: "pin_features",
-    stages.examples: "training_examples",
-}
-
 Build = Callable[..., list[Row]]
 
 
@@ -28,8 +17,11 @@ Build = Callable[..., list[Row]]
 def build(con: Backend) -> Build:
     """`build(stages.labels, world, ...)` gives that stage's rows."""
 
-    def rows_of(stage: Callable, *inputs: Any, **options: Any) -> list[Row]:
-        expr = stage(*inputs, read=lambda name, rows: to_table(rows, table=name), **options)
-        return to_rows(expr, table=TABLES[stage], con=con)
+    def rows_of(stage: Callable[..., stages.Case], *inputs: Any, **options: Any) -> list[Row]:
+        case = stage(*inputs, **options)
+        if case.known_before is None:
+            return stages.run(case, con=con)
+        rows = case.rows(lambda name, rows: to_table(rows, table=name))
+        return to_rows(rows, table=case.table, con=con)
 
     return rows_of

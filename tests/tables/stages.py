@@ -1,18 +1,19 @@
-"""Each transform over the rows that its asset would read, no more; engines belong to the caller."""
+"""Each derived table over the rows that its recipe reads, no more; engines belong to the caller."""
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import ibis
+import pyarrow as pa
+from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.compiled import compile_rows
 from convcg_assets.days import Days
-from convcg_assets.tables.attributed_conversions import attribute
-from convcg_assets.tables.daily_counts import LONG_DAYS
-from convcg_assets.tables.delay_curves import describe_delay, lookback_days
-from convcg_assets.tables.example_rows import SEEN_DAYS
-from convcg_assets.tables.hard_negatives import sample_negatives
-from convcg_assets.tables.label_maturity import describe_maturity
-from convcg_assets.tables.pin_features import describe_pins
+from convcg_assets.lake.engine import Query, stream_rows
+from convcg_assets.sources.source import Source
+from convcg_assets.tables.registry import DERIVED, table_schema
 from convcg_assets.tables.settings import (
     AttributionSettings,
     DelaySettings,
@@ -20,171 +21,153 @@ from convcg_assets.tables.settings import (
     FeatureSettings,
     LabelSettings,
     NegativeSettings,
+    Settings,
 )
+from convcg_assets.tables.table import Inputs, Scope
 from convcg_assets.tables.training_examples import build_examples
-from convcg_assets.tables.user_features import describe_users
-from convcg_assets.tables.weighted_labels import weigh_labels
 
-from .tables import of_days
-from .world import DAY, LATE_DAYS, Row, World
+from .tables import INT_IDS, of_days, to_arrow
+from .world import FIRST_DAY, LATE_DAYS, STREAMS, Row, World
 
 SHOWN_DAYS = LATE_DAYS + 1
 """How long after its day an impression is looked for: a clock ahead may add one."""
 ENGAGEMENT_DAYS = SHOWN_DAYS + 1
 """How long after its impression's day an engagement may arrive to count."""
-
+WINDOWS = (60, 30, 14, 7, 1, 0)
 Read = Callable[[str, list[Row]], ibis.Table]
 """Makes a table of that name of rows."""
 
 
-def attributed(
-    world: World, read: Read, *, settings: AttributionSettings, days: Days
-) -> ibis.Table:
-    reports = days.widen(before=settings.dedup_lookback_days)
-    touched = days.widen(before=settings.horizon_days)
-    return attribute(
-        read("conversions", of_days(world.conversions, reports)),
-        read("impressions", of_days(world.impressions, touched)),
-        read("engagements", of_days(world.engagements, touched)),
-        settings=settings,
-        days=days,
-    )
+@dataclass(frozen=True)
+class Case:
+    """Days of a table to be made of given rows."""
+
+    table: str
+    given: dict[str, list[Row]]
+    settings: Settings
+    days: Days
+    has_catalogue: bool = True
+    known_before: dt.date | None = None
+
+    def scope(self, id_types: dict[str, str] = INT_IDS) -> Scope:
+        streams = {name: {} for name in STREAMS if self.has_catalogue or name != "pins"}
+        source = {"name": "tiny", "first_day": FIRST_DAY, "late_days": LATE_DAYS}
+        source |= {"id_types": id_types, "streams": streams}
+        return Scope(Source.model_validate(source), self.settings)
+
+    def rows(self, read: Read, *, id_types: dict[str, str] = INT_IDS) -> ibis.Table:
+        """The expression over tables that `read` makes of the rows of each window."""
+        entry, scope = DERIVED[self.table], self.scope(id_types)
+        assert entry.rows is not None
+        inputs = Inputs(
+            self.table,
+            entry.recipe(scope),
+            self.days,
+            scope,
+            lambda name, days: read(name, of_days(self.given[name], days)),
+        )
+        if self.known_before is None:
+            return entry.rows(inputs)
+        curves = self.days.widen(before=self.settings.examples.holdout_days)
+        curves = Days(curves.first, max(curves.last, self.known_before))
+        return build_examples(
+            inputs["weighted_labels"],
+            inputs["hard_negatives"],
+            inputs["user_features"],
+            inputs["pin_features"],
+            inputs["impressions"],
+            inputs.read_days("conversion_delay", curves),
+            settings=self.settings.examples,
+            delay=self.settings.delay,
+            days=self.days,
+            known_before=self.known_before,
+        )
 
 
-def delay(
-    credited: list[Row], read: Read, *, settings: DelaySettings, horizon_days: int, days: Days
-) -> ibis.Table:
-    num_days = lookback_days(settings, horizon_days=horizon_days)
-    return describe_delay(
-        read("attributed_conversions", of_days(credited, before(days, num_days=num_days))),
-        settings=settings,
-        horizon_days=horizon_days,
-        days=days,
-    )
+def run(case: Case, *, con: Backend, id_types: dict[str, str] = INT_IDS) -> list[Row]:
+    """The rows as the lake would get them, by SQL that is compiled once for equal cases."""
+    scope = case.scope(id_types)
+    compiled = compile_rows(case.table, case.days, scope=scope, con=con)
+    recipe, named = DERIVED[case.table].recipe(scope), {}
+    try:
+        for name in compiled.inputs:
+            rows = of_days(case.given[name], recipe.input(name).days(case.days))
+            con.con.register(f"given_{name}", to_arrow(rows, table=name, id_types=id_types))
+            named[name] = f"SELECT * FROM given_{name}"
+        schema = table_schema(case.table, id_types)
+        with stream_rows(Query(compiled.text, named), schema=schema, con=con) as batches:
+            found: pa.Table = batches.read_all()
+            return found.to_pylist()
+    finally:
+        for name in named:
+            con.con.unregister(f"given_{name}")
 
 
-def maturity(
-    credited: list[Row],
-    curves: list[Row],
-    read: Read,
-    *,
-    settings: DelaySettings,
-    horizon_days: int,
-    days: Days,
-) -> ibis.Table:
-    return describe_maturity(
-        read("attributed_conversions", of_days(credited, before(days, num_days=horizon_days))),
-        read("conversion_delay", of_days(curves, days)),
-        settings=settings,
-        horizon_days=horizon_days,
-        days=days,
-    )
+def attributed(world: World, *, settings: AttributionSettings, days: Days) -> Case:
+    given = {name: getattr(world, name) for name in ("conversions", "impressions", "engagements")}
+    return Case("attributed_conversions", given, Settings(attribution=settings), days)
 
 
-def arrivals(days: Days) -> Days:
-    """The arrival days that labels and negatives of impression days look at."""
-    return days.widen(before=1, after=ENGAGEMENT_DAYS)
+def delay(credited: list[Row], *, settings: DelaySettings, horizon_days: int, days: Days) -> Case:
+    given = {"attributed_conversions": credited}
+    attribution = with_horizon(horizon_days)
+    return Case("conversion_delay", given, Settings(attribution=attribution, delay=settings), days)
+
+
+def maturity(credited: list[Row], curves: list[Row], **options: Any) -> Case:
+    case = delay(credited, **options)
+    return replace(case, table="label_maturity", given=case.given | {"conversion_delay": curves})
 
 
 def labels(
     world: World,
     credited: list[Row],
-    read: Read,
     *,
     settings: LabelSettings,
     horizon_days: int,
     days: Days,
-) -> ibis.Table:
-    return weigh_labels(
-        read("attributed_conversions", of_days(credited, days.widen(after=horizon_days))),
-        read("engagements", of_days(world.engagements, arrivals(days))),
-        read("impressions", of_days(world.impressions, arrivals(days))),
-        settings=settings,
-        engagement_days=ENGAGEMENT_DAYS,
-        days=days,
-    )
+) -> Case:
+    given = {"attributed_conversions": credited, "engagements": world.engagements}
+    given |= {"impressions": world.impressions}
+    chosen = Settings(attribution=with_horizon(horizon_days), labels=settings)
+    return Case("weighted_labels", given, chosen, days)
 
 
-def negatives(world: World, read: Read, *, settings: NegativeSettings, days: Days) -> ibis.Table:
-    return sample_negatives(
-        read("impressions", of_days(world.impressions, arrivals(days))),
-        read("engagements", of_days(world.engagements, arrivals(days))),
-        settings=settings,
-        engagement_days=ENGAGEMENT_DAYS,
-        days=days,
-    )
-
-
-def before(days: Days, *, num_days: int) -> Days:
-    """All days that are one of the `num_days` before one of `days`."""
-    return Days(days.first - num_days * DAY, days.last - DAY)
+def negatives(world: World, *, settings: NegativeSettings, days: Days) -> Case:
+    given = {"impressions": world.impressions, "engagements": world.engagements}
+    return Case("hard_negatives", given, Settings(negatives=settings), days)
 
 
 def user_features(
-    world: World, credited: list[Row], read: Read, *, settings: FeatureSettings, days: Days
-) -> ibis.Table:
-    past = before(days, num_days=max(LONG_DAYS, settings.active_days) + SHOWN_DAYS)
-    return describe_users(
-        read("impressions", of_days(world.impressions, past)),
-        read("engagements", of_days(world.engagements, past)),
-        read("attributed_conversions", of_days(credited, past)),
-        read("users", of_days(world.users, past)),
-        settings=settings,
-        days=days,
-    )
+    world: World, credited: list[Row], *, settings: FeatureSettings, days: Days
+) -> Case:
+    given = {"impressions": world.impressions, "engagements": world.engagements}
+    given |= {"attributed_conversions": credited, "users": world.users, "pins": world.pins}
+    return Case("user_features", given, Settings(features=settings), days)
 
 
-def pin_features(
-    world: World,
-    credited: list[Row],
-    read: Read,
-    *,
-    has_catalogue: bool,
-    settings: FeatureSettings,
-    days: Days,
-) -> ibis.Table:
-    past = before(days, num_days=max(LONG_DAYS, settings.active_days) + SHOWN_DAYS)
-    return describe_pins(
-        read("impressions", of_days(world.impressions, past)),
-        read("engagements", of_days(world.engagements, past)),
-        read("attributed_conversions", of_days(credited, past)),
-        read("pins", of_days(world.pins, past)),
-        has_catalogue=has_catalogue,
-        settings=settings,
-        days=days,
-    )
+def pin_features(world: World, credited: list[Row], *, has_catalogue: bool, **options: Any) -> Case:
+    case = user_features(world, credited, **options)
+    return replace(case, table="pin_features", has_catalogue=has_catalogue)
 
 
 def examples(
     world: World,
     derived: dict[str, list[Row]],
-    read: Read,
     *,
     settings: ExampleSettings,
     delay: DelaySettings,
     days: Days,
     known_before: dt.date | None = None,
-) -> ibis.Table:
+) -> Case:
     """`derived` holds the rows of curves, labels, negatives and both sides' features."""
-    num_days = settings.training_days + settings.holdout_days
-    past = before(days, num_days=num_days)
-    labels, negatives, user_side, pin_side = (
-        read(table, of_days(derived[table], past))
-        for table in ("weighted_labels", "hard_negatives", "user_features", "pin_features")
-    )
-    curve_days = days.widen(before=settings.holdout_days)
-    if known_before is not None:
-        curve_days = Days(curve_days.first, max(curve_days.last, known_before))
-    shown = of_days(world.impressions, before(days, num_days=num_days + SEEN_DAYS))
-    return build_examples(
-        labels,
-        negatives,
-        user_side,
-        pin_side,
-        read("impressions", shown),
-        read("conversion_delay", of_days(derived["conversion_delay"], curve_days)),
-        settings=settings,
-        delay=delay,
-        days=days,
-        known_before=known_before,
-    )
+    given = {**derived, "impressions": world.impressions}
+    chosen = Settings(examples=settings, delay=delay)
+    return Case("training_examples", given, chosen, days, known_before=known_before)
+
+
+def with_horizon(days: int) -> AttributionSettings:
+    """Windows and a longest reporting lag that come to a horizon of so many days."""
+    window = next(w for w in WINDOWS if w <= days)
+    windows = {f"{kind}_window_days": window for kind in ("click", "engagement", "view")}
+    return AttributionSettings.model_validate({**windows, "max_reporting_lag_days": days - window})

@@ -71,48 +71,34 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
     """Every stage's rows, each stage built from the rows of the stages before."""
     world, out = small_world(), {}
 
-    def put(name: str, expr: ibis.Table, *, table: str | None = None) -> list[Row]:
-        out[name] = engine.rows(expr, table=table or name)
+    def put(name: str, case: stages.Case) -> list[Row]:
+        out[name] = engine.rows(case.rows(engine.read), table=case.table)
         return out[name]
 
     for model in ("first_touch", "linear", "time_decay", "position_based", "last_touch"):
         settings = AttributionSettings.model_validate({"model": model, "view_window_days": 7})
-        expr = stages.attributed(world, engine.read, settings=settings, days=DAYS)
-        put(model, expr, table="attributed_conversions")
+        put(model, stages.attributed(world, settings=settings, days=DAYS))
     credited = out["time_decay"]
     delay = DelaySettings(min_weekly=2, maturity_days=2)
     horizon = {"horizon_days": HORIZON_DAYS, "settings": delay}
-    curve_days = DAYS.widen(before=1)
-    put("conversion_delay", stages.delay(credited, engine.read, **horizon, days=curve_days))
+    put("conversion_delay", stages.delay(credited, **horizon, days=DAYS.widen(before=1)))
     curves = out["conversion_delay"]
-    put("label_maturity", stages.maturity(credited, curves, engine.read, **horizon, days=DAYS))
+    put("label_maturity", stages.maturity(credited, curves, **horizon, days=DAYS))
     for formula in ("log2_share", "log_ratio"):
         settings = LabelSettings.model_validate({"click_formula": formula})
-        expr = stages.labels(
-            world,
-            credited,
-            engine.read,
-            settings=settings,
-            horizon_days=HORIZON_DAYS,
-            days=DAYS,
-        )
-        out["weighted_labels"] = put(formula, expr, table="weighted_labels")
+        given = {"settings": settings, "horizon_days": HORIZON_DAYS, "days": DAYS}
+        out["weighted_labels"] = put(formula, stages.labels(world, credited, **given))
     negative_settings = NegativeSettings(sample_rate=0.5, max_per_user_day=2)
-    put(
-        "hard_negatives",
-        stages.negatives(world, engine.read, settings=negative_settings, days=DAYS),
-    )
+    put("hard_negatives", stages.negatives(world, settings=negative_settings, days=DAYS))
     features = {"settings": FeatureSettings(max_recent_actions=5), "days": DAYS}
-    put("user_features", stages.user_features(world, credited, engine.read, **features))
+    put("user_features", stages.user_features(world, credited, **features))
     for name, has_catalogue in (("pins_seen", False), ("pin_features", True)):
-        expr = stages.pin_features(
-            world, credited, engine.read, has_catalogue=has_catalogue, **features
-        )
-        put(name, expr, table="pin_features")
+        case = stages.pin_features(world, credited, has_catalogue=has_catalogue, **features)
+        put(name, case)
     example_settings = ExampleSettings(training_days=3, holdout_days=1)
     put(
         "training_examples",
-        stages.examples(world, out, engine.read, settings=example_settings, delay=delay, days=DAYS),
+        stages.examples(world, out, settings=example_settings, delay=delay, days=DAYS),
     )
     return out
 
@@ -129,7 +115,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseBackend]:
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.sql.session.timeZone", "UTC")
+        # Two partitions, so that rows are told apart; no compiled stages: there are few rows.
         .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
         .config("spark.ui.enabled", "false")
         .config("spark.driver.memory", "1g")

@@ -17,8 +17,7 @@ from convcg_assets.tables.settings import (
 )
 
 from . import event_rows, stages
-from .conftest import TABLES
-from .tables import INT_IDS, TEXT_IDS, exactly, to_rows, to_table
+from .tables import INT_IDS, TEXT_IDS, exactly
 from .world import Row, World, day, random_world
 
 DAYS = Days(day(0), day(8))
@@ -41,14 +40,10 @@ def build_all(events: World, con: Backend, id_types: dict[str, str]) -> dict[str
     """Every stage's rows, each from those before."""
     out: dict[str, list[Row]] = {}
 
-    def read(name: str, rows: list[Row]) -> Any:
-        return to_table(rows, table=name, id_types=id_types)
-
     def put(stage: Any, *inputs: Any, **options: Any) -> list[Row]:
-        table = TABLES[stage]
-        expr = stage(*inputs, read=read, days=DAYS, **options)
-        out[table] = to_rows(expr, table=table, con=con, id_types=id_types)
-        return out[table]
+        case = stage(*inputs, days=DAYS, **options)
+        out[case.table] = stages.run(case, con=con, id_types=id_types)
+        return out[case.table]
 
     attribution = AttributionSettings(model="linear", view_window_days=7)
     credited = put(stages.attributed, events, settings=attribution)

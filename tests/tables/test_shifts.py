@@ -10,14 +10,13 @@ from convcg_assets.tables.settings import DelaySettings
 from convcg_assets.tables.shifts import delay_shifts, shift_lookback_days
 
 from .event_rows import credit
-from .stages import before
 from .tables import of_days, to_table
-from .world import Row, day
+from .world import DAY, Row, day
 
 
 def shifts(con: Backend, rows: list[Row], first: int, last: int | None = None) -> list[Row]:
     settings, days = DelaySettings(), Days(day(first), day(first if last is None else last))
-    read = before(days, num_days=shift_lookback_days(settings))
+    read = Days(days.first - shift_lookback_days(settings) * DAY, days.last - DAY)
     expr = delay_shifts(
         to_table(of_days(rows, read), table="attributed_conversions"),
         settings=settings,
