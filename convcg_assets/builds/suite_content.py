@@ -64,7 +64,7 @@ def _follow(table: Table) -> list[dict[str, Any]]:
         for name, column in table.columns.items()
         if column.vocabulary
     ]
-    unique = f"{', '.join(table.key)} are unique together"
+    unique = f"no two rows have the same {', '.join(table.key)}"
     rules.append(_rule("expect_compound_columns_to_be_unique", unique, column_list=list(table.key)))
     return rules
 

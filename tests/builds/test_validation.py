@@ -16,7 +16,7 @@ from convcg_assets.tables.registry import table_schema
 FIRST = dt.date(2026, 1, 5)
 DAYS = Days(FIRST, FIRST + dt.timedelta(days=2))
 HUGE = 2**60
-UNIQUE = "a user occurs once in a snapshot"
+UNIQUE = "no two rows have the same dt, user_id"
 
 
 def users(day: dt.date, *user_ids) -> list[dict]:
@@ -41,7 +41,7 @@ def test_a_failure_names_expectation_count_and_rows():
     assert failure.severity == "critical"
     assert (failure.num_unexpected, failure.num_rows) == (2, 4)
     assert failure.offending == ({"dt": "2026-01-05", "user_id": 3},) * 2
-    assert "users: critical: a user occurs once in a snapshot" in str(result)
+    assert "users: critical: no two rows have the same dt, user_id" in str(result)
     assert "2 of 4 rows" in str(result)
 
 
@@ -49,7 +49,7 @@ def test_large_integer_ids_beside_nulls_are_not_rounded():
     # As floats, 2**60 and 2**60 + 1 would be one id.
     result = check(users(FIRST, HUGE, HUGE + 1, None))
     [failure] = result.failures()
-    assert failure.expectation == "every user has an id"
+    assert failure.expectation == "user_id is never null"
     assert failure.offending == ({"dt": "2026-01-05", "user_id": None},)
     twice = check(users(FIRST, HUGE, HUGE))
     assert [row["user_id"] for row in twice.failures()[0].offending] == [HUGE, HUGE]
@@ -72,7 +72,7 @@ def test_the_same_id_on_two_days_is_sound():
 
 def test_a_missing_column_is_an_error():
     frame = to_frame(table_of(users(FIRST, 1), kind="int64")).drop(columns="user_id")
-    with pytest.raises(ValueError, match="users: 'every user has an id' could not be evaluated"):
+    with pytest.raises(ValueError, match="users: 'user_id is never null' could not be evaluated"):
         validate_frame(frame, suite="users", id_columns=["dt"])
 
 
@@ -99,7 +99,7 @@ def test_days_in_parts_are_checked_like_days_at_once(max_rows, tmp_path, con):
     found = {o.expectation: o for o in result.failures()}
     assert {row["user_id"] for row in found[UNIQUE].offending} == {3, 4}
     assert found[UNIQUE].num_unexpected == 4
-    assert found["every user has an id"].num_unexpected == 1
+    assert found["user_id is never null"].num_unexpected == 1
 
 
 def test_days_without_rows_pass(tmp_path, con):

@@ -15,7 +15,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from convcg_assets.builds import build as builds
+from convcg_assets.builds import record
 from convcg_assets.days import Days
 from convcg_assets.defs.run_lock import hold_lock
 from convcg_assets.lake.delta import Lake
@@ -26,7 +26,7 @@ from tests.faults.deployment import converge, open_deployment
 
 ID_TYPES = {"user_id": "int64"}
 SCHEMA = table_schema("users", ID_TYPES)
-OWNERS = {"_overwrite": Lake, "record": Ledger, "digest_days": builds}
+OWNERS = {"_overwrite": Lake, "record": Ledger, "digest_days": record}
 """Where each function that a process may be killed at is looked up."""
 
 
