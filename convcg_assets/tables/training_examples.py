@@ -208,6 +208,8 @@ The last days before T are the holdout: the model is trained on what had arrived
     domain="models",
     inputs=inputs,
     settings=lambda scope: (scope.settings.examples, scope.settings.delay),
+    # Its own version is the first number; with a feature that is added its columns change too.
+    version=1 + (USER_FEATURES.version - 1) + (PIN_FEATURES.version - 1),
     rows=rows,
     checks=CHECKS,
 )

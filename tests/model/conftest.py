@@ -7,31 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-PIN_COUNTS = (
-    "num_impressions_7d",
-    "num_impressions_30d",
-    "num_clicks_7d",
-    "num_clicks_30d",
-    "num_repins_30d",
-    "num_conversions_30d",
-    "conversion_value_30d",
-    "mean_click_duration_s",
-    "advertiser_num_impressions_30d",
-    "advertiser_num_clicks_30d",
-    "advertiser_num_conversions_30d",
-)
-USER_COUNTS = (
-    "account_age_days",
-    "num_impressions_7d",
-    "num_impressions_30d",
-    "num_clicks_7d",
-    "num_clicks_30d",
-    "num_repins_30d",
-    "num_conversions_30d",
-    "conversion_value_30d",
-    "mean_click_duration_s",
-    "days_since_action",
-)
+from convcg_model.features import PIN_NUMBERS, USER_NUMBERS
 
 
 class World:
@@ -80,8 +56,8 @@ class World:
         for name in ("country", "age_bucket", "gender"):
             values = pa.array(np.array(["a", "b", "c"])[generator.integers(3, size=num_rows)])
             columns[f"user_{name}"] = none(pa.string()) if sparse else values
-        for name in USER_COUNTS:
-            columns[f"user_{name}"] = counts()
+        for name in USER_NUMBERS:
+            columns[name] = counts()
         columns["user_recent_pin_ids"] = pa.array(
             [
                 [self._id("p", p) for p in row[: 1 + u % 3]]
@@ -96,7 +72,7 @@ class World:
         columns["pin_category"] = (
             none(pa.string()) if sparse else pa.array([f"c{p % 4}" for p in pin])
         )
-        for name in ("price", "age_days", *PIN_COUNTS):
+        for name in PIN_NUMBERS:
             columns[f"pin_{name}"] = counts()
         self.examples = pa.table(columns)
 
@@ -112,7 +88,7 @@ class World:
             if sparse
             else pa.array(self.content.tolist()),
         }
-        for name in ("price", "age_days", *PIN_COUNTS):
+        for name in PIN_NUMBERS:
             numbers = pa.array(generator.poisson(3.0, num_pins) * 1.0)
             pins[name] = pa.nulls(num_pins, pa.float64()) if sparse else numbers
         self.pins = pa.table(pins)
