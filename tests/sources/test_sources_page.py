@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.columns import (
+    CONVERSION_EVENTS,
+    ENGAGEMENT_TYPES,
+    STREAMS,
+    SURFACES,
+)
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import ColumnMapping, Stream
 
@@ -33,6 +38,11 @@ def test_every_canonical_column_has_its_row(stream):
     for name in STREAMS[stream].mappable:
         needed = name in STREAMS[stream].logged
         assert (f" **`{name}`** |" if needed else f" `{name}` |") in rows
+
+
+@pytest.mark.parametrize("word", [*SURFACES, *ENGAGEMENT_TYPES, *CONVERSION_EVENTS])
+def test_every_canonical_value_is_named(word):
+    assert f"`{word}`" in COLUMNS.split("| stream |")[0], f"name {word} in docs/sources.md, 4."
 
 
 def test_the_examples_are_valid():

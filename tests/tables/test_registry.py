@@ -1,5 +1,9 @@
 """What belongs together is tied: whoever forgets a step is told which."""
 
+import inspect
+from functools import cache
+from importlib.resources import files
+
 import pytest
 
 from convcg_assets.defs.pages import PAGES
@@ -7,21 +11,34 @@ from convcg_assets.sources.columns import (
     CONVERSION_EVENTS,
     ENGAGEMENT_TYPES,
     STREAMS,
+    SURFACES,
     Column,
 )
 from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import Streams
+from convcg_assets.tables import credit_models
 from convcg_assets.tables.credit_models import CREDIT_MODELS
 from convcg_assets.tables.registry import ARTIFACTS, DERIVED, TABLES
 from convcg_assets.tables.settings import LabelSettings, Settings
-from convcg_assets.tables.table import Scope
+from convcg_assets.tables.table import Scope, digest_settings
 from convcg_model import features
+from convcg_model.evaluation.report.wording import words
 
 from .oracle_attribution import CREDITS
 
 NUMBERS = ("int64", "float64")
-SOURCE = Source.model_validate(
-    {"name": "all", "first_day": "2026-01-01", "streams": {stream: {} for stream in STREAMS}}
+SETTINGS_DIGEST, SOURCE_DIGEST = "27d7bc55064dece7", "92c4af1bfcf0a0aa"
+REMEDY = (
+    "every built day would be stale. Declare a new field by `added` of config.py; write the new "
+    "digest here only where a default changes on purpose"
 )
+
+
+@cache
+def source() -> Source:
+    """A log that has every stream."""
+    streams = {stream: {} for stream in Streams.model_fields}
+    return Source.model_validate({"name": "all", "first_day": "2026-01-01", "streams": streams})
 
 
 def names_of_numbers(columns: dict[str, Column]) -> set[str]:
@@ -56,9 +73,39 @@ def test_every_event_has_a_weight(event: str) -> None:
     assert f"{event}_weight" in fields, f"add {event}_weight to LabelSettings in settings.py"
 
 
+def test_every_credit_model_can_be_named() -> None:
+    written = inspect.getmembers(credit_models, inspect.isfunction)
+    models = {name for name, f in written if f.__module__ == credit_models.__name__}
+    models = {name for name in models if not name.startswith("_")}
+    assert models == set(CREDIT_MODELS), "add its line to CREDIT_MODELS in credit_models.py"
+
+
 @pytest.mark.parametrize("model", CREDIT_MODELS)
 def test_every_credit_model_has_an_oracle(model: str) -> None:
     assert model in CREDITS, f"write {model} another way, in tests/tables/oracle_attribution.py"
+
+
+def test_a_setting_that_is_added_leaves_what_is_built_as_it_is() -> None:
+    assert digest_settings(1, Settings()) == SETTINGS_DIGEST, REMEDY
+    streams = {stream: {} for stream in ("impressions", "engagements", "conversions", "pins")}
+    log = {"name": "log", "first_day": "2026-01-01", "landing": "/log", "streams": streams}
+    assert digest_settings(1, Source.model_validate(log)) == SOURCE_DIGEST, REMEDY
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_the_report_has_words_for_every_surface(surface: str) -> None:
+    assert words(surface)[0].isupper(), f"add {surface} to _WORDS in report/wording.py"
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_source_may_have_every_stream(stream: str) -> None:
+    assert stream in Streams.model_fields, f"add {stream} to Streams in sources/stream.py"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_has_a_suite(table: str) -> None:
+    suite = files("expectations") / f"{table}.json"
+    assert suite.is_file(), f"write expectations/{table}.json"
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -73,9 +120,9 @@ def test_every_stream_has_a_table_and_rules_that_name_its_columns(stream: str) -
 @pytest.mark.parametrize("table", DERIVED)
 def test_a_table_is_built_from_tables_before_it(table: str) -> None:
     order = [*TABLES, *ARTIFACTS]
-    scope = Scope(SOURCE, Settings())
-    for source in DERIVED[table].recipe(scope).inputs:
-        assert order.index(source.table) < order.index(table), f"{table} reads {source.table}"
+    scope = Scope(source(), Settings())
+    for read in DERIVED[table].recipe(scope).inputs:
+        assert order.index(read.table) < order.index(table), f"{table} reads {read.table}"
 
 
 @pytest.mark.parametrize("table", TABLES)
