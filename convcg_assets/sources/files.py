@@ -1,6 +1,6 @@
 """One log file looked into: is it whole, is it text of its encoding, which columns does it have.
 
-Which columns a stream needs belongs to `landing.py`.
+Which columns a stream needs belongs to `reading.py`.
 """
 
 import codecs

@@ -1,8 +1,8 @@
 """The landing zone: finds the files of a stream's days, checks them and reads them.
 
 `<landing>/<path>/dt=YYYY-MM-DD/*`; names that begin with `_` or `.` are markers, not logs. What a
-row must be like belongs to `transforms/contract.py`, how a single file is looked into to
-`log_files.py`.
+row must be like belongs to `contract.py`, how a single file is looked into to
+`files.py`.
 """
 
 import datetime as dt

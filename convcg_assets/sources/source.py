@@ -1,7 +1,7 @@
 """A source of logs: one YAML file that says where each stream lies and how to read it.
 
-A stream's own section belongs to `streams.py`, finding and reading the files to `landing.py`, the
-rules for rows to `transforms/contract.py`.
+A stream's own section belongs to `stream.py`, finding and reading the files to `reading.py`, the
+rules for rows to `contract.py`.
 """
 
 import datetime as dt

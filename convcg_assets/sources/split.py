@@ -3,7 +3,7 @@
     python -m convcg_assets.sources.split split events.csv.gz \\
         --time-column timestamp --time-unit ms --stream events --into landing
 
-What the columns mean belongs to the source file (`sources.py`); they pass through as they are.
+What the columns mean belongs to the source file (`source.py`); they pass through as they are.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """One stream of a source: where its files lie, how columns and values map onto the canonical ones.
 
-The source as a whole, and reading it from YAML, belong to `sources.py`.
+The source as a whole, and reading it from YAML, belong to `source.py`.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """The pipeline's settings, from attribution and delay to examples; one YAML file.
 
-What the logs look like belongs to `sources.py`, the model's own settings to
+What the logs look like belongs to `sources/source.py`, the model's own settings to
 `convcg_model/config.py`.
 """
 

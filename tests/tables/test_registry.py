@@ -67,10 +67,11 @@ def test_what_the_model_divides_and_looks_up_is_there() -> None:
     assert set(features.CONTEXT_COLUMNS) <= set(user)
 
 
-@pytest.mark.parametrize("event", [*CONVERSION_EVENTS, *ENGAGEMENT_TYPES])
-def test_every_event_has_a_weight(event: str) -> None:
-    fields = LabelSettings.model_fields
-    assert f"{event}_weight" in fields, f"add {event}_weight to LabelSettings in settings.py"
+def test_every_event_has_a_weight_and_every_weight_an_event() -> None:
+    needed = {f"{event}_weight" for event in (*CONVERSION_EVENTS, *ENGAGEMENT_TYPES)}
+    there = {name for name in LabelSettings.model_fields if name.endswith("_weight")}
+    assert there >= needed, f"add {needed - there} to LabelSettings in tables/settings.py"
+    assert there <= needed, f"add the event of {there - needed} to sources/columns.py"
 
 
 def test_every_credit_model_can_be_named() -> None:
