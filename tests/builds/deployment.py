@@ -73,10 +73,12 @@ def look(deployment: Deployment) -> Status:
     return read_status(deployment, runs=Idle())
 
 
-def converge(deployment: Deployment, *, con: Backend) -> dict[str, list[dt.date]]:
+def converge(
+    deployment: Deployment, *, con: Backend, max_rounds: int = MAX_ROUNDS
+) -> dict[str, list[dt.date]]:
     """Answer all requests until there are none; the days that were built, by table."""
     built: dict[str, list[dt.date]] = {}
-    for _ in range(MAX_ROUNDS):
+    for _ in range(max_rounds):
         found = look(deployment)
         if not found.plan.requests:
             assert not any(found.staleness.stale.values()), found.staleness.stale
@@ -84,7 +86,7 @@ def converge(deployment: Deployment, *, con: Backend) -> dict[str, list[dt.date]
         for request in found.plan.requests:
             built.setdefault(request.table, []).extend(request.days)
             build_table(deployment, request.table, request.days, con=con)
-    raise AssertionError(f"no end after {MAX_ROUNDS} rounds: {found.plan.requests}")
+    raise AssertionError(f"no end after {max_rounds} rounds: {found.plan.requests}")
 
 
 def ranges(days: list[dt.date]) -> list[Days]:

@@ -1,6 +1,7 @@
 """A landing zone in a temporary folder, and what the contract makes of it."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from convcg_assets.sources.implied import implied_impressions, implied_pins, imp
 from convcg_assets.sources.reading import read_stream
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import STREAMS
+
+from .contract_rows import ALL_STREAMS, ROWS
 
 DAY = dt.date(2026, 1, 2)
 Rows = list[dict]
@@ -94,3 +97,15 @@ def tables(con: Backend) -> Callable[..., dict[str, Rows]]:
         return rows | {"rejected_events": rejected}
 
     return read
+
+
+@pytest.fixture
+def judge(land, source, outcome):
+    """What becomes of rows, given as changes to a sound row of the stream."""
+
+    def run(stream, *changes, **fields):
+        lines = [json.dumps(ROWS[stream] | change) for change in changes]
+        land(stream, "\n".join(lines), name="a.jsonl")
+        return outcome(source(**({"streams": ALL_STREAMS} | fields)), stream)
+
+    return run

@@ -22,7 +22,8 @@ from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.engine import connect
 from convcg_assets.lake.ledger import Ledger
 from convcg_assets.tables.registry import table_schema
-from tests.faults.deployment import converge, open_deployment
+from tests.builds.deployment import converge
+from tests.builds.tiny import open_deployment
 
 ID_TYPES = {"user_id": "int64"}
 SCHEMA = table_schema("users", ID_TYPES)
@@ -64,7 +65,7 @@ def converge_until_killed(home: Path, function: str, num_calls: int, when: str) 
 def converge_once(home: Path) -> None:
     """Rebuild what differs."""
     con = connect(memory_limit="500MB", threads=1)
-    converge(open_deployment(home), con=con, max_ticks=40)
+    converge(open_deployment(home), con=con, max_rounds=40)
 
 
 def users(days: Days, *ids: int) -> ibis.Table:

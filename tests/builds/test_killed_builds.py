@@ -10,15 +10,15 @@ import pytest
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.deployment import Deployment
-from tests.faults.children import OWNERS, converge_once, converge_until_killed, start
-from tests.faults.conftest import NEW_VALUE, Scratch
-from tests.faults.deployment import (
+from tests.builds.children import OWNERS, converge_once, converge_until_killed, start
+from tests.builds.deployment import converge, look
+from tests.builds.tiny import (
     DERIVED,
+    NEW_VALUE,
     Held,
-    converge,
+    Scratch,
     hold,
     land,
-    look,
     open_deployment,
     unnoticed,
 )

@@ -8,7 +8,7 @@ import pytest
 
 from convcg_assets.builds import retrain
 from convcg_assets.builds.retrain import CATCH_UP_DAYS, due_days
-from tests.faults.deployment import open_deployment
+from tests.builds.tiny import open_deployment
 
 DAY = dt.timedelta(days=1)
 TODAY = dt.date(2026, 3, 1)

@@ -8,7 +8,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import Lake
-from tests.faults.children import (
+from tests.builds.children import (
     ID_TYPES,
     converge_once,
     forks,
@@ -16,14 +16,14 @@ from tests.faults.children import (
     replace_at_once,
     start,
 )
-from tests.faults.conftest import NEW_VALUE, Scratch
-from tests.faults.deployment import (
+from tests.builds.deployment import converge, look
+from tests.builds.tiny import (
     FIRST,
-    converge,
+    NEW_VALUE,
+    Scratch,
     hold,
     land,
     land_conversions,
-    look,
     open_deployment,
     unnoticed,
 )

@@ -10,12 +10,14 @@ from convcg_assets.days import Days
 from convcg_assets.defs.watch_checks import newest_day_result
 from convcg_assets.tables.raw import RAW
 from convcg_assets.tables.table import DAY
-from tests.faults.deployment import FIRST, NUM_DAYS, open_deployment
+from tests.builds.tiny import FIRST, NUM_DAYS, OLD_VALUE, land, open_deployment
 
 LAST = FIRST + (NUM_DAYS - 1) * DAY
 
 
-def test_the_newest_day_is_the_newest_that_was_read(home: Path, con: Backend) -> None:
+def test_the_newest_day_is_the_newest_that_was_read(tmp_path: Path, con: Backend) -> None:
+    home = tmp_path
+    land(home, value=OLD_VALUE)
     deployment = open_deployment(home)
     assert not newest_day_result(deployment).passed
     # An old day alone says nothing of the newest.

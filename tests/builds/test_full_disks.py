@@ -12,9 +12,9 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.build import build_table
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import Lake
-from tests.faults.children import ID_TYPES, many_users, replace_too_much, start, users
-from tests.faults.conftest import NEW_VALUE, Scratch
-from tests.faults.deployment import FIRST, converge, hold, land, look, open_deployment, unnoticed
+from tests.builds.children import ID_TYPES, many_users, replace_too_much, start, users
+from tests.builds.deployment import converge, look
+from tests.builds.tiny import FIRST, NEW_VALUE, Scratch, hold, land, open_deployment, unnoticed
 
 DAY = Days(FIRST, FIRST)
 

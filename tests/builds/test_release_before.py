@@ -1,0 +1,102 @@
+"""What the release before has built is read as it is: nothing in it is stale, nothing is lost.
+
+`release_0_1.tar.xz` is a home that release 0.1.0 built: six simulated days of some 350 impressions,
+the model of the day after, and no landed logs (they have moved to an archive).
+"""
+
+import datetime as dt
+import tarfile
+from pathlib import Path
+
+import pytest
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builds.build import build_table
+from convcg_assets.builds.status import read_status
+from convcg_assets.days import Days
+from convcg_assets.deployment import Deployment
+from convcg_assets.lake.delta import Lake
+from convcg_assets.lake.digests import digest_days
+from convcg_assets.sources.source import load_source
+from convcg_assets.tables.raw import RAW_TABLES
+from convcg_assets.tables.registry import DERIVED, TABLES
+from convcg_assets.tables.settings import load_settings
+from convcg_model.index import load_bundle
+
+from .deployment import Idle, contents
+
+MODEL_DAY = dt.date(2026, 3, 15)
+LOGS = Days(dt.date(2026, 3, 9), dt.date(2026, 3, 14))
+KNOWN = Days(dt.date(2026, 3, 10), MODEL_DAY)
+ROWS = {
+    "impressions": 2185,
+    "engagements": 168,
+    "conversions": 10,
+    "pins": 6150,
+    "users": 360,
+    "rejected_events": 17,
+    "attributed_conversions": 10,
+    "conversion_delay": 836,
+    "label_maturity": 222,
+    "weighted_labels": 175,
+    "hard_negatives": 204,
+    "user_features": 360,
+    "pin_features": 6150,
+    "training_examples": 233,
+}
+"""As that release counted them."""
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    home = tmp_path_factory.mktemp("release_0_1")
+    with tarfile.open(Path(__file__).with_name("release_0_1.tar.xz")) as packed:
+        packed.extractall(home, filter="data")
+    source = load_source(home / "source.yaml")
+    return Deployment(
+        source=source,
+        source_file=home / "source.yaml",
+        settings=load_settings(home / "settings.yaml"),
+        home=home,
+        lake=Lake(str(home / "lake"), source.id_types),
+        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+        ledger_url=f"sqlite:///{home / 'ledger.db'}",
+    )
+
+
+def test_nothing_is_stale(before: Deployment) -> None:
+    found = read_status(before, runs=Idle())
+    assert found.staleness.logs == LOGS
+    assert {table: days for table, days in found.staleness.stale.items() if days} == {}
+    assert found.plan.requests == []
+
+
+def test_all_rows_are_read(before: Deployment, con: Backend) -> None:
+    every = Days(LOGS.first, MODEL_DAY)
+    counts = {table: sum(before.lake.num_rows(table, every, con=con).values()) for table in TABLES}
+    assert counts == ROWS
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_have_the_digests_that_they_had(before: Deployment, con: Backend, table: str) -> None:
+    version = before.lake.snapshot(table)
+    assert version is not None
+    recorded = before.ledger.facts([table])[table].contents
+    files = [file for of_day in version.files.values() for file in of_day]
+    for day, cells in digest_days(table, files, con=con).items():
+        assert recorded[day, version.key(day)] == cells, day
+
+
+def test_built_again_the_rows_are_the_same(before: Deployment, con: Backend) -> None:
+    tables = [table for table in TABLES if table not in RAW_TABLES]
+    old = contents(before, con=con, tables=tables)
+    days = {"logs": LOGS, "knowledge": KNOWN, "models": Days(MODEL_DAY, MODEL_DAY)}
+    for table in tables:
+        build_table(before, table, days[DERIVED[table].domain], con=con)
+    assert contents(before, con=con, tables=tables) == old
+
+
+def test_model_and_index_are_loaded(before: Deployment) -> None:
+    model = before.models / f"dt={MODEL_DAY}"
+    bundle = load_bundle(before.indexes / f"dt={MODEL_DAY}", checkpoint=model)
+    assert len(bundle.pin_ids) == bundle.index.ntotal == 1050
