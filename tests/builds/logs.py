@@ -15,6 +15,7 @@ from convcg_assets.tables.registry import table_schema
 
 Row = dict[str, Any]
 
+LANDED = ("impressions", "engagements", "conversions", "pins", "users")
 FIRST_DAY = dt.date(2026, 2, 26)
 DAY = dt.timedelta(days=1)
 ID_TYPES: dict[str, str] = dict.fromkeys(ID_KINDS, "int64")
@@ -37,7 +38,7 @@ def make_source(landing: Path) -> Source:
     """All five streams as Parquet, ids as integers, a log that goes on."""
     return Source.model_validate(
         {"name": "tiny", "first_day": FIRST_DAY, "landing": landing, "id_types": ID_TYPES}
-        | {"streams": {stream: {} for stream in STREAMS}}
+        | {"streams": {stream: {} for stream in LANDED}}
     )
 
 
