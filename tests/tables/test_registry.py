@@ -37,7 +37,7 @@ REMEDY = (
 @cache
 def source() -> Source:
     """A log that has every stream."""
-    streams = {stream: {} for stream in Streams.model_fields}
+    streams = {stream: {} for stream in Streams.model_fields if stream in STREAMS}
     return Source.model_validate({"name": "all", "first_day": "2026-01-01", "streams": streams})
 
 
@@ -98,9 +98,10 @@ def test_the_report_has_words_for_every_surface(surface: str) -> None:
     assert words(surface)[0].isupper(), f"add {surface} to _WORDS in report/wording.py"
 
 
-@pytest.mark.parametrize("stream", STREAMS)
-def test_a_source_may_have_every_stream(stream: str) -> None:
-    assert stream in Streams.model_fields, f"add {stream} to Streams in sources/stream.py"
+def test_a_source_may_have_every_stream() -> None:
+    there, fields = set(STREAMS), set(Streams.model_fields)
+    assert fields >= there, f"add {there - fields} to Streams in sources/stream.py"
+    assert there >= fields, f"add {fields - there} to STREAMS in sources/columns.py"
 
 
 @pytest.mark.parametrize("table", TABLES)
