@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-PIPED_WIDTH = 120
+PIPED_WIDTH = 140
 """Characters of a line where there is no terminal to ask."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -47,10 +47,14 @@ def say(console: Console, text: str, *, style: str | None = None) -> None:
 
 
 @contextmanager
-def working(console: Console, text: str) -> Iterator[None]:
-    """Show that work is under way and for how long; without a terminal, one line at its start."""
+def working(console: Console, text: str, *, is_short: bool = False) -> Iterator[None]:
+    """Show that work is under way and for how long; without a terminal, one line at its start.
+
+    Short work needs no such line.
+    """
     if not console.is_terminal:
-        say(console, f"{text} ...")
+        if not is_short:
+            say(console, f"{text} ...")
         yield
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

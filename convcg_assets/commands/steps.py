@@ -40,7 +40,7 @@ STEPS = (
 
 
 def choose_steps(names: Collection[str] = ()) -> list[Step]:
-    """The steps of those names, in their order; all without any. ValueError where a name is none."""
+    """The steps of those names in their order, all without any; ValueError where none is so."""
     for name in names:
         check_name(name)
     return [step for step in STEPS if not names or step.name in names]

@@ -32,10 +32,13 @@ def landed_days(source: Source) -> dict[dt.date, LandedDay]:
     }
 
 
-def days_with_folders(source: Source) -> list[dt.date]:
-    """Every day that any stream has a folder for, in order, whether or not it is the source's."""
+def days_with_folders(source: Source, *streams: str) -> list[dt.date]:
+    """Every day that one of the streams, or of all, has a folder for, in order.
+
+    Days before the source's first and after its last are among them.
+    """
     days: set[dt.date] = set()
-    for stream in _present(source):
+    for stream in streams or _present(source):
         options = source.stream(stream)
         assert options is not None
         days |= _folder_days(source.landing / (options.path or stream))
