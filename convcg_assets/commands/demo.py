@@ -10,7 +10,7 @@ from rich.console import Console
 
 from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
 from convcg_assets.commands.run import run_steps
-from convcg_assets.commands.simulate import land_days, make_config, world_options
+from convcg_assets.commands.simulated_world import land_days, make_config, world_options
 from convcg_assets.commands.steps import STEPS, log_days
 from convcg_assets.deployment import current_deployment, home_folder
 from convcg_assets.sources.source import load_source
@@ -62,7 +62,7 @@ def command(
         days=days, seed=seed, impressions_per_day=impressions_per_day, last_day=last_day
     )
     console, home = open_console(as_json=as_json), home_folder()
-    _land(asked, given, home=home, console=console)
+    land_missing(asked, given, home=home, console=console)
     deployment = current_deployment()
     logs = log_days(deployment, first=None, last=None)
     outcome = run_steps(deployment, logs, steps=STEPS, config={}, checks=True, console=console)
@@ -70,12 +70,15 @@ def command(
         print_json(outcome)
 
 
-def _land(asked: WorldConfig, given: set[str], *, home: Path, console: Console) -> None:
-    """Land the days that are not there yet, of the world that is there or else of the one asked."""
+def land_missing(asked: WorldConfig, given: set[str], *, home: Path, console: Console) -> None:
+    """Land the days that are not there yet, of the world that is there or else of the one asked.
+
+    `given` are the options that a person named. Raises Failure where these ask for another world.
+    """
     if not (home / "source.yaml").exists():
         write_source(asked, folder=home)
         landed = LandedWorld(World(asked), home / "landing")
-        land_days(landed, list(range(asked.num_days)), console=console)
+        land_days(landed, range(asked.num_days), console=console)
         return
     if load_source(home / "source.yaml").simulation is None:
         raise Failure(

@@ -18,7 +18,8 @@ def open_instance(deployment: Deployment) -> Iterator[dg.DagsterInstance]:
 
     `dagster dev` with the same `DAGSTER_HOME` shows what a command built.
     """
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(deployment.home / "dagster")))
+    home = Path(os.environ.get("DAGSTER_HOME") or deployment.home / "dagster").resolve()
+    os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         with as_file(files("convcg_assets") / "defs" / "dagster.yaml") as packaged:

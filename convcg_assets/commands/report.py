@@ -21,10 +21,10 @@ def command(day: dt.date | None, as_json: bool) -> None:
       convcg report
       convcg report --day 2026-02-01 --json
     """
-    from convcg_assets.defs.evaluation import headline_rows
-
     deployment = current_deployment()
     day = _choose_day(deployment, day)
+    from convcg_assets.defs.evaluation import headline_rows
+
     report = read_report(deployment, day)
     if as_json:
         page = report_page(deployment, day)

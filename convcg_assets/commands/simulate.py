@@ -4,18 +4,20 @@ How the world works belongs to `convcg_simulation`.
 """
 
 import datetime as dt
-import time
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import Console
 
 from convcg_assets.commands.console import json_option, open_console, print_json, say, working
 from convcg_assets.commands.options import DAY, HOME
+from convcg_assets.commands.simulated_world import (
+    count_rows,
+    land_days,
+    make_config,
+    world_options,
+)
 from convcg_assets.sources.columns import TASKS
 from convcg_simulation.arrivals import write_day
-from convcg_simulation.config import WorldConfig
 from convcg_simulation.describe import measured_rates, measured_recall
 from convcg_simulation.landed import LandedWorld, days_to_land, open_landed
 from convcg_simulation.late_file import write_late_file
@@ -23,8 +25,6 @@ from convcg_simulation.source_file import write_source
 from convcg_simulation.world import World
 
 DESCRIBED_DAYS = 7
-LINE_EVERY_DAYS = 5
-EVENTS = ("impressions", "engagements", "conversions")
 
 into_option = click.option(
     "--into",
@@ -34,37 +34,6 @@ into_option = click.option(
     default=".convcg",
     help="Folder of source.yaml and the logs.",
 )
-
-
-def world_options(function: Any) -> Any:
-    """The options that make a world."""
-    fields = WorldConfig.model_fields
-    for option in (
-        click.option("--last-day", type=DAY, help="Last of the days.  [default: yesterday (UTC)]"),
-        click.option(
-            "--impressions-per-day",
-            type=click.IntRange(min=50),
-            metavar="N",
-            default=fields["impressions_per_day"].default,
-            help="On an average day; users grow with it, Pins and advertisers by its square root.",
-        ),
-        click.option(
-            "--seed",
-            type=click.IntRange(min=0),
-            metavar="N",
-            default=fields["seed"].default,
-            help="Another seed is another world.",
-        ),
-        click.option(
-            "--days",
-            type=click.IntRange(min=1),
-            metavar="N",
-            default=fields["num_days"].default,
-            help="How many days.",
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 @click.group()
@@ -105,7 +74,7 @@ def land(
     source = write_source(config, folder=into)
     console = open_console(as_json=as_json)
     landed = LandedWorld(World(config), into / "landing")
-    totals = land_days(landed, list(range(config.num_days)), console=console)
+    totals = land_days(landed, range(config.num_days), console=console)
     say(console, f"source file: {source}")
     if as_json:
         days_landed = {"first_day": config.first_day, "last_day": config.date_of(days - 1)}
@@ -130,7 +99,7 @@ def next_day(into: Path, days: int, as_json: bool) -> None:
     for day in days_to_land(landed, num_days=days, today=dt.datetime.now(dt.UTC).date()):
         date = str(landed.world.config.date_of(day))
         rows[date] = write_day(landed.world, day, landed.landing_dir)
-        say(console, f"landed {date}: {_counts(rows[date])}")
+        say(console, f"landed {date}: {count_rows(rows[date])}")
     say(console, f"landing folder: {landed.landing_dir}")
     if as_json:
         print_json({"landing": landed.landing_dir, "rows": rows})
@@ -228,30 +197,3 @@ def describe(
                 f"{name} {figure:.3f}" for name, figure in figures.items() if name != "queries"
             )
             say(console, f"{task}, {scorer:32}{figures['queries']:7} queries  {numbers}")
-
-
-def make_config(
-    *, days: int, seed: int, impressions_per_day: int, last_day: dt.date | None
-) -> WorldConfig:
-    """The world of a command's options; without a last day it ends yesterday (UTC)."""
-    fields: dict[str, Any] = {"num_days": days, "seed": seed}
-    if last_day is not None:
-        fields["first_day"] = last_day - dt.timedelta(days=days - 1)
-    return WorldConfig.scaled(impressions_per_day=impressions_per_day, **fields)
-
-
-def land_days(landed: LandedWorld, days: list[int], *, console: Console) -> dict[str, int]:
-    """Write the logs of days of a world, with a line every few of them; the rows by stream."""
-    started, config = time.monotonic(), landed.world.config
-    totals = dict.fromkeys(EVENTS, 0)
-    for number, day in enumerate(days, 1):
-        rows = write_day(landed.world, day, landed.landing_dir)
-        totals = {stream: total + rows[stream] for stream, total in totals.items()}
-        if number % LINE_EVERY_DAYS == 0 or number == len(days):
-            when = f"day {number}/{len(days)} ({config.date_of(day)})"
-            say(console, f"{when}: {_counts(totals)}, {time.monotonic() - started:.1f} s")
-    return totals
-
-
-def _counts(rows: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {stream}" for stream, count in rows.items())

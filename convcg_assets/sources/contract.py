@@ -64,7 +64,7 @@ def apply_contract(
     return valid, rejected.cast(dict(type_schema(REJECTED_EVENTS, {}).items()))
 
 
-def check_rows(raw: ibis.Table, *, stream: str, source: Source) -> ibis.Table:
+def check_rows(raw: ibis.Table, *, stream: str, source: Source) -> Expr:
     """Every row that is to be valid or rejected, in canonical columns.
 
     With its place (`_dt`, `_file`, `_row`) and `_fault`, the first rule that it breaks, else null.
