@@ -106,11 +106,11 @@ def _compare(asked: WorldConfig, there: WorldConfig, given: set[str], *, home: P
     """Failure where what was given asks for another world than the one that is there."""
     differs = []
     for name, wanted, found in (
-        ("--seed", asked.seed, there.seed),
-        ("--impressions-per-day", asked.impressions_per_day, there.impressions_per_day),
+        ("seed", asked.seed, there.seed),
+        ("impressions_per_day", asked.impressions_per_day, there.impressions_per_day),
     ):
-        if name.removeprefix("--").replace("-", "_") in given and wanted != found:
-            differs.append(f"{name} is {found} there, not {wanted}")
+        if name in given and wanted != found:
+            differs.append(f"--{name.replace('_', '-')} is {found} there, not {wanted}")
     if {"days", "last_day"} <= given and asked.first_day != there.first_day:
         differs.append(f"its first day is {there.first_day}, not {asked.first_day}")
     elif "days" in given and "last_day" not in given and asked.num_days != there.num_days:

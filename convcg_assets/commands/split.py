@@ -19,7 +19,12 @@ from convcg_assets.sources.stream import Stream
     required=True,
     help="Landing folder.",
 )
-@click.option("--time-unit", default="iso", type=click.Choice(["iso", "s", "ms", "us"]))
+@click.option(
+    "--time-unit",
+    default="iso",
+    type=click.Choice(["iso", "s", "ms", "us"]),
+    help="Text or timestamps, or a number since 1970.",
+)
 @click.option("--time-zone", default="UTC", help="Zone of times that name none.")
 @click.option(
     "--format",
@@ -55,6 +60,8 @@ def command(
       convcg split events.csv.gz --time-column timestamp --time-unit ms \\
           --stream events --into landing
     """
+    if len(delimiter) != 1:
+        raise click.BadParameter("right would be one character", param_hint="--delimiter")
     console = open_console(as_json=as_json)
     options = Stream.model_validate(
         {"format": file_format, "delimiter": delimiter, "encoding": encoding}
