@@ -5,11 +5,13 @@ Which assets and days belongs to the commands; what an asset does belongs to `de
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import dagster as dg
+from pydantic import ValidationError
 
 from convcg_assets.days import Days
+from convcg_assets.sources.stream import check_known
 
 MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
 """The module that an error's message begins with."""
@@ -61,17 +63,26 @@ def materialize(
     )
 
 
-def check_config(asset: str, config: Mapping[str, Any]) -> None:
+def check_config(asset: str, given: Mapping[str, Any]) -> None:
     """ValueError where an asset does not take this run config, before any work is done."""
-    defs = load_definitions()
-    job = defs.resolve_implicit_global_asset_job_def().get_subset(
-        asset_selection={dg.AssetKey(asset)}
-    )
+    graph, key = load_definitions().resolve_asset_graph(), dg.AssetKey(asset)
+    known: type[dg.Config] | None = None
+    if key in graph.get_all_asset_keys():
+        build: Any = graph.get(key).assets_def.op.compute_fn
+        known = get_type_hints(build.decorated_fn).get("config")
+    if known is None:
+        raise ValueError(f"--config: {asset} has no settings of its own")
+    if set(given) != {"config"}:
+        raise ValueError(f'--config: right would be {{"{asset}": {{"config": {{...}}}}}}')
+    for name in given["config"]:
+        check_known(name, tuple(known.model_fields), f"setting of {asset}")
     try:
-        dg.validate_run_config(job, {"ops": {asset: config}})
-    except dg.DagsterInvalidConfigError as error:
-        said = "; ".join(fault.message for fault in error.errors)
-        raise ValueError(f"run config of {asset}: {said}") from None
+        known(**given["config"])
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise ValueError(f"--config: {asset}: {faults}") from None
 
 
 def materialized_rows(result: dg.ExecuteInProcessResult) -> dict[str, int]:

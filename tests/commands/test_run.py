@@ -118,9 +118,9 @@ def test_a_missing_day_says_which_path_was_looked_for(deployment: Home) -> None:
     day = LAST_DAY + dt.timedelta(days=1)
     failed = deployment.convcg("run", "--last-day", str(day))
     assert failed.returncode == 1
-    missing = deployment.home / "landing" / "impressions" / f"dt={day}"
+    missing = deployment.home / "landing" / "pins" / f"dt={day}"  # The first that is read.
     assert failed.stderr.startswith("error: ")
-    assert str(missing) in failed.stderr
+    assert f"{missing} does not exist" in failed.stderr
     assert "Traceback" not in failed.stderr + failed.stdout
 
 
@@ -145,13 +145,29 @@ def test_steps_by_name_with_settings_of_the_model_as_json(deployment: Home, tmp_
     assert made_by["training"]["epochs"] == 1
 
 
-def test_a_mistaken_setting_of_the_model_is_told_before_any_work(deployment: Home) -> None:
-    config = {"two_tower_checkpoint": {"config": {"training": {"epoch": 1}}}}
-    failed = deployment.convcg("run", "--config", json.dumps(config))
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"two_tower_checkpoint": {"config": {"training": {"epoch": 1}}}},
+            "two_tower_checkpoint: training.epoch: Extra inputs are not permitted",
+        ),
+        (
+            {"pin_embedding_index": {"config": {"indx": {}}}},
+            "unknown setting of pin_embedding_index 'indx'; did you mean 'index'?",
+        ),
+        ({"weighted_labels": {"config": {}}}, "weighted_labels has no settings of its own"),
+        ({"raw_events": {"config": {}}}, "raw_events has no settings of its own"),
+    ],
+)
+def test_a_mistaken_setting_is_told_before_any_work(
+    deployment: Home, config: dict[str, object], said: str
+) -> None:
+    failed = deployment.convcg("run", "--config", json.dumps(config), "--only", "raw_events")
     assert failed.returncode == 1
-    assert "run config of two_tower_checkpoint" in failed.stderr
-    assert '"epoch"' in failed.stderr
-    assert "raw_events" not in failed.stdout
+    assert failed.stderr.startswith("error: ")
+    assert said in failed.stderr
+    assert not failed.stdout
 
 
 def test_too_few_days_are_told_in_one_line_before_any_work(deployment: Home) -> None:
