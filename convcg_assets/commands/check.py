@@ -6,7 +6,7 @@ How a stream is looked into belongs to `sources/preview.py`, what is printed of 
 
 import datetime as dt
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,7 @@ def command(
         if stream not in present:
             say(console, f"{stream}: not in the source file, {_implied(stream, source)}")
     failed = [stream for stream, answer in answers.items() if not answer["ok"]]
-    verdict = f"not ready: see {', '.join(failed)} above" if failed else "ready to be built"
-    say(console, verdict, style="bold red" if failed else "bold green")
+    _print_verdict(failed, answers, console=console)
     if as_json:
         about = {"source": source.name, "landing": source.landing, "days": days}
         print_json({**about, "streams": answers, "ok": not failed})
@@ -127,7 +126,8 @@ def _print_title(
     if landed:
         num_all = (landed[-1] - landed[0]).days + 1
         gaps = f", of {num_all}" if len(landed) < num_all else ""
-        say(console, f"landed: {len(landed)} days{gaps}, {landed[0]} to {landed[-1]}")
+        days_landed = "1 day" if len(landed) == 1 else f"{len(landed)} days"
+        say(console, f"landed: {days_landed}{gaps}, {landed[0]} to {landed[-1]}")
     say(console, f"looked at: {', '.join(map(str, days))}")
     last = source.last_day or dt.date.max
     outside = [day for day in landed if not source.first_day <= day <= last]
@@ -137,6 +137,17 @@ def _print_title(
         )
         text = f"{len(outside)} landed days are outside {bounds}, and are not read: {outside[0]}"
         say(console, f"  warning: {text}{' ...' if len(outside) > 1 else ''}", style="yellow")
+
+
+def _print_verdict(
+    failed: Sequence[str], answers: Mapping[str, dict[str, Any]], *, console: Console
+) -> None:
+    if failed:
+        say(console, f"not ready: see {', '.join(failed)} above", style="bold red")
+        return
+    num_rejected = sum(answer["rejected"] for answer in answers.values())
+    rest = f"; {num_rejected:,} rows would be rejected, as said above" if num_rejected else ""
+    say(console, f"ready to be built{rest}", style="bold green")
 
 
 def _broken_checks(
@@ -157,7 +168,7 @@ def _broken_checks(
     warnings: list[str] = []
     for check in RAW_TABLES[found.stream].checks:
         broken = _broken(check, check.error and check.error(inputs), con=con)
-        errors += broken
+        errors += [f"a build would stop: {line}" for line in broken]
         if not broken:
             warnings += _broken(check, check.warning and check.warning(inputs), con=con)
     return errors, warnings

@@ -11,9 +11,11 @@ from rich.console import Console
 from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
 from convcg_assets.commands.run import run_steps
 from convcg_assets.commands.simulated_world import land_days, make_config, world_options
-from convcg_assets.commands.steps import STEPS, log_days
+from convcg_assets.commands.steps import STEPS, check_length, log_days
+from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment, home_folder
 from convcg_assets.sources.source import load_source
+from convcg_assets.tables.settings import load_settings
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.landed import LandedWorld, landed_streams, open_landed
 from convcg_simulation.source_file import STREAMS, write_source
@@ -62,6 +64,9 @@ def command(
         days=days, seed=seed, impressions_per_day=impressions_per_day, last_day=last_day
     )
     console, home = open_console(as_json=as_json), home_folder()
+    if not (home / "source.yaml").exists():
+        last = asked.date_of(asked.num_days - 1)
+        check_length(load_settings(os.environ.get("CONVCG_SETTINGS")), Days(asked.first_day, last))
     land_missing(asked, given, home=home, console=console)
     deployment = current_deployment()
     logs = log_days(deployment, first=None, last=None)

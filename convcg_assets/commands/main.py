@@ -57,6 +57,8 @@ class Commands(click.Group):
         """Run a subcommand; ValueError and OSError are faults of the logs, settings or folders."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # `convcg ... | head`: nobody reads on.
+            raise
         except (ValueError, OSError) as error:
             if ctx.params["traceback"]:
                 raise

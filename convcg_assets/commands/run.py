@@ -22,13 +22,13 @@ Outcome = dict[str, Any]
 """What a run came to, as `--json` prints it."""
 
 
-@click.command()
+@click.command(epilog=f"In this order: {', '.join(step.name for step in STEPS)}.")
 @click.option("--first-day", type=DAY, help="First day of the logs.  [default: the source's]")
 @click.option(
     "--last-day", type=DAY, help="Last day of the logs.  [default: the source's, or the newest]"
 )
 @click.option(
-    "--only", multiple=True, metavar="TABLE", help="Only this table or artifact; may be repeated."
+    "--only", multiple=True, metavar="TABLE", help="Only this of the steps below; may be repeated."
 )
 @click.option("--no-checks", is_flag=True, help="Leave out the data-quality checks.")
 @click.option("--config", type=RUN_CONFIG, default="{}", help="Settings of model and index.")
@@ -51,8 +51,6 @@ def command(
       convcg run
       convcg run --last-day 2026-01-31 --only training_examples --only two_tower_checkpoint
       convcg run --config '{"two_tower_checkpoint": {"config": {"training": {"epochs": 8}}}}'
-
-    Tables and artifacts, in the order in which they are built: raw_events (all raw tables),
     """
     steps = _check_usage(only, config)
     deployment = current_deployment()
@@ -63,10 +61,6 @@ def command(
     )
     if as_json:
         print_json(outcome)
-
-
-assert command.help is not None
-command.help += ", ".join(step.name for step in STEPS[1:]) + "."
 
 
 def _check_usage(only: Sequence[str], config: Mapping[str, Any]) -> list[Step]:
@@ -98,7 +92,7 @@ def run_steps(
     from convcg_assets.commands.materialize import check_config
 
     if any(step.domain == "models" for step in steps):
-        check_length(deployment, logs)
+        check_length(deployment.settings, logs)
     for name, given in config.items():
         check_config(name, given)
     model_day = logs.last + dt.timedelta(days=1)

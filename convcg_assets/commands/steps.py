@@ -10,6 +10,7 @@ from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.stream import nearest
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.registry import ARTIFACTS, DERIVED
+from convcg_assets.tables.settings import Settings
 from convcg_assets.tables.table import DAY, Domain
 
 
@@ -76,9 +77,9 @@ def log_days(deployment: Deployment, *, first: dt.date | None, last: dt.date | N
     return Days(first, last)
 
 
-def check_length(deployment: Deployment, logs: Days) -> None:
+def check_length(settings: Settings, logs: Days) -> None:
     """ValueError where the holdout leaves no day to learn from."""
-    holdout = deployment.settings.examples.holdout_days
+    holdout = settings.examples.holdout_days
     if len(logs) <= holdout:
         raise ValueError(
             f"logs of {logs} are {len(logs)} days, and the last {holdout} of them are the holdout "

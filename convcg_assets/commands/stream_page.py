@@ -23,6 +23,8 @@ LONG_AGO = dt.timedelta(days=400)
 
 def describe_stream(found: Preview, *, errors: list[str], warnings: list[str]) -> dict[str, Any]:
     """All that was found, as `--json` prints it; `ok` is whether it can be built from."""
+    if found.rows is not None and found.rows.num_rejected and not found.rows.num_valid:
+        errors = [*errors, "no row is valid"]
     answer: dict[str, Any] = {
         "stream": found.stream,
         "folder": str(found.folder),
@@ -149,7 +151,7 @@ def _print_rows(answer: dict[str, Any], *, console: Console) -> None:
     for warning in answer["warnings"]:
         say(console, f"  warning: {warning}", style="yellow")
     for error in answer["errors"]:
-        say(console, f"  a build would stop: {error}", style="red")
+        say(console, f"  error: {error}", style="red")
 
 
 def _value(value: Any) -> Text:

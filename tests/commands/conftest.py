@@ -67,10 +67,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Home:
     made = make_home(tmp_path_factory.mktemp("home"))
     built = made.convcg(
         *("demo", "--days", str(NUM_DAYS), "--last-day", str(LAST_DAY)),
-        *("--impressions-per-day", "3000"),
+        *("--impressions-per-day", "3000", "--json"),
     )
     assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
-    (made.home / "demo.txt").write_text(built.stdout)
+    (made.home / "demo.json").write_text(built.stdout)
+    (made.home / "demo.txt").write_text(built.stderr)
     return made
 
 

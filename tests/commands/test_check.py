@@ -152,7 +152,9 @@ def test_a_wrong_unit_is_told_with_the_right_one(convcg: Convcg, shop: Path, uni
     assert reason["reason"].startswith("malformed engagement_ts: ")
     assert json.loads(reason["raw"])["visitorid"] == "0"
     assert f"set streams.engagements.time_unit to ms (it is {unit})" in reason["hint"]
-    assert engagements["errors"][0].startswith("few_rejected_rows: ")
+    stops, none = engagements["errors"]
+    assert stops.startswith("a build would stop: few_rejected_rows: ")
+    assert none == "no row is valid"
     assert answer["streams"]["conversions"]["ok"]
 
 

@@ -94,6 +94,15 @@ def test_the_same_options_again_are_the_same_world(home: Path) -> None:
     assert "every day to 2026-03-04 is there" in land(home, config(), *every)
 
 
+def test_days_that_are_all_holdout_are_told_before_they_land(
+    convcg: Convcg, tmp_path: Path
+) -> None:
+    failed = convcg("demo", "--days", 5)
+    assert failed.exit_code == 1
+    assert "nothing is left to learn from" in failed.stderr
+    assert not (tmp_path / "home").exists()
+
+
 def test_logs_of_ones_own_are_never_overwritten(
     convcg: Convcg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from convcg_assets.commands.steps import STEPS
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import connect
 from convcg_assets.tables.registry import TABLES
@@ -42,6 +43,17 @@ def test_every_table_holds_rows_and_the_report_is_there(deployment: Home) -> Non
         report["evaluation"]["scorers"]
     )
     assert str(folder / "report.html") in (deployment.home / "demo.txt").read_text()
+
+
+def test_the_demo_says_what_it_does_and_what_came_out(deployment: Home) -> None:
+    said = (deployment.home / "demo.txt").read_text()
+    assert "day 14/14 (2026-03-14)" in said
+    assert "[1/12] raw_events" in said
+    assert "Rows by stage" in said
+    outcome = json.loads((deployment.home / "demo.json").read_text())
+    assert [step["step"] for step in outcome["steps"]] == [step.name for step in STEPS]
+    assert outcome["model_day"] == str(MODEL_DAY)
+    assert Path(outcome["report"]).exists()
 
 
 def test_landed_rows_are_in_the_tables_or_among_the_rejected(deployment: Home) -> None:
