@@ -6,9 +6,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/convcg
-COPY pyproject.toml README.md Makefile workspace.yaml dagster.yaml ./
+COPY pyproject.toml README.md LICENSE Makefile workspace.yaml ./
 COPY convcg_assets convcg_assets
 COPY convcg_model convcg_model
+COPY convcg_simulation convcg_simulation
 COPY expectations expectations
 ENV CONVCG_HOME=/var/lib/convcg DAGSTER_HOME=/var/lib/convcg/dagster
 RUN make install dagster-home

@@ -1,4 +1,5 @@
-# Every command of the project; CI and pre-commit run the same ones.
+# Every command of the project; CI and pre-commit run the same ones. `make help` lists them.
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,36 +9,39 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Threads that wait by spinning slow everything down as soon as the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test soak dev install format lint typecheck validate clean
-.PHONY: next-day late-file status repair maintenance bench-data bench-late bench-delay
+.PHONY: help demo run dev next-day late-file status repair maintenance test soak install
+.PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay clean
 
-demo: install dagster-home  ## simulated days of logs to a trained model, an index and a report
-	$(BIN)/python -m convcg_simulation land --into $(CONVCG_HOME)
-	$(BIN)/python -m convcg_assets.commands.main_job
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "On your own logs, and with options: $(BIN)/convcg --help"
 
-run: install dagster-home  ## the main job on the logs that CONVCG_SOURCE describes
-	$(BIN)/python -m convcg_assets.commands.main_job
+demo: install  ## simulated days of logs to a trained model, an index and a report
+	$(BIN)/convcg demo
+
+run: install  ## all tables and the model from the logs that CONVCG_SOURCE describes
+	$(BIN)/convcg run
 
 dev: install dagster-home  ## dagster dev on the same lake
 	$(BIN)/dagster dev -w workspace.yaml
 
 next-day: install  ## land the next simulated day, beside a running `make dev`
-	$(BIN)/python -m convcg_simulation next-day --into $(CONVCG_HOME)
+	$(BIN)/convcg simulate next-day
 
 late-file: install  ## land a late batch of one advertiser's conversions
-	$(BIN)/python -m convcg_simulation late-file --into $(CONVCG_HOME)
+	$(BIN)/convcg simulate late-file
 
-status: install dagster-home  ## which days differ from what they would be now, and why
-	$(BIN)/python -m convcg_assets.commands.repair_job --dry-run
+status: install  ## which days differ from what they would be if built now, and why
+	$(BIN)/convcg status
 
-repair: install dagster-home  ## read what has landed and rebuild what differs, without a daemon
-	$(BIN)/python -m convcg_assets.commands.repair_job
+repair: install  ## read what has landed and rebuild what differs, without a daemon
+	$(BIN)/convcg repair
 
 maintenance: install  ## remove old files, never a version that a kept model was trained on
-	$(BIN)/python -m convcg_assets.builds.cleanup
+	$(BIN)/convcg maintain
 
 soak: install  ## any order, same result: many more sequences, with other seeds
-	CONVCG_SEQUENCES=$${CONVCG_SEQUENCES:-2000} CONVCG_SEED=$${CONVCG_SEED:-1000000} $(BIN)/pytest -n 2 --dist loadfile tests/repair
+	CONVCG_SEQUENCES=$${CONVCG_SEQUENCES:-2000} CONVCG_SEED=$${CONVCG_SEED:-1000000} $(BIN)/pytest -n 2 --dist loadfile tests/builds
 
 test: install  ## all tests
 	$(BIN)/pytest -n 2 --dist loadfile
@@ -52,21 +56,20 @@ $(VENV)/.installed: pyproject.toml Makefile
 	$(BIN)/python -m pip install --quiet --editable ".[dev,spark]"
 	touch $@
 
-.PHONY: dagster-home run
 dagster-home:
 	@mkdir -p $(DAGSTER_HOME)
-	@cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	@cp convcg_assets/defs/dagster.yaml $(DAGSTER_HOME)/dagster.yaml
 
-format: install
+format: install  ## rewrite the code in its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lint: install
+lint: install  ## form, faults and which package may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-typecheck: install
+typecheck: install  ## types, by pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 validate: install dagster-home  ## the code location loads
@@ -81,5 +84,5 @@ bench-late: install  ## one late file against a full rebuild; JSON on the last l
 bench-delay: install  ## the ladder of weights for unripe labels; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_delay
 
-clean:
+clean:  ## remove everything that was built (CONVCG_HOME)
 	rm -rf $(CONVCG_HOME)

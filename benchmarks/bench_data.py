@@ -3,7 +3,7 @@
     python -m benchmarks.bench_data --impressions 10000000
 
 Logs are simulated first, which is not counted. Every stage is the asset itself, run by Dagster in
-this process, as the main job does. The last line is one JSON object. Linux only: it reads and
+this process, as `convcg run` does. The last line is one JSON object. Linux only: it reads and
 resets the process's peak memory in `/proc`.
 """
 
@@ -20,18 +20,22 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from convcg_assets.commands.main_job import main as run_main_job
+from convcg_assets.commands.console import open_console
+from convcg_assets.commands.run import run_steps
+from convcg_assets.commands.steps import choose_steps, log_days
+from convcg_assets.deployment import current_deployment
 
 NUM_DAYS = 30
 MEAN_VOLUME = 1.11
 """Of the simulated world over these days, against its first weekday: it grows, and has weekends."""
-STAGES = (
-    "raw events",
-    "attribution",
-    "labels",
-    "hard negatives",
-    "features",
-    "training examples",
+TABLES = (
+    "raw_events",
+    "attributed_conversions",
+    "weighted_labels",
+    "hard_negatives",
+    "user_features",
+    "pin_features",
+    "training_examples",
 )
 
 
@@ -54,21 +58,23 @@ def measure(home: Path, impressions: int, *, checks: bool) -> dict:
     """Seconds and peak memory of every stage, and in all."""
     last_day = dt.date(2026, 6, 30)
     landed = [
-        *("land", "--into", str(home), "--days", str(NUM_DAYS), "--last-day", str(last_day)),
+        *("simulate", "land", "--into", str(home)),
+        *("--days", str(NUM_DAYS), "--last-day", str(last_day)),
         *("--impressions-per-day", str(round(impressions / NUM_DAYS / MEAN_VOLUME))),
     ]
-    subprocess.run([sys.executable, "-m", "convcg_simulation", *landed], check=True)
+    subprocess.run([sys.executable, "-m", "convcg_assets.commands.main", *landed], check=True)
     (home / "dagster").mkdir(exist_ok=True)
     for name in [name for name in os.environ if name.startswith("CONVCG_")]:
         del os.environ[name]
     os.environ |= {"CONVCG_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
     stages = {}
-    for stage in STAGES:
+    deployment, console = current_deployment(), open_console()
+    logs = log_days(deployment, first=None, last=None)
+    for step in choose_steps(TABLES):
         forget_peak_memory()
         started = time.perf_counter()
-        if run_main_job(["--stages", stage, *([] if checks else ["--no-checks"])]) != 0:
-            raise RuntimeError(f"stage {stage} failed: see its message above")
-        stages[stage] = {
+        run_steps(deployment, logs, steps=[step], config={}, checks=checks, console=console)
+        stages[step.name] = {
             "seconds": round(time.perf_counter() - started, 1),
             "peak_memory_gb": round(peak_memory_gb(), 2),
         }

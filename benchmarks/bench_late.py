@@ -3,8 +3,8 @@
     python -m benchmarks.bench_late --days 90 --impressions-per-day 200000
 
 Logs are simulated first, which is not counted. Tables are built by what the assets call
-(`builders.py`) in this process, without Dagster and checks, for both sides alike. The last line is
-one JSON object.
+(`builds/build.py`) in this process, without Dagster and checks, for both sides alike. The last line
+is one JSON object.
 """
 
 import argparse
@@ -162,7 +162,7 @@ def _land(home: Path, num_days: int, impressions_per_day: int) -> Deployment:
 
 def _simulate(*arguments: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "convcg_simulation", *arguments],
+        [sys.executable, "-m", "convcg_assets.commands.main", "simulate", *arguments],
         check=True,
         stdout=sys.stderr,
     )

@@ -64,6 +64,11 @@ class Deployment:
         return self.home / "reports"
 
 
+def home_folder() -> Path:
+    """The folder for everything that is built, as the environment names it."""
+    return Path(os.environ.get("CONVCG_HOME", ".convcg")).resolve()
+
+
 @cache
 def current_deployment() -> Deployment:
     """The deployment that the environment names.
@@ -71,7 +76,7 @@ def current_deployment() -> Deployment:
     Without a source it is the simulated world that `make demo` lands. Raises ValueError where a
     source file that is named is missing or wrong.
     """
-    home = Path(os.environ.get("CONVCG_HOME", ".convcg")).resolve()
+    home = home_folder()
     named = os.environ.get("CONVCG_SOURCE")
     source_file = Path(named or home / "source.yaml").resolve()
     if named or source_file.exists():

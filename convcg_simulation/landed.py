@@ -52,7 +52,7 @@ def whole_days(landed: LandedWorld) -> list[int]:
     if not whole:
         raise ValueError(
             f"no day has landed whole in {landed.landing_dir}; first land the world: "
-            f"python -m convcg_simulation land --into {landed.landing_dir.parent}"
+            f"convcg simulate land --into {landed.landing_dir.parent}"
         )
     return whole
 

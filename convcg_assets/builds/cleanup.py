@@ -1,18 +1,13 @@
-"""Housekeeping of the lake: old files go, but never one that a kept model was trained on.
+"""Housekeeping of the lake: old files go, but never one that a kept model was trained on."""
 
-python -m convcg_assets.builds.cleanup [--dry-run] [--keep-days 7]
-"""
-
-import argparse
 import datetime as dt
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
 
 from convcg_assets.builds.state import artifact_keys
-from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.deployment import Deployment
 from convcg_assets.tables.registry import ARTIFACTS, TABLES
 
 KEEP_DAYS = 7
@@ -79,24 +74,3 @@ def _forget(deployment: Deployment, table: str, *, before: dt.datetime) -> int:
         version = deployment.lake.snapshot(table)
         current = {day: version.key(day) for day in version.files} if version else {}
     return deployment.ledger.forget(table, current=current, before=before)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Clean the deployment's lake; prints what went."""
-    parser = argparse.ArgumentParser(
-        prog="python -m convcg_assets.builds.cleanup", description=__doc__
-    )
-    parser.add_argument("--keep-days", type=int, default=KEEP_DAYS)
-    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
-    options = parser.parse_args(arguments)
-    for done in clean(current_deployment(), keep_days=options.keep_days, dry_run=options.dry_run):
-        kept = f", versions of models kept: {done.kept_versions}" if done.kept_versions else ""
-        print(f"{done.table}: {done.num_files} files, {done.num_facts} facts{kept}")
-    return 0
-
-
-if __name__ == "__main__":
-    try:
-        raise SystemExit(main())
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None

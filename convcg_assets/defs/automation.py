@@ -203,4 +203,4 @@ def _describe_waiting(found: Status) -> str:
         for table, days in found.plan.running.items()
         if days
     ]
-    return "; ".join(running + waits) or "every day is what it would be if it were built now"
+    return "; ".join(running + waits) or "All partitions are up to date"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
@@ -25,6 +25,14 @@ class TwoTowerConfig(dg.Config):
     training: dict[str, Any] = Field(
         default_factory=dict, description="fields of TrainingConfig that differ from its defaults"
     )
+
+    @field_validator("model", "training")
+    @classmethod
+    def _known_fields(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        from convcg_model.config import ModelConfig, TrainingConfig
+
+        (ModelConfig if info.field_name == "model" else TrainingConfig).model_validate(value)
+        return value
 
 
 @dg.asset(

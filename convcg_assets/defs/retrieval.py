@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 from ibis import _
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from convcg_assets.days import Days
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
@@ -20,6 +20,14 @@ class RetrievalConfig(dg.Config):
     index: dict[str, Any] = Field(
         default_factory=dict, description="fields of IndexConfig that differ from its defaults"
     )
+
+    @field_validator("index")
+    @classmethod
+    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        from convcg_model.config import IndexConfig
+
+        IndexConfig.model_validate(value)
+        return value
 
 
 @dg.asset(

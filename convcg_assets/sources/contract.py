@@ -45,12 +45,7 @@ def apply_contract(
     row) is kept. Raises ValueError where an id that the log does not have would have to be an
     integer.
     """
-    checked = _cast_columns(
-        event_rows(raw, stream=stream, source=source), stream=stream, source=source
-    )
-    if stream == "pins" and find_column(raw, "content", stream_options(source, stream)) is not None:
-        checked = _check_content(checked, dim=source.content_dim)
-    checked = _reject_late_duplicates(checked, key=STREAMS[stream].key)
+    checked = check_rows(raw, stream=stream, source=source)
     schema = type_schema(STREAMS[stream].columns, source.id_types)
     valid = checked.filter(_._fault.isnull()).mutate(dt=_._dt)
     if stream == "impressions":
@@ -67,6 +62,19 @@ def apply_contract(
         raw=row_as_json(broken, raw.columns),
     )
     return valid, rejected.cast(dict(type_schema(REJECTED_EVENTS, {}).items()))
+
+
+def check_rows(raw: ibis.Table, *, stream: str, source: Source) -> Expr:
+    """Every row that is to be valid or rejected, in canonical columns.
+
+    With its place (`_dt`, `_file`, `_row`) and `_fault`, the first rule that it breaks, else null.
+    """
+    checked = _cast_columns(
+        event_rows(raw, stream=stream, source=source), stream=stream, source=source
+    )
+    if stream == "pins" and find_column(raw, "content", stream_options(source, stream)) is not None:
+        checked = _check_content(checked, dim=source.content_dim)
+    return _reject_late_duplicates(checked, key=STREAMS[stream].key)
 
 
 def count_ignored(raw: ibis.Table, *, stream: str, source: Source) -> ibis.Table:

@@ -24,15 +24,25 @@ def landed_days(source: Source) -> dict[dt.date, LandedDay]:
     A day whose folders are all gone is not among them: logs that were moved to an archive keep what
     the lake holds of them.
     """
+    last = source.last_day or dt.date.max
+    return {
+        day: inspect_day(source, day)
+        for day in days_with_folders(source)
+        if source.first_day <= day <= last
+    }
+
+
+def days_with_folders(source: Source, *streams: str) -> list[dt.date]:
+    """Every day that one of the streams, or of all, has a folder for, in order.
+
+    Days before the source's first and after its last are among them.
+    """
     days: set[dt.date] = set()
-    for stream in _present(source):
+    for stream in streams or _present(source):
         options = source.stream(stream)
         assert options is not None
         days |= _folder_days(source.landing / (options.path or stream))
-    last = source.last_day or dt.date.max
-    return {
-        day: inspect_day(source, day) for day in sorted(days) if source.first_day <= day <= last
-    }
+    return sorted(days)
 
 
 def inspect_day(source: Source, day: dt.date) -> LandedDay:

@@ -1,15 +1,16 @@
 """Cuts one big log file into the landing zone's daily folders.
 
+<<<<<<< HEAD
     python -m convcg_assets.sources.split split events.csv.gz \\
         --time-column timestamp --time-unit ms --stream events --into landing
 
+=======
+>>>>>>> main
 What the columns mean belongs to the source file (`source.py`); they pass through as they are.
 """
 
-import argparse
 import datetime as dt
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -147,50 +148,3 @@ def _publish(ready: Path, folder: Path) -> None:
     ready.rename(folder)
     if old.exists():
         shutil.rmtree(old)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; 0 where it went well, 1 with one message where it did not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m convcg_assets.sources.split", description=__doc__
-    )
-    split = parser.add_subparsers(required=True, metavar="command").add_parser(
-        "split", help="cut one big log file into daily folders"
-    )
-    split.add_argument("file", type=Path, help="CSV, Parquet or JSON lines; .gz too")
-    split.add_argument(
-        "--time-column", required=True, help="column of the time that decides the day"
-    )
-    split.add_argument("--time-unit", default="iso", choices=["iso", "s", "ms", "us"])
-    split.add_argument("--time-zone", default="UTC", help="zone of times that name none")
-    split.add_argument("--stream", required=True, help="folder below the landing folder")
-    split.add_argument("--into", type=Path, required=True, help="the landing folder")
-    split.add_argument("--format", choices=["parquet", "csv", "jsonl"], help="default: by suffix")
-    split.add_argument("--delimiter", default=",")
-    split.add_argument("--encoding", default="utf-8", choices=["utf-8", "latin-1"])
-    split.add_argument("--overwrite", action="store_true", help="replace days that are there")
-    given = parser.parse_args(arguments)
-    try:
-        counts = split_file(
-            given.file,
-            into=given.into,
-            stream=given.stream,
-            time_column=given.time_column,
-            time_unit=given.time_unit,
-            time_zone=given.time_zone,
-            options=Stream(format=given.format, delimiter=given.delimiter, encoding=given.encoding),
-            overwrite=given.overwrite,
-        )
-    except (LandingError, FileExistsError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    empty = sum(1 for rows in counts.values() if not rows)
-    print(
-        f"{sum(counts.values()):,} rows, {min(counts)} to {max(counts)}, {empty} of "
-        f"{len(counts)} days empty: {given.into / given.stream}"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

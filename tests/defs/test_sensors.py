@@ -44,7 +44,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     given = {k: v for k, v in os.environ.items() if not k.startswith(("CONVCG_", "DAGSTER_"))}
     environment = given | {"CONVCG_HOME": str(home)}
     land = ["land", "--into", str(home), "--days", "4", "--impressions-per-day", "200"]
-    command = [sys.executable, "-m", "convcg_simulation", *land]
+    command = [sys.executable, "-m", "convcg_assets.commands.main", "simulate", *land]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     askers = [
         subprocess.Popen(

@@ -1,6 +1,5 @@
 """A landed world goes on: the next day, half landed days, and how far ahead of the clock."""
 
-import hashlib
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from convcg_assets.sources.clock import MAX_DAYS_AHEAD
 from convcg_simulation import World, WorldConfig, write_day, write_source
-from convcg_simulation.__main__ import main
 from convcg_simulation.landed import days_to_land, open_landed
 
 CONFIG = WorldConfig(
@@ -32,36 +30,14 @@ def home(tmp_path) -> Path:
     return tmp_path
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(folder.rglob("*.parquet"))
-    return {str(f.relative_to(folder)): hashlib.md5(f.read_bytes()).hexdigest() for f in files}
-
-
 def lose(home: Path, stream: str, day: date) -> None:
     (home / "landing" / stream / f"dt={day}" / "part-0.parquet").unlink()
 
 
-def test_the_next_days_are_those_of_the_same_world(home, tmp_path_factory, capsys):
-    main(["next-day", "--into", str(home)])
-    main(["next-day", "--into", str(home), "--days", "2"])
-    printed = capsys.readouterr().out
-    assert [f"landed 2026-03-{day:02}: " in printed for day in (4, 5, 6, 7, 8)] == [
-        *(False, True, True, True, False)
-    ]
-    assert f"landing folder: {home / 'landing'}" in printed
-    world, at_once = World(CONFIG), tmp_path_factory.mktemp("at_once")
-    for day in range(NUM_LANDED + 3):
-        write_day(world, day, at_once)
-    assert hashes(home / "landing") == hashes(at_once)
-
-
 def test_a_half_landed_day_is_landed_again(home):
-    before = hashes(home / "landing")
     lose(home, "users", NEWEST)
     assert days_to_land(open_landed(home), num_days=1, today=NEWEST) == [2]
     assert days_to_land(open_landed(home), num_days=2, today=NEWEST) == [2, 3]
-    main(["next-day", "--into", str(home)])
-    assert hashes(home / "landing") == before
 
 
 def test_an_older_half_landed_day_comes_first(home):
@@ -78,12 +54,12 @@ def test_a_world_runs_at_most_a_week_ahead_of_the_clock(home):
         days_to_land(landed, num_days=1, today=clock - timedelta(days=1))
 
 
-def test_what_cannot_go_on_says_why(home, capsys):
+def test_what_cannot_go_on_says_why(home):
     with pytest.raises(ValueError, match="ask for at least 1"):
         days_to_land(open_landed(home), num_days=0, today=NEWEST)
     for day in range(NUM_LANDED):
         lose(home, "pins", CONFIG.date_of(day))
-    with pytest.raises(SystemExit, match=r"^error: no day has landed whole in .*; first land"):
-        main(["next-day", "--into", str(home)])
-    with pytest.raises(SystemExit, match=r"^error: source file .* does not exist"):
-        main(["late-file", "--into", str(home / "elsewhere")])
+    with pytest.raises(ValueError, match=r"^no day has landed whole in .*; first land"):
+        days_to_land(open_landed(home), num_days=1, today=NEWEST)
+    with pytest.raises(ValueError, match=r"^source file .* does not exist"):
+        open_landed(home / "elsewhere")

@@ -14,8 +14,7 @@ from convcg_assets.lake.delta import Lake
 from convcg_assets.sources.source import load_source
 from convcg_assets.tables.attributed_conversions import attribute
 from convcg_assets.tables.settings import AttributionSettings
-from convcg_simulation.__main__ import main
-from convcg_simulation.arrivals import write_day
+from convcg_simulation import World, WorldConfig, write_day, write_source
 from convcg_simulation.landed import open_landed
 from convcg_simulation.late_file import FIRST_LATE_ID, LateBatch, write_late_file
 
@@ -27,8 +26,13 @@ DAYS = Days(dt.date(2026, 3, 2), LAST_DAY)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("home")
-    options = f"--days {NUM_DAYS} --impressions-per-day 2000 --last-day {LAST_DAY} --seed 5"
-    main(["land", "--into", str(folder), *options.split()])
+    config = WorldConfig.scaled(
+        impressions_per_day=2000, num_days=NUM_DAYS, seed=5, first_day=DAYS.first
+    )
+    write_source(config, folder=folder)
+    world = World(config)
+    for day in range(NUM_DAYS):
+        write_day(world, day, folder / "landing")
     return folder
 
 
@@ -111,33 +115,6 @@ def test_a_late_file_has_the_columns_of_the_log_and_outlives_its_landing_again(h
         batch.path.name,
         "part-0.parquet",
     ]
-
-
-def test_the_command_prints_what_changes(home, capsys):
-    options = "--arrival-day 2026-03-12 --label-days 2 --conversions 3"
-    main(["late-file", "--into", str(home), *options.split()])
-    late_for, gain, file = capsys.readouterr().out.splitlines()
-    assert late_for.endswith("3 conversions late for 2026-03-12")
-    days = gain.removeprefix("label days that gain conversions: ").split(", ")
-    assert [day[10:] for day in days] == [" (2)", " (1)"]
-    assert days == sorted(days)
-    assert Path(file.removeprefix("file: ")).exists()
-
-
-def test_what_cannot_be_late_says_why(home):
-    cases = {
-        "--advertiser 7": "advertiser 7 is unknown; this world has 500000, 500013, ",
-        "--label-days 0": "ask for at least 1",
-        "--label-days 30": "17 of the 21 days before have clicks .*, not 30: ask for fewer",
-        "--conversions 2": "2 conversions cannot be spread over 3 label days .*: from 3 to ",
-        "--conversions 100000": "100000 conversions cannot be spread .*: from 3 to ",
-        "--arrival-day 2026-03-22": "2026-03-22 has not landed whole",
-        "--arrival-day 2026-03-01": "the earliest is 2026-03-02",
-        "--arrival-day 2026-03-02": "no click of the 21 days before can be bought after",
-    }
-    for options, message in cases.items():
-        with pytest.raises(SystemExit, match=f"^error: .*{message}"):
-            main(["late-file", "--into", str(home), *options.split()])
 
 
 def _late(home: Path, **options) -> LateBatch:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from convcg_assets.tables.registry import TABLES
 from convcg_simulation import World, WorldConfig, world_from_source, write_day, write_source
-from convcg_simulation.__main__ import main
 from convcg_simulation.arrivals import engagement_log, impression_log
 
 CONFIG = WorldConfig(
@@ -113,14 +112,6 @@ def test_a_source_file_rebuilds_its_world(tmp_path):
     path.write_text("name: shop\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no `simulation` section"):
         world_from_source(path)
-
-
-def test_land_writes_source_and_days(tmp_path, capsys):
-    options = "--days 2 --impressions-per-day 300 --last-day 2026-03-05 --into"
-    main(["land", *options.split(), str(tmp_path)])
-    assert (tmp_path / "landing" / "impressions" / "dt=2026-03-05" / "part-0.parquet").exists()
-    assert "day 2/2 (2026-03-05)" in capsys.readouterr().out
-    assert world_from_source(tmp_path / "source.yaml").config.first_day == date(2026, 3, 4)
 
 
 def test_days_before_the_world_are_refused():

@@ -10,7 +10,7 @@ import pytest
 
 from convcg_assets.sources.reading import LandingError
 from convcg_assets.sources.source import load_source
-from convcg_assets.sources.split import main, split_file
+from convcg_assets.sources.split import split_file
 
 DAY = dt.date(2026, 1, 2)
 NOON = 1767355200_000  # 2026-01-02 12:00 UTC in ms
@@ -71,19 +71,13 @@ def test_split_refuses_what_is_there_unless_told(tmp_path):
     assert [r["n"] for r in rows] == ["2"]
 
 
-def test_split_explains(tmp_path, capsys):
+def test_split_explains(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("time,n\n1767355200,1\n")
     with pytest.raises(LandingError, match="no column 'tim'; did you mean 'time'"):
         split_file(log, into=tmp_path, stream="s", time_column="tim")
     with pytest.raises(LandingError, match="set --time-unit"):
         split_file(log, into=tmp_path, stream="s", time_column="time")
-    arguments = ["split", str(log), "--time-column", "time", "--stream", "s"]
-    arguments += ["--into", str(tmp_path)]
-    assert main([*arguments, "--time-unit", "s"]) == 0
-    assert "1 rows, 2026-01-02 to 2026-01-02" in capsys.readouterr().out
-    assert main(arguments) == 1
-    assert "set --time-unit" in capsys.readouterr().err
 
 
 def test_a_shop_log_without_impressions_pins_and_users(tmp_path, tables):

@@ -1,0 +1,116 @@
+"""Assets built for a range of days in this process, and what a person needs to know of the run.
+
+Which assets and days belongs to the commands; what an asset does belongs to `defs/`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_type_hints
+
+import dagster as dg
+from pydantic import ValidationError
+
+from convcg_assets.days import Days
+from convcg_assets.sources.stream import check_known
+
+MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
+"""The module that an error's message begins with."""
+
+
+def load_definitions() -> dg.Definitions:
+    """The code location, imported late: a fault of the source is then told, not traced."""
+    from convcg_assets.definitions import defs
+
+    return defs
+
+
+def materialize(
+    assets: Iterable[str],
+    days: Days,
+    *,
+    instance: dg.DagsterInstance,
+    config: Mapping[str, Any] | None = None,
+    checks: bool = True,
+    tags: Mapping[str, str] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Materialise assets for a range of days in one run, with or without their checks."""
+    from convcg_assets.defs.jobs import WATCH_CHECKS
+
+    defs = load_definitions()
+    selection = dg.AssetSelection.assets(*assets)
+    graph = defs.resolve_asset_graph()
+    chosen = {
+        check
+        for check in (selection.resolve_checks(graph) if checks else set())
+        if check.name not in WATCH_CHECKS
+    }
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=selection.resolve(graph), asset_check_selection=chosen
+    )
+    return job.execute_in_process(
+        instance=instance,
+        run_config={
+            "ops": dict(config or {}),
+            # Progress is printed by the command, and the event log keeps the rest.
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+        tags={
+            **(tags or {}),
+            "dagster/asset_partition_range_start": str(days.first),
+            "dagster/asset_partition_range_end": str(days.last),
+        },
+        raise_on_error=False,
+    )
+
+
+def check_config(asset: str, given: Mapping[str, Any]) -> None:
+    """ValueError where an asset does not take this run config, before any work is done."""
+    graph, key = load_definitions().resolve_asset_graph(), dg.AssetKey(asset)
+    known: type[dg.Config] | None = None
+    if key in graph.get_all_asset_keys():
+        build: Any = graph.get(key).assets_def.op.compute_fn
+        known = get_type_hints(build.decorated_fn).get("config")
+    if known is None:
+        raise ValueError(f"--config: {asset} has no settings of its own")
+    if set(given) != {"config"}:
+        raise ValueError(f'--config: right would be {{"{asset}": {{"config": {{...}}}}}}')
+    for name in given["config"]:
+        check_known(name, tuple(known.model_fields), f"setting of {asset}")
+    try:
+        known(**given["config"])
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise ValueError(f"--config: {asset}: {faults}") from None
+
+
+def materialized_rows(result: dg.ExecuteInProcessResult) -> dict[str, int]:
+    """Rows per table that a run wrote."""
+    rows = {}
+    for event in result.get_asset_materialization_events():
+        metadata = event.materialization.metadata
+        if "rows" in metadata:
+            rows[event.materialization.asset_key.to_user_string()] = metadata["rows"].value
+    return rows
+
+
+def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What a person needs to know of a failed run: the error itself, the failed checks."""
+    failures = []
+    for event in result.filter_events(lambda e: e.is_step_failure):
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        said = error.message.strip() if error else "failed"
+        failures.append(f"{event.step_key}: {MODULE.sub('', said)}")
+    return failures + explain_checks(result)
+
+
+def explain_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The checks that failed, warnings included, each with what it found."""
+    return [
+        f"{check.asset_key.to_user_string()}: {check.check_name}: {check.description or 'failed'}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    ]

@@ -1,0 +1,170 @@
+"""`convcg run`: all steps for the landed days, then the model of the day after.
+
+It runs in this process. What a step does belongs to `defs/`; which there are, to `steps.py`.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+
+from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
+from convcg_assets.commands.options import DAY, RUN_CONFIG
+from convcg_assets.commands.outcome import print_outcome, report_page
+from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
+from convcg_assets.days import Days
+from convcg_assets.deployment import Deployment, current_deployment
+
+Outcome = dict[str, Any]
+"""What a run came to, as `--json` prints it."""
+
+
+@click.command(epilog=f"In this order: {', '.join(step.name for step in STEPS)}.")
+@click.option("--first-day", type=DAY, help="First day of the logs.  [default: the source's]")
+@click.option(
+    "--last-day", type=DAY, help="Last day of the logs.  [default: the source's, or the newest]"
+)
+@click.option(
+    "--only", multiple=True, metavar="TABLE", help="Only this of the steps below; may be repeated."
+)
+@click.option("--no-checks", is_flag=True, help="Leave out the data-quality checks.")
+@click.option("--config", type=RUN_CONFIG, default="{}", help="Settings of model and index.")
+@json_option
+def command(
+    first_day: dt.date | None,
+    last_day: dt.date | None,
+    only: tuple[str, ...],
+    no_checks: bool,
+    config: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Build every table, the model, its index and its report from the landed logs.
+
+    The logs are those that CONVCG_SOURCE describes; the model is that of the day after the last of
+    them. What is there already is built again: `convcg repair` builds what is stale alone.
+
+    \b
+    Example:
+      convcg run
+      convcg run --last-day 2026-01-31 --only training_examples --only two_tower_checkpoint
+      convcg run --config '{"two_tower_checkpoint": {"config": {"training": {"epochs": 8}}}}'
+    """
+    steps = _check_usage(only, config)
+    deployment = current_deployment()
+    logs = log_days(deployment, first=first_day, last=last_day)
+    console = open_console(as_json=as_json)
+    outcome = run_steps(
+        deployment, logs, steps=steps, config=config, checks=not no_checks, console=console
+    )
+    if as_json:
+        print_json(outcome)
+
+
+def _check_usage(only: Sequence[str], config: Mapping[str, Any]) -> list[Step]:
+    """The chosen steps; wrong usage where a name is none."""
+    option = "--only"
+    try:
+        steps = choose_steps(only)
+        option = "--config"
+        choose_steps(config)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+    return steps
+
+
+def run_steps(
+    deployment: Deployment,
+    logs: Days,
+    *,
+    steps: Sequence[Step],
+    config: Mapping[str, Any],
+    checks: bool,
+    console: Console,
+) -> Outcome:
+    """Run steps for the logs of some days, with a line of progress before and after each.
+
+    Raises Failure with what a failed step said, ValueError where the logs are too short.
+    """
+    from convcg_assets.commands.instance import open_instance
+    from convcg_assets.commands.materialize import check_config
+
+    if any(step.domain == "models" for step in steps):
+        check_length(deployment.settings, logs)
+    for name, given in config.items():
+        check_config(name, given)
+    model_day = logs.last + dt.timedelta(days=1)
+    console.print(f"[bold]{deployment.source.name}[/]: logs of {logs}, model of {model_day}")
+    started = time.perf_counter()
+    outcome: Outcome = {
+        "source": deployment.source.name,
+        "first_day": logs.first,
+        "last_day": logs.last,
+        "model_day": model_day,
+        "steps": [],
+        "report": None,
+    }
+    with open_instance(deployment) as instance:
+        for number, step in enumerate(steps, 1):
+            outcome["steps"].append(
+                _run_step(
+                    step,
+                    step.days(logs),
+                    place=f"[{number}/{len(steps)}]",
+                    instance=instance,
+                    config={k: v for k, v in config.items() if k == step.name},
+                    checks=checks,
+                    console=console,
+                )
+            )
+    if steps[-1] is STEPS[-1]:
+        print_outcome(deployment, model_day, console=console)
+        outcome["report"] = report_page(deployment, model_day)
+    seconds = time.perf_counter() - started
+    say(console, f"{seconds:.0f} s in all")
+    return outcome | {"seconds": round(seconds, 1)}
+
+
+def _run_step(
+    step: Step,
+    days: Days,
+    *,
+    place: str,
+    instance: Any,
+    config: Mapping[str, Any],
+    checks: bool,
+    console: Console,
+) -> Outcome:
+    from convcg_assets.commands.materialize import (
+        explain_checks,
+        explain_failures,
+        materialize,
+        materialized_rows,
+    )
+
+    title = f"{place:>7} {step.name:<22} {days}"
+    begun = time.perf_counter()
+    say(console, f"{title} ...", style="dim")
+    result = materialize(step.assets, days, instance=instance, config=config, checks=checks)
+    seconds = time.perf_counter() - begun
+    if not result.success:
+        say(console, f"{title} failed after {seconds:.1f} s", style="red")
+        raise Failure("\n".join(explain_failures(result)))
+    rows, warnings = materialized_rows(result), explain_checks(result)
+    counts = ", ".join(
+        f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
+        for table, count in rows.items()
+    )
+    say(console, f"{title} {seconds:5.1f} s  {counts}".rstrip(), style="green")
+    for warning in warnings:
+        say(console, f"  warning: {warning}", style="yellow")
+    return {
+        "step": step.name,
+        "first_day": days.first,
+        "last_day": days.last,
+        "seconds": round(seconds, 1),
+        "rows": rows,
+        "warnings": warnings,
+    }

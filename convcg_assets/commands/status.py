@@ -1,0 +1,134 @@
+"""`convcg status`: which days differ from what they would be if built now, and why."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from convcg_assets.builds.status import Status, read_status
+from convcg_assets.commands.console import json_option, open_console, print_json, say
+from convcg_assets.days import Days
+from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.table import DAY
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+SHOWN_REASONS = 3
+UP_TO_DATE = "All partitions are up to date"
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """Say which days differ from what they would be if built now, and why.
+
+    It changes nothing, and sees what the sensors of `dagster dev` see. Per table: the days that
+    are built; of those that ought to be there the stale ones, which differ from what their inputs
+    and settings give now; and of these the ones that a run is building, that wait for another
+    table, or that were given up after three failed attempts.
+
+    \b
+    Example:
+      convcg status
+      convcg status --json
+    """
+    from convcg_assets.commands.instance import open_instance
+
+    deployment = current_deployment()
+    with open_instance(deployment) as instance:
+        found = look(deployment, instance)
+        if as_json:
+            print_json(describe_status(found))
+        else:
+            print_status(found, console=open_console())
+
+
+def look(
+    deployment: Deployment, instance: "dg.DagsterInstance", *, due: Iterable[dt.date] = ()
+) -> Status:
+    """What the sensors would see now."""
+    from convcg_assets.commands.materialize import load_definitions
+
+    load_definitions()
+    from convcg_assets.defs.runs import InstanceRuns
+
+    return read_status(deployment, runs=InstanceRuns(instance, home=deployment.home), due=due)
+
+
+def describe_status(found: Status) -> dict[str, Any]:
+    """What was found, as `--json` prints it."""
+    tables = {}
+    for name, stale in found.staleness.stale.items():
+        plan = found.plan
+        tables[name] = {
+            "built": len(_built(found, name)),
+            "stale": [str(day) for day in sorted(stale)],
+            "why": {str(days): found.why(name, days.first) for days in ranges(stale)},
+            "running": [str(day) for day in sorted(plan.running[name])],
+            "waiting": {str(day): why for day, why in sorted(plan.waiting[name].items())},
+            "given_up": {str(day): why for day, why in sorted(plan.given_up[name].items())},
+        }
+    not_ready = {str(day): why for day, why in found.staleness.not_ready.items()}
+    return {"tables": tables, "not_ready": not_ready, "up_to_date": is_up_to_date(found)}
+
+
+def is_up_to_date(found: Status) -> bool:
+    """Whether no day is stale."""
+    return not any(found.staleness.stale.values())
+
+
+def print_status(found: Status, *, console: Console) -> None:
+    """Per table what differs, and of some days why."""
+    table = Table("table", "built", "stale", "running", "waiting", "given up", title="Days")
+    for name, stale in found.staleness.stale.items():
+        counts = (found.plan.running[name], found.plan.waiting[name], found.plan.given_up[name])
+        numbers = (len(days) for days in (_built(found, name), stale, *counts))
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    console.print(table)
+    for day, why in found.staleness.not_ready.items():
+        say(console, f"logs of {day} are not complete: {why}")
+    for name, stale in found.staleness.stale.items():
+        found_ranges = ranges(stale)
+        for days in found_ranges[:SHOWN_REASONS]:
+            say(console, f"{name} {days}: {found.why(name, days.first)}")
+        if len(found_ranges) > SHOWN_REASONS:
+            say(console, f"{name}: and {len(found_ranges) - SHOWN_REASONS} more ranges of days")
+    print_waiting(found, console=console)
+    if found.staleness.logs is None and not found.landed:
+        source = found.deployment.source
+        say(console, f"nothing has landed below {source.landing}: `convcg demo` lands a world")
+    if is_up_to_date(found):
+        say(console, UP_TO_DATE, style="green")
+
+
+def print_waiting(found: Status, *, console: Console) -> None:
+    """The days that were given up, and what others wait for."""
+    for name, days in found.plan.given_up.items():
+        for day, said in sorted(days.items()):
+            say(console, f"{name} {day}: {said}", style="red")
+    for name, waits in found.plan.waiting.items():
+        for day, why in sorted(waits.items())[:SHOWN_REASONS]:
+            say(console, f"{name} {day}: {why}", style="yellow")
+
+
+def ranges(days: Iterable[dt.date] | Mapping[dt.date, object]) -> list[Days]:
+    """Contiguous days together."""
+    groups: list[Days] = []
+    for day in sorted(days):
+        if groups and groups[-1].last + DAY == day:
+            groups[-1] = Days(groups[-1].first, day)
+        else:
+            groups.append(Days(day, day))
+    return groups
+
+
+def _built(found: Status, table: str) -> set[dt.date]:
+    """Days that are there, whether or not they are stale."""
+    if table != RAW:
+        return found.state[table].built_days()
+    return set.intersection(*(found.state[name].built_days() for name in RAW_TABLES))

@@ -1,0 +1,213 @@
+"""How the landed files of a stream will be read: nothing is built, nothing is written.
+
+The same steps as a landing (`reading.py`, `contract.py`), on an engine in memory, with what a
+person asks who describes a new log. What to do about a rejected row belongs to `hints.py`.
+"""
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ibis
+from ibis import _
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.sources.columns import STREAMS, type_schema
+from convcg_assets.sources.contract import check_rows, count_ignored
+from convcg_assets.sources.files import LandingError, LogFile
+from convcg_assets.sources.hints import advise
+from convcg_assets.sources.landed import days_with_folders
+from convcg_assets.sources.origin import describe_origin, unused_columns
+from convcg_assets.sources.reading import check_files, find_files, read_files, reading
+from convcg_assets.sources.row_text import row_as_json
+from convcg_assets.sources.selection import stream_options
+from convcg_assets.sources.source import Source
+
+SAMPLED_ROWS = 200
+"""Of each reason so many rows are looked at for what may be done about it."""
+_PLACE = ("_dt", "_file", "_row")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why rows are rejected: how many, the first of them as logged, and what may be done."""
+
+    reason: str
+    num_rows: int
+    day: dt.date
+    file: str
+    row: int
+    raw: str
+    hint: str | None
+
+
+@dataclass(frozen=True)
+class CanonicalColumn:
+    """Where a canonical column comes from, and its values in the first valid rows."""
+
+    name: str
+    type: str
+    origin: str
+    values: tuple[Any, ...] = ()
+
+
+@dataclass
+class Rows:
+    """What becomes of the rows of a stream's files."""
+
+    num_rows: int
+    num_valid: int
+    num_rejected: int
+    num_ignored: int
+    reasons: list[Reason]
+    columns: list[CanonicalColumn]
+    times: dict[str, tuple[dt.datetime, dt.datetime]]
+    """Of each time column the first and the last."""
+    valid: ibis.Table
+    rejected: ibis.Table
+
+    @property
+    def num_elsewhere(self) -> int:
+        """Rows that `where` does not select."""
+        return self.num_rows - self.num_valid - self.num_rejected - self.num_ignored
+
+
+@dataclass
+class Preview:
+    """One stream: the files of some days, and their rows; `fault` is why they cannot be read."""
+
+    stream: str
+    folder: Path
+    files: dict[dt.date, list[Path]] = field(default_factory=dict)
+    missing: dict[dt.date, str] = field(default_factory=dict)
+    newest: dt.date | None = None
+    """The newest day that the stream has a folder for."""
+    format: str | None = None
+    file_columns: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    rows: Rows | None = None
+    fault: str | None = None
+
+
+def preview_stream(
+    source: Source, stream: str, days: Sequence[dt.date], *, num_rows: int, con: Backend
+) -> Preview:
+    """Read the stream's files of those days as a landing would, with its first `num_rows` rows."""
+    options = stream_options(source, stream)
+    found = Preview(stream, source.landing / (options.path or stream))
+    found.newest = max(days_with_folders(source, stream), default=None)
+    for day in days:
+        try:
+            found.files[day] = [path for _, path in find_files(source, stream, [day])]
+        except LandingError as error:
+            found.missing[day] = str(error).splitlines()[1 if "\n" in str(error) else 0].strip()
+    try:
+        files = check_files(source, stream, list(found.files))
+        found.format = files[0].format if files else None
+        found.file_columns = tuple(dict.fromkeys(c for file in files for c in file.columns))
+        found.unused = unused_columns(found.file_columns, stream=stream, options=options)
+        with reading(stream):
+            found.rows = _preview_rows(source, stream, files, num_rows=num_rows, con=con)
+    except ValueError as error:  # A landing of these days would end with the same words.
+        found.fault = str(error)
+    return found
+
+
+def _preview_rows(
+    source: Source, stream: str, files: list[LogFile], *, num_rows: int, con: Backend
+) -> Rows:
+    raw = read_files(source, stream, files, con=con)
+    checked = _stage(check_rows(raw, stream=stream, source=source), con=con)
+    valid = checked.filter(_._fault.isnull()).mutate(dt=_._dt)
+    rejected = checked.filter(_._fault.notnull()).select(
+        dt=_._dt, stream=ibis.literal(stream), file=_._file, row=_._row, reason=_._fault
+    )
+    maps_to_null = None in (stream_options(source, stream).events or {}).values()
+    ignored = count_ignored(raw, stream=stream, source=source).ignored.sum()
+    first = valid.order_by(_PLACE).limit(num_rows)
+    return Rows(
+        num_rows=con.to_pyarrow(raw.count()).as_py(),
+        num_valid=con.to_pyarrow(valid.count()).as_py(),
+        num_rejected=con.to_pyarrow(rejected.count()).as_py(),
+        num_ignored=(con.to_pyarrow(ignored).as_py() or 0) if maps_to_null else 0,
+        reasons=_reasons(raw, rejected, stream=stream, source=source, con=con),
+        columns=_columns(raw, con.to_pyarrow(first).to_pylist(), stream=stream, source=source),
+        times=_times(valid, stream=stream, con=con),
+        valid=valid,
+        rejected=rejected,
+    )
+
+
+def _reasons(
+    raw: ibis.Table, rejected: ibis.Table, *, stream: str, source: Source, con: Backend
+) -> list[Reason]:
+    """Every reason, the commonest first, with the first row of each as it was logged."""
+    counted = con.to_pyarrow(rejected.group_by("reason").agg(rows=_.count())).to_pylist()
+    if not counted:
+        return []
+    window = ibis.window(group_by="reason", order_by=["dt", "file", "row"])
+    ranked = rejected.mutate(rank=ibis.row_number().over(window))
+    sample = _stage(ranked.filter(_.rank < SAMPLED_ROWS), con=con)
+    places = dict(zip(_PLACE, ("dt", "file", "row"), strict=True))
+    logged = raw.inner_join(sample.select("reason", "rank", **places), _PLACE)
+    texts = logged.select("reason", "rank", *_PLACE, raw=row_as_json(logged, raw.columns))
+    by_reason: dict[str, list[dict[str, Any]]] = {}
+    for row in con.to_pyarrow(texts.order_by("rank")).to_pylist():
+        by_reason.setdefault(row["reason"], []).append(row)
+    reasons = []
+    for row in sorted(counted, key=lambda r: (-r["rows"], r["reason"])):
+        rows = by_reason[row["reason"]]
+        hint = advise(
+            row["reason"],
+            [(r["_dt"], _parse(r["raw"])) for r in rows],
+            stream=stream,
+            source=source,
+        )
+        first = rows[0]
+        place = (first["_dt"], first["_file"], first["_row"])
+        reasons.append(Reason(row["reason"], row["rows"], *place, first["raw"], hint))
+    return reasons
+
+
+def _columns(
+    raw: ibis.Table, rows: list[dict[str, Any]], *, stream: str, source: Source
+) -> list[CanonicalColumn]:
+    types = type_schema(STREAMS[stream].columns, source.id_types)
+    return [
+        CanonicalColumn(
+            name,
+            str(types[name]),
+            describe_origin(name, raw.columns, stream=stream, source=source),
+            tuple(row[name] for row in rows),
+        )
+        for name in STREAMS[stream].mappable
+    ]
+
+
+def _times(
+    valid: ibis.Table, *, stream: str, con: Backend
+) -> dict[str, tuple[dt.datetime, dt.datetime]]:
+    columns = STREAMS[stream].columns
+    names = [name for name in columns if columns[name].type.startswith("timestamp")]
+    bounds = {f"{end}_{n}": getattr(valid[n], end)() for n in names for end in ("min", "max")}
+    (found,) = con.to_pyarrow(valid.agg(**bounds)).to_pylist()
+    times = {name: (found[f"min_{name}"], found[f"max_{name}"]) for name in names}
+    return {name: (low, high) for name, (low, high) in times.items() if low is not None}
+
+
+def _stage(rows: ibis.Table, *, con: Backend) -> ibis.Table:
+    """The rows in a temporary table of the engine: files are read once."""
+    return con.create_table(f"preview_{uuid.uuid4().hex}", rows, temp=True)
+
+
+def _parse(raw: str) -> dict[str, Any]:
+    """A logged row by column; of a line that is no JSON object nothing is known."""
+    try:
+        row = json.loads(raw)
+    except json.JSONDecodeError:
+        return {}
+    return row if isinstance(row, dict) else {}

@@ -1,0 +1,103 @@
+"""The command as a user types it: in this process where it needs no Dagster, else in its own."""
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from convcg_assets.commands.main import cli
+from convcg_assets.deployment import current_deployment
+from convcg_assets.lake.delta import Lake
+from convcg_assets.sources.columns import ID_KINDS
+
+LAST_DAY = dt.date(2026, 3, 14)
+NUM_DAYS = 14
+SETTINGS = "examples: {training_days: 8, holdout_days: 3}\n"
+MEMORY = Path("/dev/shm")
+CONVCG = ("-m", "convcg_assets.commands.main")
+
+Convcg = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home folder, and commands that run in it, each in a process of its own."""
+
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        given = {k: v for k, v in os.environ.items() if not k.startswith(("CONVCG_", "DAGSTER_"))}
+        return given | {
+            "CONVCG_HOME": str(self.home),
+            "CONVCG_SETTINGS": str(self.home / "settings.yaml"),
+        }
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(str(self.home / "lake"), dict.fromkeys(ID_KINDS, "int64"))
+
+    def convcg(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run(*CONVCG, *arguments)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def make_home(folder: Path) -> Home:
+    """An empty home whose settings suit a log of a few days."""
+    folder.mkdir(exist_ok=True)
+    (folder / "settings.yaml").write_text(SETTINGS)
+    return Home(folder)
+
+
+@pytest.fixture(scope="session")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is one: Dagster syncs every event to the disk."""
+    if not MEMORY.is_dir():
+        yield tmp_path_factory.mktemp("memory")
+        return
+    with tempfile.TemporaryDirectory(prefix="convcg-", dir=MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def deployment(memory: Path) -> Home:
+    """A small simulated world with all that is built from it."""
+    made = make_home(memory / "home")
+    built = made.convcg(
+        *("demo", "--days", str(NUM_DAYS), "--last-day", str(LAST_DAY)),
+        *("--impressions-per-day", "3000", "--json"),
+    )
+    assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
+    (made.home / "demo.json").write_text(built.stdout)
+    (made.home / "demo.txt").write_text(built.stderr)
+    return made
+
+
+@pytest.fixture
+def convcg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Convcg]:
+    """Runs the command in this process, in a home that is empty."""
+    for name in [name for name in os.environ if name.startswith(("CONVCG_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CONVCG_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: object) -> Result:
+        current_deployment.cache_clear()
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+    yield run
+    current_deployment.cache_clear()
