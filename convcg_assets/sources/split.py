@@ -1,11 +1,5 @@
 """Cuts one big log file into the landing zone's daily folders.
 
-<<<<<<< HEAD
-    python -m convcg_assets.sources.split split events.csv.gz \\
-        --time-column timestamp --time-unit ms --stream events --into landing
-
-=======
->>>>>>> main
 What the columns mean belongs to the source file (`source.py`); they pass through as they are.
 """
 
