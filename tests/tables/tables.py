@@ -61,7 +61,8 @@ def assert_same_rows(actual: list[Row], expected: list[Row], *, key: tuple[str, 
     keys = [[tuple(row[name] for name in key) for row in rows] for rows in by_key]
     assert keys[0] == keys[1]
     for got, wanted in zip(*by_key, strict=True):
-        assert set(got) == set(wanted)
+        differing = set(got) ^ set(wanted)
+        assert not differing, f"{differing}: in the table or in its oracle, not in both"
         for name, value in wanted.items():
             assert _close(got[name], value, tolerance=_tolerance(name)), (
                 f"{name} is {got[name]!r}, expected {value!r}, in {got}"
