@@ -88,6 +88,7 @@ def user_batch(users: EncodedUsers, catalogue: Catalogue, rows: np.ndarray) -> U
     )
     return UserBatch(
         items=_item_batch(catalogue, mentioned),
+        item_row_M=_indices(mentioned),
         categorical={name: _indices(codes[rows]) for name, codes in users.categorical.items()},
         numeric_BF=torch.from_numpy(users.numeric[rows]),
         subject_B=_indices(place[1 : 1 + len(rows)]),
@@ -175,6 +176,7 @@ def _padded_positions(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _item_batch(catalogue: Catalogue, rows: np.ndarray) -> ItemBatch:
     return ItemBatch(
         pin_M=_indices(catalogue.pin[rows]),
+        hash_M2=_indices(catalogue.hashes[rows]),
         category_M=_indices(catalogue.category[rows]),
         advertiser_M=_indices(catalogue.advertiser[rows]),
         numeric_MF=torch.from_numpy(catalogue.numeric[rows]),

@@ -82,6 +82,9 @@ class FeatureSpec(FrozenConfig):
     query_buckets: int = Field(ge=2, description="hash buckets of query tokens")
     max_query_tokens: int = Field(ge=1, description="tokens of a query that are read")
     max_recent_actions: int = Field(ge=1, description="newest actions that are read")
+    pin_hash_buckets: int = Field(
+        default=0, ge=0, description="hash buckets of Pin ids beyond the vocabulary; 0: none are"
+    )
 
 
 def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -> FeatureSpec:
@@ -90,10 +93,10 @@ def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -
     It does not depend on the order of the rows.
     """
     role = "training examples"
-    pin_ids = table_column(examples, "pin_id", role=role)
-    recent, _ = as_flat_lists(table_column(examples, "user_recent_pin_ids", role=role))
-    seen = as_array(pa.chunked_array([pin_ids, recent.cast(pin_ids.type)]))
-    pins = fit_vocabulary(seen, min_count=config.min_pin_count, max_size=config.max_id_vocabulary)
+    seen = seen_pins(examples)
+    pins = fit_vocabulary(
+        seen, min_count=config.resolved_min_pin_count, max_size=config.max_id_vocabulary
+    )
     if pins is None:
         raise ValueError("training examples: pin_id is null in every row")
     actions, _ = as_flat_lists(table_column(examples, "user_recent_actions", role=role))
@@ -128,7 +131,18 @@ def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -
         query_buckets=config.query_buckets,
         max_query_tokens=config.max_query_tokens,
         max_recent_actions=config.max_recent_actions,
+        pin_hash_buckets=_hash_buckets(
+            len(seen.drop_null().unique()) - len(pins.values), config=config
+        ),
     )
+
+
+def seen_pins(examples: pa.Table) -> pa.Array:
+    """The Pins of the examples and of their histories, as often as they occur."""
+    pin_ids = table_column(examples, "pin_id", role="training examples")
+    recent = table_column(examples, "user_recent_pin_ids", role="training examples")
+    flat, _ = as_flat_lists(recent)
+    return as_array(pa.chunked_array([pin_ids, flat.cast(pin_ids.type)]))
 
 
 def pin_columns(examples: pa.Table) -> pa.Table:
@@ -137,6 +151,13 @@ def pin_columns(examples: pa.Table) -> pa.Table:
     for name in PIN_NUMBERS:
         columns[name] = table_column(examples, f"pin_{name}", role="training examples")
     return pa.table(columns)
+
+
+def _hash_buckets(num_ids: int, *, config: ModelConfig) -> int:
+    """One bucket per id beyond the vocabulary, in powers of two."""
+    if num_ids <= 0 or not config.hashed_ids:
+        return 0
+    return min(config.max_hash_buckets, max(64, 1 << (num_ids - 1).bit_length()))
 
 
 def _kept(features: list[NumericFeature | None]) -> tuple[NumericFeature, ...]:

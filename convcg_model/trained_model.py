@@ -2,29 +2,44 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from convcg_model.arrow_columns import id_kind, table_column
-from convcg_model.catalogue import Catalogue, encode_catalogue, static_pins
+from convcg_model.catalogue import FIRST_PIN, Catalogue, encode_catalogue, static_pins
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.encoding import encode_pins, encode_users, pin_batch, user_batch
 from convcg_model.features import FeatureSpec
+from convcg_model.formats import FORMAT, version_json
 from convcg_model.towers import TwoTower
 
 ROWS_PER_PASS = 4096
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """What is added to the inner product of user `row[i]` and Pin `pin_ids[i]`: `gain[i]`.
+
+    Sorted by row; a pair that is not listed gains nothing.
+    """
+
+    row: np.ndarray
+    pin_ids: pa.Array
+    gain: np.ndarray
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """Weights, feature spec and the static Pin table that histories are read with.
 
-    `static` has one row per Pin that training knew (`catalogue.static_pins`).
+    `static` has one row per Pin that training knew (`catalogue.static_pins`), `course` says how
+    the training went; what a model scores does not depend on it.
     """
 
     network: TwoTower
@@ -32,6 +47,8 @@ class TrainedModel:
     config: ModelConfig
     training: TrainingConfig
     static: pa.Table
+    course: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
 
     def embed_users(self, users: pa.Table, *, catalogue: pa.Table | None = None) -> np.ndarray:
         """float32 [n, D] of a table with the user-side columns of training examples.
@@ -57,6 +74,31 @@ class TrainedModel:
             lambda rows: self.network.embed_pins(pin_batch(encoded, known, rows).to(self._device)),
         )
 
+    def repeats(self, users: pa.Table, *, catalogue: pa.Table | None = None) -> Repeats:
+        """What the score of each user's recent Pins and subject Pin gains; none without it."""
+        known = self._static_catalogue if catalogue is None else self._catalogue_with(catalogue)
+        encoded = encode_users(users, self.spec, known)
+        rows_of, pins_of, gains_of = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0, "f4")]
+        self.network.eval()
+        with torch.inference_mode():
+            for start in range(0, users.num_rows, ROWS_PER_PASS):
+                rows = np.arange(start, min(start + ROWS_PER_PASS, users.num_rows))
+                batch = user_batch(encoded, known, rows).to(self._device)
+                gain_BM = self.network.repeat_gain(batch)
+                if gain_BM is None:
+                    continue
+                gain = gain_BM.cpu().numpy() * self.config.temperature
+                item_row = batch.item_row_M.cpu().numpy()
+                row, item = np.nonzero((gain != 0) & (item_row >= FIRST_PIN))
+                rows_of.append(start + row)
+                pins_of.append(item_row[item] - FIRST_PIN)
+                gains_of.append(gain[row, item])
+        return Repeats(
+            row=np.concatenate(rows_of),
+            pin_ids=known.pin_ids.take(pa.array(np.concatenate(pins_of))),
+            gain=np.concatenate(gains_of),
+        )
+
     @cached_property
     def model_version(self) -> str:
         """SHA-256 over weights, configs, feature spec and static Pins: what embeddings depend on.
@@ -65,7 +107,7 @@ class TrainedModel:
         """
         digest = hashlib.sha256()
         for part in (self.config, self.training, self.spec):
-            digest.update(part.model_dump_json().encode() + b"\n")
+            digest.update(version_json(part, format_number=self.format).encode() + b"\n")
         for name, tensor in sorted(self.network.state_dict().items()):
             array = tensor.detach().cpu().contiguous().numpy()
             digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
@@ -73,6 +115,8 @@ class TrainedModel:
         known = self._static_catalogue
         for array in (known.pin, known.category, known.advertiser, known.numeric, known.content):
             digest.update(array.tobytes())
+        if self.spec.pin_hash_buckets:
+            digest.update(known.hashes.tobytes())
         for pin_id in known.pin_ids.to_pylist():
             digest.update(f"{pin_id}\n".encode())
         return digest.hexdigest()

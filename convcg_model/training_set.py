@@ -1,7 +1,7 @@
 """Training examples made ready for the loop: encoded, ordered, weighted, with their lookups."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,35 @@ class TrainingSet:
     pairs: PositivePairs
     pool: HardNegativePool
 
+    def subset(self, kept: np.ndarray) -> "TrainingSet":
+        """The set of the examples for which `kept` [n] is true; they keep their row numbers."""
+        positive, negative = self.positive[kept[self.positive]], self.negative[kept[self.negative]]
+        of_kept = kept[self.positive]
+        num_users = len(self.pairs.starts) - 1
+        return replace(
+            self,
+            positive=positive,
+            negative=negative,
+            task=self.task[of_kept],
+            weight=self.weight[of_kept],
+            probability=sampling_probability(self.pins.row[positive]),
+            pairs=positive_pairs(self.user[positive], self.pins.row[positive], num_users=num_users),
+            pool=hard_negative_pool(self.user[negative], num_users=num_users),
+        )
+
+    def mentioned_pins(self) -> np.ndarray:
+        """bool [M]: the catalogue rows that the examples, their histories and subjects name."""
+        rows = np.concatenate([self.positive, self.negative])
+        mentioned = np.zeros(len(self.catalogue.pin), dtype=bool)
+        mentioned[self.pins.row[rows]] = True
+        mentioned[self.users.subject[rows]] = True
+        starts = self.users.recent_starts
+        read = np.zeros(len(self.users.recent) + 1, dtype=np.int64)
+        np.add.at(read, starts[rows], 1)
+        np.add.at(read, starts[rows + 1], -1)
+        mentioned[self.users.recent[np.cumsum(read)[:-1] > 0]] = True
+        return mentioned
+
     def digest(self) -> str:
         """SHA-256 of what decides the training's course beside configs and feature spec."""
         digest = hashlib.sha256()
@@ -54,6 +83,12 @@ def select_split(examples: pa.Table, split: str = "train") -> pa.Table:
     """The rows of one split of a table of training examples."""
     table_column(examples, "split", role=ROLE)
     return examples.filter(pc.equal(examples["split"], split))
+
+
+def num_positives(examples: pa.Table) -> int:
+    """Rows that are no negatives."""
+    negative = table_column(examples, "is_negative", role=ROLE).cast(pa.bool_())
+    return examples.num_rows - (pc.sum(negative).as_py() or 0)
 
 
 def fit_catalogue_and_features(

@@ -18,7 +18,8 @@ from convcg_model.vocabulary import MISSING, UNKNOWN, fit_vocabulary
 
 
 def fit(world, **options):
-    return fit_catalogue_and_features(world.examples, world.pins, config=ModelConfig(**options))
+    config = ModelConfig.model_validate({"min_pin_count": 2} | options)
+    return fit_catalogue_and_features(world.examples, world.pins, config=config)
 
 
 def test_column_names_are_the_lake_s():
@@ -44,7 +45,9 @@ def test_spec_is_json_and_does_not_depend_on_row_order(world):
     _, spec = fit(world)
     assert FeatureSpec.model_validate_json(spec.model_dump_json()) == spec
     shuffled = world.examples.take(np.random.default_rng(0).permutation(world.examples.num_rows))
-    static, other = fit_catalogue_and_features(shuffled, world.pins, config=ModelConfig())
+    static, other = fit_catalogue_and_features(
+        shuffled, world.pins, config=ModelConfig(min_pin_count=2)
+    )
     assert other == spec
     assert static.equals(fit(world)[0])
 
@@ -149,5 +152,7 @@ def test_vectors_of_different_lengths_are_refused():
 def test_a_missing_column_is_named(world):
     with pytest.raises(ValueError, match="no column 'user_recent_actions'"):
         fit_catalogue_and_features(
-            world.examples.drop_columns("user_recent_actions"), world.pins, config=ModelConfig()
+            world.examples.drop_columns("user_recent_actions"),
+            world.pins,
+            config=ModelConfig(min_pin_count=2),
         )
