@@ -69,7 +69,7 @@ def test_a_state_comes_back():
     ("num_positives", "batch_size"), [(500, 64), (60_000, 256), (600_000, 1024), (50_000_000, 4096)]
 )
 def test_small_and_large_logs_get_a_sensible_course(num_positives, batch_size):
-    config, training = settle_sizes(
+    _, training = settle_sizes(
         ModelConfig(), TrainingConfig(), num_positives=num_positives, pin_counts=[]
     )
     assert training.batch_size == batch_size

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from convcg_model.encoding import encode_pins, encode_users, query_tokens, user_
 from convcg_model.features import CONTEXT_COLUMNS, PIN_NUMBERS, PIN_RATES, USER_NUMBERS, FeatureSpec
 from convcg_model.numeric import encode_numeric, fit_numeric, fit_rate
 from convcg_model.training_set import fit_catalogue_and_features
-from convcg_model.vocabulary import MISSING, UNKNOWN, fit_vocabulary
+from convcg_model.vocabulary import MISSING, UNKNOWN, fit_vocabulary, hash_buckets
 
 
 def fit(world, **options):
@@ -156,3 +157,26 @@ def test_a_missing_column_is_named(world):
             world.pins,
             config=ModelConfig(min_pin_count=2),
         )
+
+
+def test_ids_beyond_the_vocabulary_have_two_buckets_each(world):
+    static, spec = fit(world, min_pin_count=30)
+    rare = spec.pin_hash_buckets
+    assert rare == 64
+    catalogue = encode_catalogue(static, spec, role="pins")
+    has_code = catalogue.pin[FIRST_PIN:] != UNKNOWN
+    assert not catalogue.hashes[FIRST_PIN:][has_code].any()
+    hashed = catalogue.hashes[FIRST_PIN:][~has_code]
+    assert len(hashed) > 0
+    assert 1 <= hashed.min() <= hashed.max() <= rare
+    assert len(np.unique(hashed, axis=0)) > 0.8 * len(hashed)
+    assert fit(world, min_pin_count=30, hashed_ids=False)[1].pin_hash_buckets == 0
+    assert fit(world, min_pin_count=1)[1].pin_hash_buckets == 0
+
+
+def test_hash_buckets_are_the_same_everywhere():
+    # CRC-32 of "a7", "b7", "ax" and "bx", modulo 64, plus 1
+    known, unknown = np.array([False]), np.array([True])
+    numbers = hash_buckets(pa.array([7]), unknown=unknown, buckets=64)
+    assert numbers.tolist() == [[zlib.crc32(b"a7") % 64 + 1, zlib.crc32(b"b7") % 64 + 1]]
+    assert hash_buckets(pa.array(["x"]), unknown=known, buckets=64).tolist() == [[0, 0]]

@@ -61,9 +61,9 @@ def test_gain_is_of_the_newest_action_and_grows_with_their_number(world):
     gain_BN = gains_of(gain_BM, item_row_M=batch.item_row_M, pin_row_N=pins)
     assert gain_BN[0].tolist() == pytest.approx([0, 0, item_2, 0, 0], rel=1e-5)
     assert gain_BN[1].tolist() == pytest.approx([10, 0, 0, 0, 0])
-    assert acted_on(batch, pin_row_N=pins).tolist() == [[False, False, True, False, False]] + [
-        [True, False, False, False, False]
-    ]
+    acted_on_BN = acted_on(batch, pin_row_N=pins)
+    assert acted_on_BN[0].tolist() == [False, False, True, False, False]
+    assert acted_on_BN[1].tolist() == [True, False, False, False, False]
 
 
 def repeating(make_world):
