@@ -70,8 +70,8 @@ class ModelConfig(FrozenConfig):
     )
     id_dropout: Literal["auto"] | Share = Field(
         default="auto",
-        description="share of ids hidden in training, so that new Pins are learnt; auto: by how "
-        "many Pins of the newest days are new",
+        description="share of ids hidden in training, so that new Pins are learnt; auto: the more, "
+        "the fewer positives there are for each Pin",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout after each MLP layer")
     temperature: float = Field(

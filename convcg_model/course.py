@@ -17,6 +17,9 @@ MAX_AUTO_EPOCHS = 40.0
 LOOKS_PER_EPOCH = 4
 MIN_STEPS_BETWEEN_LOOKS = 12
 MIN_BATCH, MAX_BATCH = 64, 4096
+MIN_ID_DROPOUT, MAX_ID_DROPOUT = 0.1, 0.9
+IDS_TRUSTED_FROM = 50
+"""So many positives of a Pin say as much as all that is known of it besides."""
 
 
 @dataclass
@@ -114,41 +117,38 @@ def plan_course(num_positives: int, *, num_searched: int, training: TrainingConf
     )
 
 
-def settle_sizes(
+def settle(
     config: ModelConfig, training: TrainingConfig, *, num_positives: int, pin_counts: list[int]
 ) -> tuple[ModelConfig, TrainingConfig]:
-    """The configs with the rare-id threshold and the batch size as numbers.
+    """The configs with every `auto` but that of `epochs` made a number.
 
-    `pin_counts` says how often each Pin was seen. An id gets an embedding of its own as long as
-    there are four positives for every one, or no more than a thousand. Batches grow with the root
-    of the number of positives: few positives still get many steps, many get even gradients.
+    `pin_counts` says how often each Pin was seen.
+    - An id gets an embedding of its own as long as there are four positives for every one, or no
+      more than a thousand ids.
+    - The share of ids hidden is K / (K + r), K `IDS_TRUSTED_FROM`, of r positives for each Pin: how
+      much of a mean of r observations is left to the prior (credibility, Buehlmann 1967). Few
+      positives leave an id little to say, and what it learns is noise.
+    - Batches grow with the root of the number of positives: few positives still get many steps,
+      many get even gradients.
 
-    >>> config, training = ModelConfig(), TrainingConfig()
-    >>> [
-    ...     settle_sizes(config, training, num_positives=n, pin_counts=[])[1].batch_size
-    ...     for n in (500, 40_000, 600_000, 50_000_000)
-    ... ]
-    [64, 256, 1024, 4096]
+    >>> config, training = settle(
+    ...     ModelConfig(), TrainingConfig(), num_positives=600_000, pin_counts=[60] * 10_000
+    ... )
+    >>> config.min_pin_count, config.id_dropout, training.batch_size
+    (1, 0.45, 1024)
     """
     if config.min_pin_count == "auto":
         most = max(1_000, num_positives // 4)
         counts = sorted(pin_counts, reverse=True)
         least = 1 if len(counts) <= most else counts[most] + 1
         config = config.model_copy(update={"min_pin_count": least})
+    if config.id_dropout == "auto":
+        per_pin = num_positives / max(1, len(pin_counts))
+        hidden = IDS_TRUSTED_FROM / (IDS_TRUSTED_FROM + per_pin)
+        hidden = round(min(MAX_ID_DROPOUT, max(MIN_ID_DROPOUT, hidden)), 2)
+        config = config.model_copy(update={"id_dropout": hidden})
     if training.batch_size == "auto":
         size = 2 ** round(math.log2(max(1, num_positives) ** 0.5))
         size = min(MAX_BATCH, max(MIN_BATCH, size))
         training = training.model_copy(update={"batch_size": size})
     return config, training
-
-
-def settle_dropout(config: ModelConfig, *, new_share: float | None) -> ModelConfig:
-    """The config with the share of hidden ids as a number.
-
-    `new_share` is how large a share of the newest positives is on Pins that the older ones did not
-    know: what hiding ids prepares for. Without it (nothing is held apart) it is a half.
-    """
-    if config.id_dropout != "auto":
-        return config
-    share = 0.5 if new_share is None else min(0.5, max(0.1, 2 * new_share))
-    return config.model_copy(update={"id_dropout": round(share, 2)})

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from convcg_model.batch_loss import batch_loss
 from convcg_model.config import ModelConfig, TrainingConfig
-from convcg_model.course import Course, plan_course, settle_dropout, settle_sizes
+from convcg_model.course import Course, plan_course, settle
 from convcg_model.determinism import choose_device, deterministic_torch
 from convcg_model.features import FeatureSpec, seen_pins
 from convcg_model.losses import SoftmaxLoss
@@ -99,16 +99,15 @@ def fit(
 
     # What follows from the log
     pin_counts = pc.value_counts(seen_pins(examples).drop_null()).field("counts").to_pylist()
-    config, training = settle_sizes(
+    config, training = settle(
         config, training, num_positives=num_positives(examples), pin_counts=pin_counts
     )
     static, spec = fit_catalogue_and_features(examples, catalogue, config=config)
     data = training_set(examples, static, spec, task_weights=training.task_weights)
     validation = None
-    if training.epochs == "auto" or config.id_dropout == "auto":
+    if training.epochs == "auto":
         validation = hold_out_newest(examples, data, training=training)
-    config = settle_dropout(config, new_share=validation.new_share if validation else None)
-    known = validation.known if validation and training.epochs == "auto" else None
+    known = validation.known if validation else None
     course = plan_course(
         len(data.positive), num_searched=len(known.positive) if known else 0, training=training
     )

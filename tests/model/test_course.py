@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from convcg_model.config import ModelConfig, TrainingConfig
-from convcg_model.course import Course, plan_course, settle_dropout, settle_sizes
+from convcg_model.course import Course, plan_course, settle
 from convcg_model.training import fit
 from convcg_model.training_set import fit_catalogue_and_features, training_set
 from convcg_model.validation import hold_out_newest, split_time
@@ -69,7 +69,7 @@ def test_a_state_comes_back():
     ("num_positives", "batch_size"), [(500, 64), (60_000, 256), (600_000, 1024), (50_000_000, 4096)]
 )
 def test_small_and_large_logs_get_a_sensible_course(num_positives, batch_size):
-    _, training = settle_sizes(
+    _, training = settle(
         ModelConfig(), TrainingConfig(), num_positives=num_positives, pin_counts=[]
     )
     assert training.batch_size == batch_size
@@ -82,16 +82,21 @@ def test_small_and_large_logs_get_a_sensible_course(num_positives, batch_size):
 def test_rare_ids_share_when_there_are_too_many():
     counts = [9] * 600 + [3] * 600 + [1] * 600
     for num_positives, least in ((8_000, 1), (6_000, 2), (100, 4)):
-        settled, _ = settle_sizes(
-            ModelConfig(), AUTO, num_positives=num_positives, pin_counts=counts
-        )
+        settled, _ = settle(ModelConfig(), AUTO, num_positives=num_positives, pin_counts=counts)
         assert settled.min_pin_count == least
-    given = ModelConfig(min_pin_count=7)
-    assert settle_sizes(given, AUTO, num_positives=9, pin_counts=counts)[0].min_pin_count == 7
+
+
+@pytest.mark.parametrize(
+    ("per_pin", "hidden"), [(1, 0.9), (50, 50 / 100), (100, 0.33), (1_000_000, 0.1)]
+)
+def test_the_fewer_positives_a_pin_has_the_more_its_id_is_hidden(per_pin, hidden):
+    settled, _ = settle(ModelConfig(), AUTO, num_positives=20 * per_pin, pin_counts=[per_pin] * 20)
+    assert settled.id_dropout == hidden
 
 
 def test_a_number_given_is_kept():
-    assert settle_dropout(ModelConfig(id_dropout=0.3), new_share=0.2).id_dropout == 0.3
+    given = ModelConfig(id_dropout=0.3, min_pin_count=7), AUTO
+    assert settle(*given, num_positives=100, pin_counts=[1, 2]) == given
     assert plan_course(1000, num_searched=0, training=AUTO).total_steps == 3 * 10
 
 
