@@ -21,7 +21,7 @@ class ModelConfig(FrozenConfig):
     """The two towers and what they read."""
 
     embedding_dim: Dimension = Field(
-        default=64, le=1024, description="length of user and Pin embeddings"
+        default=64, ge=2, le=1024, description="length of user and Pin embeddings"
     )
     tower: Literal["parallel", "sequential", "dcn", "mlp"] = Field(
         default="parallel",
@@ -91,6 +91,11 @@ class ModelConfig(FrozenConfig):
         default=True,
         description="one map of a Pin's features is added to both towers' outputs: on the Pin "
         "side of the Pin, on the user side the mean over the recent actions and the subject Pin",
+    )
+    pin_prior: bool = Field(
+        default=True,
+        description="the last number of a Pin's embedding is a linear function of its counters, of "
+        "a user's 1: popularity, which directions alone hardly say; the others have length 1",
     )
     repeat_score: bool = Field(
         default=True,

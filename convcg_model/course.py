@@ -26,7 +26,8 @@ IDS_TRUSTED_FROM = 50
 class Course:
     """Steps 0 to `search_steps - 1` at most are the search; `finish` steps after it.
 
-    `curve` holds (steps done, score) of every look; `best_step` is the one to go on from.
+    `curve` holds (steps done, score) of every look; `best_step` is the one to go on from: the first
+    that no later one surpassed by more than chance.
     """
 
     search_steps: int
@@ -35,12 +36,8 @@ class Course:
     patience: int
     finish_share: float
     curve: list[tuple[int, float]] = field(default_factory=list)
+    best_step: int = 0
     search_end: int | None = None
-
-    @property
-    def best_step(self) -> int:
-        """Steps done at the best look, the first of equals; 0 before any."""
-        return max(self.curve, key=lambda look: (look[1], -look[0]), default=(0, 0.0))[0]
 
     def is_search(self, step: int) -> bool:
         """Whether this step is one of the search."""
@@ -52,9 +49,11 @@ class Course:
             return False
         return steps_done % self.look_every == 0 or steps_done == self.search_steps
 
-    def look(self, steps_done: int, score: float) -> bool:
+    def look(self, steps_done: int, score: float, *, is_better: bool) -> bool:
         """Note a look; whether it ends the search, which then begins to finish."""
         self.curve.append((steps_done, score))
+        if is_better:
+            self.best_step = steps_done
         waited = sum(step > self.best_step for step, _ in self.curve)
         if waited < self.patience and steps_done < self.search_steps:
             return False
@@ -88,6 +87,7 @@ class Course:
         """What changes while it runs, as JSON."""
         return {
             "curve": list(self.curve),
+            "best_step": self.best_step,
             "search_end": self.search_end,
             "finish_steps": self.finish_steps,
         }
@@ -95,6 +95,7 @@ class Course:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a `state`."""
         self.curve = [(int(step), float(score)) for step, score in state["curve"]]
+        self.best_step = state["best_step"]
         self.search_end, self.finish_steps = state["search_end"], state["finish_steps"]
 
 

@@ -57,7 +57,7 @@ def encode_users(
     recent, action, age, starts = _encode_histories(table, spec, catalogue, role=role)
     return EncodedUsers(
         categorical=categorical,
-        numeric=encode_numeric(table, spec.user_numeric, role=role),
+        numeric=encode_numeric(table, spec.user_numeric, role=role, first_day=spec.first_day),
         subject=subject,
         token=token,
         token_starts=token_starts,
@@ -74,7 +74,7 @@ def encode_pins(
     """The Pin side of a table with the columns of Pin features."""
     return EncodedPins(
         row=catalogue.rows(table_column(table, "pin_id", role=role), role=f"{role}, pin_id"),
-        numeric=encode_numeric(table, spec.pin_numeric, role=role),
+        numeric=encode_numeric(table, spec.pin_numeric, role=role, first_day=spec.first_day),
     )
 
 

@@ -4,6 +4,8 @@ A feature that is null in every training row is left out, not invented. The spec
 travels with the checkpoint. How a table becomes tensors by it: `encoding.py`.
 """
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
@@ -85,9 +87,18 @@ class FeatureSpec(FrozenConfig):
     pin_hash_buckets: int = Field(
         default=0, ge=0, description="hash buckets of Pin ids beyond the vocabulary; 0: none are"
     )
+    first_day: date | None = Field(
+        default=None, description="first day of the log, which counters are relative to"
+    )
 
 
-def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -> FeatureSpec:
+def fit_features(
+    examples: pa.Table,
+    static: pa.Table,
+    *,
+    config: ModelConfig,
+    first_day: date | None = None,
+) -> FeatureSpec:
     """The spec of these training examples and of the `catalogue.static_pins` that they mention.
 
     It does not depend on the order of the rows.
@@ -121,11 +132,11 @@ def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -
         content_scale=_root_mean_square(content[present]),
         item_numeric=_kept([fit_numeric(static, "price")]),
         user_numeric=_kept(
-            [fit_numeric(examples, name) for name in USER_NUMBERS]
+            [fit_numeric(examples, name, first_day=first_day) for name in USER_NUMBERS]
             + [fit_rate(examples, *pair) for pair in USER_RATES]
         ),
         pin_numeric=_kept(
-            [fit_numeric(pin_side, name) for name in PIN_NUMBERS]
+            [fit_numeric(pin_side, name, first_day=first_day) for name in PIN_NUMBERS]
             + [fit_rate(pin_side, *pair) for pair in PIN_RATES]
         ),
         query_buckets=config.query_buckets,
@@ -134,6 +145,7 @@ def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -
         pin_hash_buckets=_hash_buckets(
             len(seen.drop_null().unique()) - len(pins.values), config=config
         ),
+        first_day=first_day,
     )
 
 
@@ -148,6 +160,8 @@ def seen_pins(examples: pa.Table) -> pa.Array:
 def pin_columns(examples: pa.Table) -> pa.Table:
     """The Pin side of training examples under the names of a table of Pins (no `pin_` prefix)."""
     columns = {"pin_id": table_column(examples, "pin_id", role="training examples")}
+    if "example_day" in examples.column_names:
+        columns["example_day"] = table_column(examples, "example_day", role="training examples")
     for name in PIN_NUMBERS:
         columns[name] = table_column(examples, f"pin_{name}", role="training examples")
     return pa.table(columns)

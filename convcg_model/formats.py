@@ -20,6 +20,7 @@ _SINCE_2: dict[type[BaseModel], dict[str, Any]] = {
         "transformer_heads": 4,
         "transformer_dim": 64,
         "item_space": False,
+        "pin_prior": False,
         "repeat_score": False,
         "hashed_ids": False,
         "max_hash_buckets": 2**18,
@@ -35,7 +36,7 @@ _SINCE_2: dict[type[BaseModel], dict[str, Any]] = {
         "max_auto_examples": 2_000_000,
         "advertiser_loss_weight": 0.3,
     },
-    FeatureSpec: {"pin_hash_buckets": 0},
+    FeatureSpec: {"pin_hash_buckets": 0, "first_day": None},
 }
 """By config, the fields that format 1 did not have, with the values that say what it did."""
 

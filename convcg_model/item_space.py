@@ -19,9 +19,9 @@ class ItemSpace(nn.Module):
     exp(kind[a] - decay log(1 + age)).
     """
 
-    def __init__(self, spec: FeatureSpec, *, item_size: int, embedding_dim: int):
+    def __init__(self, spec: FeatureSpec, *, item_size: int, size: int):
         super().__init__()
-        self.map = nn.Linear(item_size, embedding_dim, bias=False)
+        self.map = nn.Linear(item_size, size, bias=False)
         self.pin_scale = nn.Parameter(torch.ones(()))
         self.subject_scale = self.history_scale = self.kind = self.decay = None
         if spec.has_subject:

@@ -38,14 +38,14 @@ class CrossNetwork(nn.Module):
 
 
 class Tower(nn.Module):
-    """input_BX to an embedding_BD before normalisation.
+    """input_BX to output_BD of `size` numbers, before normalisation.
 
     `parallel`: cross network and MLP both read the input, the head reads both outputs.
     `sequential`: the MLP reads the cross network's output, the head reads the MLP's.
     `dcn`, `mlp`: the head reads the one there is.
     """
 
-    def __init__(self, input_size: int, config: ModelConfig):
+    def __init__(self, input_size: int, config: ModelConfig, *, size: int):
         super().__init__()
         self.cross = self.mlp = None
         head_size = 0
@@ -60,7 +60,7 @@ class Tower(nn.Module):
         if config.tower in ("parallel", "dcn"):
             head_size += input_size
         self.is_sequential = config.tower == "sequential"
-        self.head = nn.Linear(head_size, config.embedding_dim)
+        self.head = nn.Linear(head_size, size)
 
     def features(self, input_BX: Tensor) -> Tensor:
         """What a head reads."""
@@ -74,13 +74,16 @@ class Tower(nn.Module):
         return torch.cat([crossed_BX, self.mlp(input_BX)], dim=1)
 
     def forward(self, input_BX: Tensor) -> Tensor:
-        """embedding_BD."""
+        """output_BD."""
         return self.head(self.features(input_BX))
 
 
 class TwoTower(nn.Module):
     """User tower and Pin tower; the score is the inner product of their embeddings, and the gain
     of a repeat (`repeat_score.py`) over it.
+
+    Embeddings are L2-normalised, but for a last number with `pin_prior`: the user's is 1, the Pin's
+    its prior, in units of the score.
     """
 
     def __init__(self, spec: FeatureSpec, config: ModelConfig):
@@ -111,30 +114,35 @@ class TwoTower(nn.Module):
                 "query, subject_pin_id, user_recent_pin_ids or a user number must differ"
             )
         pin_size = self.items.size + sum(feature.width for feature in spec.pin_numeric)
-        self.user_tower = Tower(user_size, config)
-        self.pin_tower = Tower(pin_size, config)
+        num_pin_numbers = pin_size - self.items.size
+        has_prior = config.pin_prior and num_pin_numbers > 0
+        size = config.embedding_dim - 1 if has_prior else config.embedding_dim
+        self.user_tower = Tower(user_size, config, size=size)
+        self.pin_tower = Tower(pin_size, config, size=size)
         self.engagement_head = None
         if config.head == "multi":
             self.engagement_head = nn.ModuleDict(
                 {
-                    side: nn.Linear(tower.head.in_features, config.embedding_dim)
+                    side: nn.Linear(tower.head.in_features, size)
                     for side, tower in (("user", self.user_tower), ("pin", self.pin_tower))
                 }
             )
         # Modules that a release added come last, so that the first weights drawn stay the same.
         if config.item_space:
-            self.space = ItemSpace(
-                spec, item_size=self.items.size, embedding_dim=config.embedding_dim
-            )
+            self.space = ItemSpace(spec, item_size=self.items.size, size=size)
         self.has_advertiser_loss = bool(spec.advertisers) and config.advertiser_loss != "off"
         self.advertiser_map = None
         if config.advertiser_loss == "embedding" and spec.advertisers:
-            self.advertiser_map = nn.Linear(config.advertiser_dim, config.embedding_dim)
+            self.advertiser_map = nn.Linear(config.advertiser_dim, size)
+        self.prior = None
+        if has_prior:
+            self.prior = nn.Linear(num_pin_numbers, 1, bias=False)
+            nn.init.zeros_(self.prior.weight)
         if config.repeat_score and (spec.actions or spec.has_subject):
             self.repeats = RepeatScore(spec)
 
     def embed_users(self, batch: UserBatch, *, task: str = "conversion") -> Tensor:
-        """user_BD, L2-normalised; with one head the same for both tasks."""
+        """user_BD; with one head the same for both tasks."""
         item_MX = self.items(batch.items)
         parts = [batch.numeric_BF]
         parts += [embed(batch.categorical[name]) for name, embed in self.context.items()]
@@ -152,23 +160,28 @@ class TwoTower(nn.Module):
         user_BD = self._head("user", self.user_tower.features(torch.cat(parts, dim=1)), task=task)
         if self.space:
             user_BD = user_BD + self.space.of_users(item_MX, subject_B=batch.subject_B, **actions)
-        return functional.normalize(user_BD, dim=1)
+        user_BD = functional.normalize(user_BD, dim=1)
+        return functional.pad(user_BD, (0, 1), value=1.0) if self.prior else user_BD
 
     def embed_pins(self, batch: PinBatch, *, task: str = "conversion") -> Tensor:
-        """pin_ND, L2-normalised."""
+        """pin_ND."""
         item_NX = self.items(batch.items)
         features = self.pin_tower.features(torch.cat([item_NX, batch.numeric_NF], dim=1))
         pin_ND = self._head("pin", features, task=task)
         if self.space:
             pin_ND = pin_ND + self.space.of_pins(item_NX)
-        return functional.normalize(pin_ND, dim=1)
+        pin_ND = functional.normalize(pin_ND, dim=1)
+        if self.prior is None:
+            return pin_ND
+        return torch.cat([pin_ND, self.temperature * self.prior(batch.numeric_NF)], dim=1)
 
     def embed_advertisers(self) -> Tensor:
-        """advertiser_KD of the known advertisers, L2-normalised; for the advertiser loss alone."""
+        """advertiser_KD of the known advertisers, for the advertiser loss alone; no prior."""
         assert self.advertiser_map is not None
         assert self.items.advertiser is not None
         known = self.items.advertiser.table.weight[FIRST_KNOWN:]
-        return functional.normalize(self.advertiser_map(known), dim=1)
+        advertiser_KD = functional.normalize(self.advertiser_map(known), dim=1)
+        return functional.pad(advertiser_KD, (0, 1)) if self.prior else advertiser_KD
 
     def repeat_gain(self, batch: UserBatch) -> Tensor | None:
         """gain_BM, in logits, of the Pins that a row mentions; None without a repeat score."""

@@ -5,6 +5,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from convcg_model.training_set import (
     num_positives,
     training_set,
 )
-from convcg_model.validation import Validation, hold_out_newest, validation_score
+from convcg_model.validation import Validation, hold_out_newest, is_better, validation_gains
 
 OnStep = Callable[[int, dict[str, float]], None]
 
@@ -79,12 +80,14 @@ def fit(
     *,
     config: ModelConfig,
     training: TrainingConfig,
+    first_day: date | None = None,
     checkpoint_dir: Path | None = None,
     on_step: OnStep | None = None,
     progress: bool = True,
 ) -> TrainedModel:
     """Train on all rows of `examples` (see `select_split`), with the static Pins of `catalogue`.
 
+    `first_day` is the log's: counters of its first month are relative to what could be counted.
     What the configs leave to `auto` is chosen by the log; the configs of the result hold numbers,
     and its `course` how they came about. The result depends on the rows, not on their order. With a
     `checkpoint_dir`, partial states are kept there, and a training that was killed goes on from
@@ -102,7 +105,9 @@ def fit(
     config, training = settle(
         config, training, num_positives=num_positives(examples), pin_counts=pin_counts
     )
-    static, spec = fit_catalogue_and_features(examples, catalogue, config=config)
+    static, spec = fit_catalogue_and_features(
+        examples, catalogue, config=config, first_day=first_day
+    )
     data = training_set(examples, static, spec, task_weights=training.task_weights)
     validation = None
     if training.epochs == "auto":
@@ -169,10 +174,15 @@ def fit(
 
                 # Look: the best weights so far are those to finish from
                 if state.averaged and validation and course.is_look(step):
-                    metrics["validation"] = validation_score(state.averaged, validation)
-                    ended = course.look(step, metrics["validation"])
-                    if course.best_step == step:
-                        state.best = copy.deepcopy(state.weights())
+                    weight_V = validation.weight_V
+                    gains = validation_gains(state.averaged, validation)
+                    metrics["validation"] = float(gains @ weight_V)
+                    best = state.best["gains"].numpy() if state.best else None
+                    better = is_better(gains, than=best, weight_V=weight_V)
+                    ended = course.look(step, metrics["validation"], is_better=better)
+                    if better:
+                        weights = copy.deepcopy(state.weights())
+                        state.best = weights | {"gains": torch.from_numpy(gains)}
                     if ended and state.best:
                         state.restore(state.best)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -92,7 +93,11 @@ def num_positives(examples: pa.Table) -> int:
 
 
 def fit_catalogue_and_features(
-    examples: pa.Table, catalogue: pa.Table, *, config: ModelConfig
+    examples: pa.Table,
+    catalogue: pa.Table,
+    *,
+    config: ModelConfig,
+    first_day: date | None = None,
 ) -> tuple[pa.Table, FeatureSpec]:
     """The static table of every Pin of the catalogue or the examples, and the feature spec."""
     kinds = {}
@@ -107,7 +112,7 @@ def fit_catalogue_and_features(
         pin_id_kind=kinds["pin_id"],
         advertiser_id_kind=kinds["advertiser_id"],
     )
-    return static, fit_features(examples, static, config=config)
+    return static, fit_features(examples, static, config=config, first_day=first_day)
 
 
 def training_set(

@@ -114,8 +114,8 @@ def hold_out_newest(
     )
 
 
-def validation_score(network: TwoTower, validation: Validation) -> float:
-    """Weighted mean of 1 / log2(1 + rank) over the queries: NDCG without a cut, in (0, 1].
+def validation_gains(network: TwoTower, validation: Validation) -> np.ndarray:
+    """float64 [V]: 1 / log2(1 + rank) of every query, NDCG without a cut, in (0, 1].
 
     Ties share the mean rank. Unlike recall at some k it sees every move of a rank.
     """
@@ -145,7 +145,26 @@ def validation_score(network: TwoTower, validation: Validation) -> float:
             rank_V = 1 + (score_VC > own_V1).sum(dim=1) + ties_V / 2
             gains.append((1 / torch.log2(1 + rank_V)).cpu().numpy())
     network.train()
-    return float(np.concatenate(gains).astype(np.float64) @ validation.weight_V)
+    return np.concatenate(gains).astype(np.float64)
+
+
+def is_better(gains: np.ndarray, *, than: np.ndarray | None, weight_V: np.ndarray) -> bool:
+    """Whether the weighted mean is higher by more than the standard error of the difference.
+
+    The one-standard-error rule (Breiman et al. 1984): of looks that chance cannot tell apart the
+    earliest is kept, which has fitted the older days least.
+
+    >>> is_better(np.array([0.6, 0.4]), than=np.array([0.5, 0.3]), weight_V=np.array([0.5, 0.5]))
+    True
+    >>> is_better(np.array([0.9, 0.1]), than=np.array([0.5, 0.3]), weight_V=np.array([0.5, 0.5]))
+    False
+    """
+    if than is None:
+        return True
+    difference = gains - than
+    mean = float(difference @ weight_V)
+    error = float(np.sqrt(np.square(weight_V) @ np.square(difference - mean)))
+    return mean > error
 
 
 def _passes(rows: np.ndarray) -> list[np.ndarray]:

@@ -115,6 +115,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
             pins,
             config=model_config,
             training=training_config,
+            first_day=deployment.source.first_day,
             checkpoint_dir=deployment.models / "partial" / f"dt={day}",
             on_step=lambda step, metrics: history.append((step, metrics)),
         )

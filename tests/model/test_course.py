@@ -31,10 +31,10 @@ def dated(world):
 
 def test_a_search_ends_when_patience_does_and_finishes_from_the_best_look():
     at = course(patience=2, finish_share=0.5)
-    assert not at.look(10, 0.1)
-    assert not at.look(20, 0.3)
-    assert not at.look(30, 0.3)
-    assert at.look(40, 0.2)
+    assert not at.look(10, 0.1, is_better=True)
+    assert not at.look(20, 0.3, is_better=True)
+    assert not at.look(30, 0.31, is_better=False)
+    assert at.look(40, 0.2, is_better=False)
     assert (at.best_step, at.search_end, at.finish_steps, at.total_steps) == (20, 40, 10, 50)
     assert [at.is_search(step) for step in (39, 40)] == [True, False]
 
@@ -42,7 +42,7 @@ def test_a_search_ends_when_patience_does_and_finishes_from_the_best_look():
 def test_a_search_ends_at_its_longest():
     at = course(search_steps=25, patience=9, finish_share=1.0)
     assert [step for step in range(1, 26) if at.is_look(step)] == [10, 20, 25]
-    assert [at.look(step, step) for step in (10, 20, 25)] == [False, False, True]
+    assert [at.look(step, step, is_better=True) for step in (10, 20, 25)] == [False, False, True]
     assert at.total_steps == 25 + 25
 
 
@@ -50,16 +50,16 @@ def test_the_rate_stays_in_the_search_and_falls_to_a_hundredth_after_it():
     training = TrainingConfig(learning_rate=1.0, batch_size=10)
     at = course(patience=1, finish_share=0.5)
     assert at.learning_rate(50, training=training) == 1.0
-    at.look(90, 1.0)
-    at.look(100, 0.5)
+    at.look(90, 1.0, is_better=True)
+    at.look(100, 0.5, is_better=False)
     assert at.learning_rate(99, training=training) == 1.0
     assert at.learning_rate(144, training=training) == pytest.approx(0.01)
 
 
 def test_a_state_comes_back():
     at = course(patience=1, finish_share=0.5)
-    at.look(10, 1.0)
-    at.look(20, 0.5)
+    at.look(10, 1.0, is_better=True)
+    at.look(20, 0.5, is_better=False)
     again = course(patience=1, finish_share=0.5)
     again.resume(at.state())
     assert again == at
@@ -148,7 +148,7 @@ def test_auto_learns_records_its_course_and_resumes_to_the_same_bytes(dated, wor
     )
     recorded = model.course
     assert recorded["validation_curve"] == [[step, score] for step, score in looks if score]
-    assert max(recorded["validation_curve"], key=lambda look: look[1])[0] == recorded["best_step"]
+    assert recorded["best_step"] in [step for step, _ in recorded["validation_curve"]]
     assert len(looks) == recorded["search_steps"] + recorded["finish_steps"]
     assert model.config.id_dropout != "auto"
 

@@ -29,16 +29,27 @@ def test_cross_layer_is_the_formula():
     ("kind", "head_size"), [("parallel", 4 + 5), ("sequential", 4), ("dcn", 5), ("mlp", 4)]
 )
 def test_head_reads_both_or_what_there_is(kind, head_size):
-    tower = Tower(5, ModelConfig(tower=kind, mlp_sizes=(8, 4), embedding_dim=3))
+    tower = Tower(5, ModelConfig(tower=kind, mlp_sizes=(8, 4)), size=3)
     assert tower.head.in_features == head_size
     assert tower(torch.randn(7, 5)).shape == (7, 3)
 
 
-def test_embeddings_have_length_one(world):
-    network, data = build(world, ModelConfig(id_dropout=0.5, min_pin_count=1))
-    users = user_batch(data.users, data.catalogue, np.arange(7))
-    pins = pin_batch(data.pins, data.catalogue, np.arange(7))
-    for embedding in (network.embed_users(users), network.embed_pins(pins)):
+@pytest.mark.parametrize("has_prior", [True, False])
+def test_embeddings_have_length_one_but_for_the_prior(world, has_prior):
+    config = ModelConfig(id_dropout=0.5, min_pin_count=1, pin_prior=has_prior, embedding_dim=8)
+    network, data = build(world, config)
+    user_BD = network.embed_users(user_batch(data.users, data.catalogue, np.arange(7)))
+    batch = pin_batch(data.pins, data.catalogue, np.arange(7))
+    if network.prior is not None:
+        torch.nn.init.ones_(network.prior.weight)
+    pin_BD = network.embed_pins(batch)
+    assert user_BD.shape == pin_BD.shape == (7, 8)
+    if has_prior:
+        assert user_BD[:, -1].tolist() == [1.0] * 7
+        prior = config.temperature * batch.numeric_NF.sum(dim=1)
+        assert pin_BD[:, -1].tolist() == pytest.approx(prior.tolist(), rel=1e-5)
+        user_BD, pin_BD = user_BD[:, :-1], pin_BD[:, :-1]
+    for embedding in (user_BD, pin_BD):
         assert embedding.norm(dim=1).tolist() == pytest.approx([1.0] * 7)
 
 
@@ -62,6 +73,7 @@ SWITCHES = [
     {"advertiser_loss": "in_batch"},
     {"advertiser_loss": "embedding"},
     {"item_space": False},
+    {"pin_prior": False},
     {"repeat_score": False},
     {"hashed_ids": False, "min_pin_count": 30},
     {"hashed_ids": True, "min_pin_count": 30},
