@@ -10,7 +10,7 @@ from torch import Tensor
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.encoding import pin_batch, user_batch
 from convcg_model.losses import SoftmaxLoss, multi_positive_softmax, weighted_sampled_softmax
-from convcg_model.repeat_score import acted_on, gains_of
+from convcg_model.repeat_score import find_mentions
 from convcg_model.towers import TwoTower
 from convcg_model.training_set import TASKS, TrainingSet
 from convcg_model.vocabulary import FIRST_KNOWN
@@ -28,6 +28,7 @@ def batch_loss(
     training: TrainingConfig,
 ) -> SoftmaxLoss:
     """Loss of the positives `rows` and of the hard negatives drawn for them."""
+    assert training.hard_negatives_per_batch != "auto"
     device = next(network.parameters()).device
 
     def to_device(values: np.ndarray) -> Tensor:
@@ -52,11 +53,12 @@ def batch_loss(
     accidental_hit_BB, excluded_BH = hit_BN[:, : len(rows)], hit_BN[:, len(rows) :]
     if own_only:
         excluded_BH = excluded_BH | to_device(user[:, None] != data.user[negatives])
-    gain_BM, gain_BN = network.repeat_gain(users), None
-    if gain_BM is not None:
-        gain_BN = gains_of(gain_BM, item_row_M=users.item_row_M, pin_row_N=pin_row_N)
+    gain_BP, gain_BN = network.repeat_gain(users), None
+    if gain_BP is not None:
+        mentions = find_mentions(users, pin_row_N=pin_row_N)
+        gain_BN = mentions.spread(gain_BP)
         pin_row_B = pin_row_N[: len(rows)]
-        accidental_hit_BB = accidental_hit_BB & ~acted_on(users, pin_row_N=pin_row_B)
+        accidental_hit_BB = accidental_hit_BB & ~mentions.mask()[:, : len(rows)]
         accidental_hit_BB = accidental_hit_BB | (pin_row_B[:, None] == pin_row_B)
 
     # Weights and sampling correction

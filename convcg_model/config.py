@@ -146,7 +146,8 @@ class TrainingConfig(FrozenConfig):
         description="passes over the positives; auto: as many as help on the newest training days",
     )
     batch_size: Literal["auto"] | Annotated[int, Field(ge=2, le=65536)] = Field(
-        default="auto", description="positives per step; auto: about the root of their number"
+        default="auto",
+        description="positives per step; auto: a power of two, for about 160 steps an epoch",
     )
     learning_rate: float = Field(
         default=3e-3, gt=0, le=1, description="highest learning rate of AdamW"
@@ -167,8 +168,9 @@ class TrainingConfig(FrozenConfig):
     logq_correction: bool = Field(
         default=True, description="correct in-batch columns for how often their Pin is drawn"
     )
-    hard_negatives_per_batch: int = Field(
-        default=256, ge=0, le=65536, description="unengaged impressions per step; 0 leaves them out"
+    hard_negatives_per_batch: Literal["auto"] | Annotated[int, Field(ge=0, le=65536)] = Field(
+        default="auto",
+        description="unengaged impressions per step; 0 leaves them out, auto: a quarter of a batch",
     )
     hard_negative_scope: Literal["batch", "user"] = Field(
         default="batch",
@@ -187,7 +189,7 @@ class TrainingConfig(FrozenConfig):
         default=50_000, ge=100, description="epochs auto: Pins among which they are ranked"
     )
     patience: int = Field(
-        default=4, ge=1, le=100, description="epochs auto: looks without a gain before it stops"
+        default=3, ge=1, le=100, description="epochs auto: looks without a gain before it stops"
     )
     finish_share: float = Field(
         default=0.5,

@@ -16,7 +16,8 @@ MIN_AUTO_EPOCHS = 2.5
 MAX_AUTO_EPOCHS = 40.0
 LOOKS_PER_EPOCH = 4
 MIN_STEPS_BETWEEN_LOOKS = 12
-MIN_BATCH, MAX_BATCH = 64, 4096
+MIN_BATCH, MAX_BATCH = 64, 2048
+STEPS_PER_EPOCH = 160
 MIN_ID_DROPOUT, MAX_ID_DROPOUT = 0.1, 0.9
 IDS_TRUSTED_FROM = 50
 """So many positives of a Pin say as much as all that is known of it besides."""
@@ -129,14 +130,14 @@ def settle(
     - The share of ids hidden is K / (K + r), K `IDS_TRUSTED_FROM`, of r positives for each Pin: how
       much of a mean of r observations is left to the prior (credibility, Buehlmann 1967). Few
       positives leave an id little to say, and what it learns is noise.
-    - Batches grow with the root of the number of positives: few positives still get many steps,
-      many get even gradients.
+    - A batch is a power of two that makes about `STEPS_PER_EPOCH` steps an epoch, from `MIN_BATCH`
+      to `MAX_BATCH`: a small log needs the steps, a large one the speed.
 
     >>> config, training = settle(
     ...     ModelConfig(), TrainingConfig(), num_positives=600_000, pin_counts=[60] * 10_000
     ... )
     >>> config.min_pin_count, config.id_dropout, training.batch_size
-    (1, 0.45, 1024)
+    (1, 0.45, 2048)
     """
     if config.min_pin_count == "auto":
         most = max(1_000, num_positives // 4)
@@ -149,7 +150,11 @@ def settle(
         hidden = round(min(MAX_ID_DROPOUT, max(MIN_ID_DROPOUT, hidden)), 2)
         config = config.model_copy(update={"id_dropout": hidden})
     if training.batch_size == "auto":
-        size = 2 ** round(math.log2(max(1, num_positives) ** 0.5))
+        size = 2 ** round(math.log2(max(1, num_positives / STEPS_PER_EPOCH)))
         size = min(MAX_BATCH, max(MIN_BATCH, size))
         training = training.model_copy(update={"batch_size": size})
+    if training.hard_negatives_per_batch == "auto":
+        assert training.batch_size != "auto"
+        number = training.batch_size // 4
+        training = training.model_copy(update={"hard_negatives_per_batch": number})
     return config, training

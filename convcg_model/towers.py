@@ -184,7 +184,7 @@ class TwoTower(nn.Module):
         return functional.pad(advertiser_KD, (0, 1)) if self.prior else advertiser_KD
 
     def repeat_gain(self, batch: UserBatch) -> Tensor | None:
-        """gain_BM, in logits, of the Pins that a row mentions; None without a repeat score."""
+        """gain_BP, in logits, of `repeat_score.mentioned_rows`; None without a repeat score."""
         return self.repeats(batch) if self.repeats else None
 
     def _head(self, side: str, features: Tensor, *, task: str) -> Tensor:

@@ -17,6 +17,7 @@ from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.encoding import encode_pins, encode_users, pin_batch, user_batch
 from convcg_model.features import FeatureSpec
 from convcg_model.formats import FORMAT, version_json
+from convcg_model.repeat_score import mentioned_rows
 from convcg_model.towers import TwoTower
 
 ROWS_PER_PASS = 4096
@@ -78,25 +79,28 @@ class TrainedModel:
         """What the score of each user's recent Pins and subject Pin gains; none without it."""
         known = self._static_catalogue if catalogue is None else self._catalogue_with(catalogue)
         encoded = encode_users(users, self.spec, known)
-        rows_of, pins_of, gains_of = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0, "f4")]
+        found = [np.zeros((0, 2), dtype=np.int64)]
+        gains: list[np.ndarray] = [np.zeros(0)]
         self.network.eval()
         with torch.inference_mode():
             for start in range(0, users.num_rows, ROWS_PER_PASS):
                 rows = np.arange(start, min(start + ROWS_PER_PASS, users.num_rows))
                 batch = user_batch(encoded, known, rows).to(self._device)
-                gain_BM = self.network.repeat_gain(batch)
-                if gain_BM is None:
+                gain_BP = self.network.repeat_gain(batch)
+                if gain_BP is None:
                     continue
-                gain = gain_BM.cpu().numpy() * self.config.temperature
-                item_row = batch.item_row_M.cpu().numpy()
-                row, item = np.nonzero((gain != 0) & (item_row >= FIRST_PIN))
-                rows_of.append(start + row)
-                pins_of.append(item_row[item] - FIRST_PIN)
-                gains_of.append(gain[row, item])
+                pin_BP = mentioned_rows(batch).cpu().numpy() - FIRST_PIN
+                gain = gain_BP.cpu().numpy() * self.config.temperature
+                row, place = np.nonzero((gain != 0) & (pin_BP >= 0))
+                found.append(np.stack([start + row, pin_BP[row, place]], axis=1))
+                gains.append(gain[row, place])
+        # The subject may be a recent Pin too: its gains add up.
+        pairs, at = np.unique(np.concatenate(found), axis=0, return_inverse=True)
+        gain = np.bincount(at.ravel(), np.concatenate(gains), minlength=len(pairs))
         return Repeats(
-            row=np.concatenate(rows_of),
-            pin_ids=known.pin_ids.take(pa.array(np.concatenate(pins_of))),
-            gain=np.concatenate(gains_of),
+            row=pairs[:, 0],
+            pin_ids=known.pin_ids.take(pa.array(pairs[:, 1])),
+            gain=gain.astype(np.float32),
         )
 
     @cached_property

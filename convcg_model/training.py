@@ -26,6 +26,7 @@ from convcg_model.partial_state import (
     remove_partial_states,
     save_partial_state,
 )
+from convcg_model.repeat_rates import count_repeats
 from convcg_model.sampling import Batches
 from convcg_model.towers import TwoTower
 from convcg_model.trained_model import TrainedModel
@@ -121,6 +122,9 @@ def fit(
         # Model and optimiser
         torch.manual_seed(training.seed)
         network = TwoTower(spec, config).to(device)
+        if network.repeats is not None:
+            rates = count_repeats(known or data, seed=training.seed)
+            network.repeats.start_from(recent=rates.recent, subject=rates.subject)
         averaged = copy.deepcopy(network).requires_grad_(False) if known else None
         state = _State(network, _optimizer(network, training), course, averaged)
 

@@ -12,13 +12,15 @@ import torch
 from convcg_model.arrow_columns import table_column
 from convcg_model.config import TrainingConfig
 from convcg_model.encoding import pin_batch, user_batch
-from convcg_model.repeat_score import gains_of
+from convcg_model.repeat_score import find_mentions
 from convcg_model.towers import TwoTower
 from convcg_model.training_set import TASKS, TrainingSet
 from convcg_model.vocabulary import FIRST_KNOWN, UNKNOWN
 
 MICROSECONDS_PER_DAY = 86_400 * 10**6
 ROWS_PER_PASS = 2048
+NOISE = 0.5
+"""So many standard errors a look must gain to be better."""
 ENOUGH_CONVERSIONS = 1_000
 """So many conversions judge alone; fewer share with the engagements in proportion."""
 
@@ -130,15 +132,14 @@ def validation_gains(network: TwoTower, validation: Validation) -> np.ndarray:
             ]
         )
         pin_row_C = torch.from_numpy(data.pins.row[validation.candidate_C].astype(np.int64))
+        pin_row_C = pin_row_C.to(device)
         targets = iter(_passes(validation.target_V))
         for rows in _passes(validation.query_V):
             batch = user_batch(data.users, data.catalogue, rows).to(device)
             score_VC = network.embed_users(batch) @ pin_CD.T / network.temperature
-            gain_VM = network.repeat_gain(batch)
-            if gain_VM is not None:
-                score_VC += gains_of(
-                    gain_VM, item_row_M=batch.item_row_M, pin_row_N=pin_row_C.to(device)
-                )
+            gain_VP = network.repeat_gain(batch)
+            if gain_VP is not None:
+                score_VC += find_mentions(batch, pin_row_N=pin_row_C).spread(gain_VP)
             target_V1 = torch.from_numpy(next(targets)).to(device).unsqueeze(1)
             own_V1 = score_VC.gather(1, target_V1)
             ties_V = (score_VC == own_V1).sum(dim=1) - 1
@@ -149,10 +150,11 @@ def validation_gains(network: TwoTower, validation: Validation) -> np.ndarray:
 
 
 def is_better(gains: np.ndarray, *, than: np.ndarray | None, weight_V: np.ndarray) -> bool:
-    """Whether the weighted mean is higher by more than the standard error of the difference.
+    """Whether the weighted mean is higher by more than half the difference's standard error.
 
-    The one-standard-error rule (Breiman et al. 1984): of looks that chance cannot tell apart the
-    earliest is kept, which has fitted the older days least.
+    As in the one-standard-error rule (Breiman et al. 1984) the earliest of looks that chance could
+    have put in any order is kept, which has fitted the older days least; half, because a search
+    that stops too soon loses as well.
 
     >>> is_better(np.array([0.6, 0.4]), than=np.array([0.5, 0.3]), weight_V=np.array([0.5, 0.5]))
     True
@@ -164,7 +166,7 @@ def is_better(gains: np.ndarray, *, than: np.ndarray | None, weight_V: np.ndarra
     difference = gains - than
     mean = float(difference @ weight_V)
     error = float(np.sqrt(np.square(weight_V) @ np.square(difference - mean)))
-    return mean > error
+    return mean > NOISE * error
 
 
 def _passes(rows: np.ndarray) -> list[np.ndarray]:

@@ -16,8 +16,14 @@ SMALL = ModelConfig(embedding_dim=16, mlp_sizes=(16, 16), pin_id_dim=8, content_
 AUTO = TrainingConfig(batch_size=100, hard_negatives_per_batch=20, device="cpu")
 
 
-def course(**fields):
-    return Course(**({"search_steps": 100, "finish_steps": 0, "look_every": 10} | fields))
+def course(*, search_steps=100, patience=2, finish_share=0.5):
+    return Course(
+        search_steps=search_steps,
+        finish_steps=0,
+        look_every=10,
+        patience=patience,
+        finish_share=finish_share,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +72,7 @@ def test_a_state_comes_back():
 
 
 @pytest.mark.parametrize(
-    ("num_positives", "batch_size"), [(500, 64), (60_000, 256), (600_000, 1024), (50_000_000, 4096)]
+    ("num_positives", "batch_size"), [(500, 64), (40_000, 256), (600_000, 2048), (50_000_000, 2048)]
 )
 def test_small_and_large_logs_get_a_sensible_course(num_positives, batch_size):
     _, training = settle(

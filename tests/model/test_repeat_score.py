@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from convcg_model.batches import ItemBatch, UserBatch
-from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.config import ModelConfig, TaskWeights, TrainingConfig
 from convcg_model.evaluation.scorers import model_scorer
 from convcg_model.index import build_index
-from convcg_model.repeat_score import STRIDE, RepeatScore, acted_on, gains_of
+from convcg_model.repeat_rates import count_repeats
+from convcg_model.repeat_score import STRIDE, RepeatScore, find_mentions
 from convcg_model.training import fit
-from convcg_model.training_set import fit_catalogue_and_features
+from convcg_model.training_set import fit_catalogue_and_features, training_set
 
 SMALL = ModelConfig(
     embedding_dim=16, mlp_sizes=(16, 16), pin_id_dim=8, content_dim=4, id_dropout=0.1
@@ -54,16 +55,17 @@ def test_gain_is_of_the_newest_action_and_grows_with_their_number(world):
     )
     item_1 = 2 - 0 - 2 * math.log1p(1) + 3 * math.log(1) + 10
     item_2 = 3 - math.log1p(1.0) - 2 * math.log1p(0) + 3 * math.log(2)
-    gain_BM = score(batch)
-    assert gain_BM[0].tolist() == pytest.approx([0, item_1, item_2, 0], rel=1e-5)
-    assert gain_BM[1].tolist() == pytest.approx([0, 0, 0, 10])
-    pins = torch.tensor([9, 6, 7, 100, 1])
-    gain_BN = gains_of(gain_BM, item_row_M=batch.item_row_M, pin_row_N=pins)
-    assert gain_BN[0].tolist() == pytest.approx([0, 0, item_2, 0, 0], rel=1e-5)
-    assert gain_BN[1].tolist() == pytest.approx([10, 0, 0, 0, 0])
-    acted_on_BN = acted_on(batch, pin_row_N=pins)
-    assert acted_on_BN[0].tolist() == [False, False, True, False, False]
-    assert acted_on_BN[1].tolist() == [True, False, False, False, False]
+    gain_BP = score(batch)
+    # Items 2, 1, 2 again, and the subject
+    assert gain_BP[0].tolist() == pytest.approx([item_2, item_1 - 10, 0, 10], rel=1e-5)
+    assert gain_BP[1].tolist() == pytest.approx([0, 0, 0, 10])
+    # Catalogue rows of the items 1, 2 and 3 are 5, 7 and 9
+    mentions = find_mentions(batch, pin_row_N=torch.tensor([9, 6, 7, 100, 5, 7, 0]))
+    gain_BN = mentions.spread(gain_BP)
+    assert gain_BN[0].tolist() == pytest.approx([0, 0, item_2, 0, item_1, item_2, 0], rel=1e-5)
+    assert gain_BN[1].tolist() == pytest.approx([10, 0, 0, 0, 0, 0, 0])
+    assert mentions.mask()[0].tolist() == [False, False, True, False, True, True, False]
+    assert mentions.mask()[1].tolist() == [True, *[False] * 6]
 
 
 def repeating(make_world):
@@ -109,3 +111,19 @@ def test_without_the_switch_nothing_gains(world):
     model = fit(world.examples, world.pins, config=config, training=training, progress=False)
     repeats = model.repeats(world.examples.slice(0, 9))
     assert len(repeats.row) == len(repeats.pin_ids) == len(repeats.gain) == 0
+
+
+def test_gains_start_from_what_is_counted(make_world):
+    config = SMALL.model_copy(update={"min_pin_count": 1})
+    world, examples = repeating(make_world)
+    static, spec = fit_catalogue_and_features(examples, world.pins, config=config)
+    data = training_set(examples, static, spec, task_weights=TaskWeights())
+    rates = count_repeats(data, seed=0)
+    recent = examples["user_recent_pin_ids"].to_pylist()
+    rows = [(recent[row], examples["pin_id"][row].as_py()) for row in data.positive.tolist()]
+    chances = sum(len(set(pins)) for pins, _ in rows)
+    num_pins = len({pin for _, pin in rows})
+    # Everybody repeats; with one pseudo-repeat among as many chances as there are Pins
+    expected = math.log((len(rows) + 1) / (chances + num_pins) * num_pins)
+    assert rates.recent == pytest.approx(expected)
+    assert rates.subject == pytest.approx(0)

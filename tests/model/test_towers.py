@@ -12,7 +12,7 @@ from convcg_model.towers import CrossNetwork, Tower, TwoTower
 from convcg_model.training_set import fit_catalogue_and_features, training_set
 from convcg_model.vocabulary import Vocabulary
 
-SIZED = TrainingConfig(batch_size=256, epochs=1)
+SIZED = TrainingConfig(batch_size=256, hard_negatives_per_batch=64, epochs=1)
 
 
 def test_cross_layer_is_the_formula():
