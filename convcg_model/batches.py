@@ -29,9 +29,13 @@ class _OnDevice:
 
 @dataclass(frozen=True)
 class ItemBatch(_OnDevice):
-    """Static features of M Pins: codes, numbers, and content with a column of its presence."""
+    """Static features of M Pins: codes, numbers, and content with a column of its presence.
+
+    `hash_M2` are the two hash buckets of an id without a code of its own, 0 for the others.
+    """
 
     pin_M: Tensor
+    hash_M2: Tensor
     category_M: Tensor
     advertiser_M: Tensor
     numeric_MF: Tensor
@@ -48,9 +52,13 @@ class PinBatch(_OnDevice):
 
 @dataclass(frozen=True)
 class UserBatch(_OnDevice):
-    """User side of B rows; `subject_B` and `recent_BL` point into `items`, 0 where nothing is."""
+    """User side of B rows; `subject_B` and `recent_BL` point into `items`, 0 where nothing is.
+
+    `item_row_M` are the items' rows in the catalogue, ascending, `catalogue.NO_PIN` the first.
+    """
 
     items: ItemBatch
+    item_row_M: Tensor
     categorical: dict[str, Tensor]
     numeric_BF: Tensor
     subject_B: Tensor

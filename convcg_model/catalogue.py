@@ -20,7 +20,7 @@ from convcg_model.arrow_columns import (
 )
 from convcg_model.features import FeatureSpec
 from convcg_model.numeric import encode_numeric
-from convcg_model.vocabulary import MISSING, UNKNOWN
+from convcg_model.vocabulary import MISSING, UNKNOWN, hash_buckets
 
 NO_PIN = 0
 """Row of a catalogue that stands for the absence of a Pin."""
@@ -31,10 +31,14 @@ FIRST_PIN = 2
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The static features of M Pins, encoded; rows 0 and 1 are `NO_PIN` and `UNKNOWN_PIN`."""
+    """The static features of M Pins, encoded; rows 0 and 1 are `NO_PIN` and `UNKNOWN_PIN`.
+
+    `hashes` [M, 2] are the hash buckets of ids beyond the vocabulary, 0 for the others.
+    """
 
     pin_ids: pa.Array
     pin: np.ndarray
+    hashes: np.ndarray
     category: np.ndarray
     advertiser: np.ndarray
     numeric: np.ndarray
@@ -60,9 +64,13 @@ def encode_catalogue(static: pa.Table, spec: FeatureSpec, *, role: str) -> Catal
         column = table_column(static, "category", role=role)
         category = spec.categories.encode(column, role=f"{role}, category")
     pin_ids = table_column(static, "pin_id", role=role)
+    pin = spec.pins.encode(pin_ids, role=f"{role}, pin_id")
     return Catalogue(
         pin_ids=as_ids(pin_ids, spec.pins.kind, role=f"{role}, pin_id"),
-        pin=_with_special(spec.pins.encode(pin_ids, role=f"{role}, pin_id"), unknown=UNKNOWN),
+        pin=_with_special(pin, unknown=UNKNOWN),
+        hashes=_with_special(
+            hash_buckets(pin_ids, unknown=pin == UNKNOWN, buckets=spec.pin_hash_buckets), unknown=0
+        ),
         category=_with_special(category, unknown=MISSING),
         advertiser=_with_special(advertiser, unknown=MISSING),
         numeric=_with_special(encode_numeric(static, spec.item_numeric, role=role), unknown=0),

@@ -10,10 +10,10 @@ import torch
 from convcg_model.atomic_folder import atomic_folder, check_files, file_checksums
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.features import FeatureSpec
+from convcg_model.formats import FORMATS, legacy_fields
 from convcg_model.towers import TwoTower
 from convcg_model.trained_model import TrainedModel
 
-FORMAT = 1
 DESCRIPTION, WEIGHTS, PINS = "model.json", "weights.pt", "pins.parquet"
 
 
@@ -29,10 +29,11 @@ def save_checkpoint(
         torch.save(weights, folder / WEIGHTS)
         pq.write_table(model.static, folder / PINS)
         description = {
-            "format": FORMAT,
+            "format": model.format,
             "model_version": model.model_version,
             "config": model.config.model_dump(mode="json"),
             "training": model.training.model_dump(mode="json"),
+            "course": model.course,
             "provenance": provenance or {},
             "checksums": file_checksums(folder, [WEIGHTS, PINS]),
             "features": model.spec.model_dump(mode="json"),
@@ -45,7 +46,8 @@ def load_checkpoint(path: Path, *, device: str = "cpu") -> TrainedModel:
     """The model of a checkpoint; ValueError where a file is missing, damaged or was changed."""
     description = read_description(path)
     check_files(path, description["checksums"])
-    config = ModelConfig.model_validate(description["config"])
+    unsaid = legacy_fields(description["format"])
+    config = ModelConfig.model_validate(unsaid | description["config"])
     spec = FeatureSpec.model_validate(description["features"])
     network = TwoTower(spec, config)
     network.load_state_dict(torch.load(path / WEIGHTS, weights_only=True, map_location="cpu"))
@@ -55,6 +57,8 @@ def load_checkpoint(path: Path, *, device: str = "cpu") -> TrainedModel:
         config=config,
         training=TrainingConfig.model_validate(description["training"]),
         static=pq.read_table(path / PINS),
+        course=description.get("course", {}),
+        format=description["format"],
     )
     if model.model_version != description["model_version"]:
         raise ValueError(
@@ -69,9 +73,9 @@ def read_description(path: Path) -> dict[str, Any]:
     if not (path / DESCRIPTION).is_file():
         raise ValueError(f"{path}: no {DESCRIPTION}; a checkpoint is a folder that has one")
     description = json.loads((path / DESCRIPTION).read_text())
-    if description.get("format") != FORMAT:
+    if description.get("format") not in FORMATS:
         raise ValueError(
             f"{path / DESCRIPTION}: format is {description.get('format')!r}, but this release "
-            f"reads {FORMAT}"
+            f"reads {' and '.join(map(str, FORMATS))}"
         )
     return description

@@ -57,7 +57,7 @@ def encode_users(
     recent, action, age, starts = _encode_histories(table, spec, catalogue, role=role)
     return EncodedUsers(
         categorical=categorical,
-        numeric=encode_numeric(table, spec.user_numeric, role=role),
+        numeric=encode_numeric(table, spec.user_numeric, role=role, first_day=spec.first_day),
         subject=subject,
         token=token,
         token_starts=token_starts,
@@ -74,7 +74,7 @@ def encode_pins(
     """The Pin side of a table with the columns of Pin features."""
     return EncodedPins(
         row=catalogue.rows(table_column(table, "pin_id", role=role), role=f"{role}, pin_id"),
-        numeric=encode_numeric(table, spec.pin_numeric, role=role),
+        numeric=encode_numeric(table, spec.pin_numeric, role=role, first_day=spec.first_day),
     )
 
 
@@ -88,6 +88,7 @@ def user_batch(users: EncodedUsers, catalogue: Catalogue, rows: np.ndarray) -> U
     )
     return UserBatch(
         items=_item_batch(catalogue, mentioned),
+        item_row_M=_indices(mentioned),
         categorical={name: _indices(codes[rows]) for name, codes in users.categorical.items()},
         numeric_BF=torch.from_numpy(users.numeric[rows]),
         subject_B=_indices(place[1 : 1 + len(rows)]),
@@ -175,6 +176,7 @@ def _padded_positions(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _item_batch(catalogue: Catalogue, rows: np.ndarray) -> ItemBatch:
     return ItemBatch(
         pin_M=_indices(catalogue.pin[rows]),
+        hash_M2=_indices(catalogue.hashes[rows]),
         category_M=_indices(catalogue.category[rows]),
         advertiser_M=_indices(catalogue.advertiser[rows]),
         numeric_MF=torch.from_numpy(catalogue.numeric[rows]),

@@ -4,6 +4,8 @@ A feature that is null in every training row is left out, not invented. The spec
 travels with the checkpoint. How a table becomes tensors by it: `encoding.py`.
 """
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
@@ -82,18 +84,30 @@ class FeatureSpec(FrozenConfig):
     query_buckets: int = Field(ge=2, description="hash buckets of query tokens")
     max_query_tokens: int = Field(ge=1, description="tokens of a query that are read")
     max_recent_actions: int = Field(ge=1, description="newest actions that are read")
+    pin_hash_buckets: int = Field(
+        default=0, ge=0, description="hash buckets of Pin ids beyond the vocabulary; 0: none are"
+    )
+    first_day: date | None = Field(
+        default=None, description="first day of the log, which counters are relative to"
+    )
 
 
-def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -> FeatureSpec:
+def fit_features(
+    examples: pa.Table,
+    static: pa.Table,
+    *,
+    config: ModelConfig,
+    first_day: date | None = None,
+) -> FeatureSpec:
     """The spec of these training examples and of the `catalogue.static_pins` that they mention.
 
     It does not depend on the order of the rows.
     """
     role = "training examples"
-    pin_ids = table_column(examples, "pin_id", role=role)
-    recent, _ = as_flat_lists(table_column(examples, "user_recent_pin_ids", role=role))
-    seen = as_array(pa.chunked_array([pin_ids, recent.cast(pin_ids.type)]))
-    pins = fit_vocabulary(seen, min_count=config.min_pin_count, max_size=config.max_id_vocabulary)
+    seen = seen_pins(examples)
+    pins = fit_vocabulary(
+        seen, min_count=config.resolved_min_pin_count, max_size=config.max_id_vocabulary
+    )
     if pins is None:
         raise ValueError("training examples: pin_id is null in every row")
     actions, _ = as_flat_lists(table_column(examples, "user_recent_actions", role=role))
@@ -118,25 +132,46 @@ def fit_features(examples: pa.Table, static: pa.Table, *, config: ModelConfig) -
         content_scale=_root_mean_square(content[present]),
         item_numeric=_kept([fit_numeric(static, "price")]),
         user_numeric=_kept(
-            [fit_numeric(examples, name) for name in USER_NUMBERS]
+            [fit_numeric(examples, name, first_day=first_day) for name in USER_NUMBERS]
             + [fit_rate(examples, *pair) for pair in USER_RATES]
         ),
         pin_numeric=_kept(
-            [fit_numeric(pin_side, name) for name in PIN_NUMBERS]
+            [fit_numeric(pin_side, name, first_day=first_day) for name in PIN_NUMBERS]
             + [fit_rate(pin_side, *pair) for pair in PIN_RATES]
         ),
         query_buckets=config.query_buckets,
         max_query_tokens=config.max_query_tokens,
         max_recent_actions=config.max_recent_actions,
+        pin_hash_buckets=_hash_buckets(
+            len(seen.drop_null().unique()) - len(pins.values), config=config
+        ),
+        first_day=first_day,
     )
+
+
+def seen_pins(examples: pa.Table) -> pa.Array:
+    """The Pins of the examples and of their histories, as often as they occur."""
+    pin_ids = table_column(examples, "pin_id", role="training examples")
+    recent = table_column(examples, "user_recent_pin_ids", role="training examples")
+    flat, _ = as_flat_lists(recent)
+    return as_array(pa.chunked_array([pin_ids, flat.cast(pin_ids.type)]))
 
 
 def pin_columns(examples: pa.Table) -> pa.Table:
     """The Pin side of training examples under the names of a table of Pins (no `pin_` prefix)."""
     columns = {"pin_id": table_column(examples, "pin_id", role="training examples")}
+    if "example_day" in examples.column_names:
+        columns["example_day"] = table_column(examples, "example_day", role="training examples")
     for name in PIN_NUMBERS:
         columns[name] = table_column(examples, f"pin_{name}", role="training examples")
     return pa.table(columns)
+
+
+def _hash_buckets(num_ids: int, *, config: ModelConfig) -> int:
+    """One bucket per id beyond the vocabulary, in powers of two."""
+    if num_ids <= 0 or not config.hashed_ids:
+        return 0
+    return min(config.max_hash_buckets, max(64, 1 << (num_ids - 1).bit_length()))
 
 
 def _kept(features: list[NumericFeature | None]) -> tuple[NumericFeature, ...]:

@@ -1,7 +1,7 @@
-"""The vector of a user's recent actions: weighted means over the Pins acted on.
+"""The vector of a user's recent actions: weighted means over the Pins acted on, or a Transformer.
 
-Stands behind one small interface (`size`, `forward`), so that a sequence model can take its place.
-Shape suffixes: see `batches.py`.
+Both have the same small interface: `size`, and `forward` of items and actions. Shape suffixes: see
+`batches.py`.
 """
 
 import math
@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from convcg_model.config import ModelConfig
 from convcg_model.vocabulary import Vocabulary
 
 
@@ -44,3 +45,53 @@ class HistoryPooling(nn.Module):
         return torch.cat(
             [pooled_BKX.flatten(1), count_B1 / math.log(2 + recent_BL.shape[1])], dim=1
         )
+
+
+class HistoryTransformer(nn.Module):
+    """A Transformer encoder over the actions, read at a token of its own.
+
+    An action's token is a linear map of its Pin's vector, its kind's embedding and the log of its
+    age; attention does not see positions, since the age says the order. The surface of an action is
+    not among a user's features.
+    """
+
+    def __init__(self, actions: Vocabulary, *, item_size: int, config: ModelConfig):
+        super().__init__()
+        self.size = config.transformer_dim
+        self.item = nn.Linear(item_size + 1, self.size, bias=False)
+        self.kind = nn.Embedding(actions.size, self.size)
+        nn.init.normal_(self.kind.weight, std=0.1)
+        self.reading_token = nn.Parameter(torch.zeros(self.size))
+        layer = nn.TransformerEncoderLayer(
+            self.size,
+            config.transformer_heads,
+            dim_feedforward=2 * self.size,
+            dropout=config.dropout,
+            batch_first=True,
+            norm_first=True,
+        )
+        self.encoder = nn.TransformerEncoder(
+            layer, config.transformer_layers, enable_nested_tensor=False
+        )
+
+    def forward(
+        self, item_MX: Tensor, recent_BL: Tensor, action_BL: Tensor, age_BL: Tensor
+    ) -> Tensor:
+        """[B, transformer_dim]."""
+        recent_BLX = nn.functional.embedding(recent_BL, item_MX)
+        age_BL1 = torch.log1p(age_BL.clamp(min=0)).unsqueeze(-1)
+        token_BLX = self.item(torch.cat([recent_BLX, age_BL1], dim=-1)) + self.kind(action_BL)
+        reading_B1X = self.reading_token.expand(len(recent_BL), 1, self.size)
+        absent_BL = nn.functional.pad(recent_BL == 0, (1, 0), value=False)
+        return self.encoder(
+            torch.cat([reading_B1X, token_BLX], dim=1), src_key_padding_mask=absent_BL
+        )[:, 0]
+
+
+def history_encoder(
+    actions: Vocabulary, *, item_size: int, config: ModelConfig
+) -> HistoryPooling | HistoryTransformer:
+    """What `history` of the config names."""
+    if config.history == "transformer":
+        return HistoryTransformer(actions, item_size=item_size, config=config)
+    return HistoryPooling(actions, item_size=item_size, num_pools=config.history_pools)

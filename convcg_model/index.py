@@ -12,13 +12,14 @@ from typing import Any
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from convcg_model.arrow_columns import table_column
 from convcg_model.atomic_folder import atomic_folder, check_files, file_checksums
 from convcg_model.checkpoint import load_checkpoint, read_description, save_checkpoint
 from convcg_model.config import IndexConfig
-from convcg_model.trained_model import TrainedModel
+from convcg_model.trained_model import Repeats, TrainedModel
 
 FORMAT = 1
 DESCRIPTION, INDEX, PINS, EMBEDDINGS = "index.json", "index.faiss", "pins.parquet", "embeddings.npy"
@@ -41,13 +42,22 @@ class IndexBundle:
         """The version of the model that made the embeddings, and whose user tower is inside."""
         return self.model.model_version
 
-    def search(self, user_embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, user_embeddings: np.ndarray, k: int, *, repeats: Repeats | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k best Pins of each user: (pin_ids [n, k], scores float32 [n, k]), best first.
+
+        `repeats` (`TrainedModel.repeats` of the same users) is added to the scores of the users'
+        own recent Pins, wherever the index has them: the score that the model was trained and is
+        evaluated with.
 
         With fewer than k Pins there are as many columns as Pins. Where an approximate index finds
         fewer, the rest of a row has the id None (the whole array is of objects) and score -inf.
         """
-        places, scores = self.search_places(user_embeddings, k)
+        if repeats is None:
+            places, scores = self.search_places(user_embeddings, k)
+        else:
+            places, scores = self._search_with(repeats, user_embeddings, k)
         ids = np.asarray(self.pin_ids.to_numpy(zero_copy_only=False))
         found = ids[np.maximum(places, 0)]
         if (places < 0).any():
@@ -67,6 +77,34 @@ class IndexBundle:
         k = min(k, len(self.pin_ids))
         scores, places = self.index.search(queries, k)
         return places, np.where(places < 0, -np.inf, scores).astype(np.float32)
+
+    def _search_with(
+        self, repeats: Repeats, user_embeddings: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `search_places`, with the repeats' gains.
+
+        A Pin that gains nothing keeps its order among the others, so the best k are among the
+        best `k + longest` by inner product and the row's own Pins, which are scored exactly.
+        """
+        place = pc.fill_null(pc.index_in(repeats.pin_ids, value_set=self.pin_ids), -1).to_numpy()
+        row, place, gain = (part[place >= 0] for part in (repeats.row, place, repeats.gain))
+        lengths = np.bincount(row, minlength=len(user_embeddings))
+        longest = int(lengths.max(initial=0))
+        column = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        own = np.full((len(user_embeddings), longest), -1, dtype=np.int64)
+        own_scores = np.full(own.shape, -np.inf, dtype=np.float32)
+        own[row, column] = place
+        own_scores[row, column] = gain + np.einsum(
+            "nd,nd->n", user_embeddings[row], self.embeddings[place]
+        )
+        found, scores = self.search_places(user_embeddings, k + longest)
+        is_own = (found[:, :, None] == own[:, None, :]).any(axis=2) if longest else found < -1
+        places = np.concatenate([own, found], axis=1)
+        scores = np.concatenate([own_scores, np.where(is_own, -np.inf, scores)], axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : min(k, len(self.pin_ids))]
+        scores = np.take_along_axis(scores, best, axis=1).astype(np.float32)
+        places = np.take_along_axis(places, best, axis=1)
+        return np.where(np.isinf(scores), -1, places), scores
 
     def save(self, path: Path, *, provenance: dict[str, Any] | None = None) -> None:
         """Write the bundle with its checkpoint as one folder, atomically."""

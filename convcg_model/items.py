@@ -18,19 +18,31 @@ class CodeEmbedding(nn.Module):
     """Embedding of a vocabulary's codes; a missing value is the zero vector.
 
     In training a share of the known codes is hidden as unknown ones, so that the unknown code
-    stands for what a new id has in common with the others.
+    stands for what a new id has in common with the others. With `hash_buckets` the embeddings of
+    an unknown id's two buckets are added to that of the unknown code.
     """
 
-    def __init__(self, vocabulary: Vocabulary, dim: int, *, hidden_share: float = 0.0):
+    def __init__(
+        self, vocabulary: Vocabulary, dim: int, *, hidden_share: float = 0.0, hash_buckets: int = 0
+    ):
         super().__init__()
         self.hidden_share = hidden_share
         self.table = embedding_table(vocabulary.size, dim)
+        self.hashed = None
+        if hash_buckets:
+            # Zero at first: a bucket that training never met says nothing of the ids in it.
+            self.hashed = nn.EmbeddingBag(hash_buckets + 1, dim, mode="sum", padding_idx=MISSING)
+            nn.init.zeros_(self.hashed.weight)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """Codes of any shape to their embeddings [..., dim]."""
+    def forward(self, codes: Tensor, hashes: Tensor | None = None) -> Tensor:
+        """Codes of any shape to their embeddings [..., dim]; hash buckets only of a vector [M]."""
         if self.training and self.hidden_share > 0:
             hidden = torch.rand(codes.shape, device=codes.device) < self.hidden_share
             codes = torch.where(hidden & (codes >= FIRST_KNOWN), UNKNOWN, codes)
+            if hashes is not None:
+                hashes = hashes * ~hidden.unsqueeze(-1)
+        if self.hashed is not None and hashes is not None:
+            return self.table(codes) + self.hashed(hashes)
         return self.table(codes)
 
 
@@ -39,12 +51,18 @@ class ItemEncoder(nn.Module):
 
     def __init__(self, spec: FeatureSpec, config: ModelConfig):
         super().__init__()
-        self.pin = CodeEmbedding(spec.pins, config.pin_id_dim, hidden_share=config.id_dropout)
+        hidden_share = config.resolved_id_dropout
+        self.pin = CodeEmbedding(
+            spec.pins,
+            config.pin_id_dim,
+            hidden_share=hidden_share,
+            hash_buckets=spec.pin_hash_buckets,
+        )
         self.advertiser = self.category = self.content = None
         self.size = config.pin_id_dim + sum(feature.width for feature in spec.item_numeric)
         if spec.advertisers:
             self.advertiser = CodeEmbedding(
-                spec.advertisers, config.advertiser_dim, hidden_share=config.id_dropout
+                spec.advertisers, config.advertiser_dim, hidden_share=hidden_share
             )
             self.size += config.advertiser_dim
         if spec.categories:
@@ -56,7 +74,7 @@ class ItemEncoder(nn.Module):
 
     def forward(self, items: ItemBatch) -> Tensor:
         """item_MX; zero for `catalogue.NO_PIN`."""
-        parts = [self.pin(items.pin_M), items.numeric_MF]
+        parts = [self.pin(items.pin_M, items.hash_M2), items.numeric_MF]
         if self.advertiser:
             parts.append(self.advertiser(items.advertiser_M))
         if self.category:

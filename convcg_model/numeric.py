@@ -1,4 +1,11 @@
-"""Numeric features: logarithms, smoothed rates, and standardising by what training saw."""
+"""Numeric features: logarithms, smoothed rates, and standardising by what training saw.
+
+The counters of a log's first days are low because there was little to count. Where the log's first
+day is known, they are taken relative to what could have been counted by then.
+"""
+
+import re
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +37,11 @@ class NumericFeature(FrozenConfig):
         return 2 if self.has_missing else 1
 
 
-def fit_numeric(table: pa.Table, column: str, *, log: bool = True) -> NumericFeature | None:
+def fit_numeric(
+    table: pa.Table, column: str, *, log: bool = True, first_day: date | None = None
+) -> NumericFeature | None:
     """The feature with its training statistics; None where it is null or constant throughout."""
-    raw = _read(table, column, denominator=None, prior_rate=0.0, log=log)
+    raw = _read(table, column, denominator=None, prior_rate=0.0, log=log, first_day=first_day)
     return _fit_statistics(raw, column=column, denominator=None, prior_rate=0.0, log=log)
 
 
@@ -56,7 +65,11 @@ def fit_rate(table: pa.Table, numerator: str, denominator: str) -> NumericFeatur
 
 
 def encode_numeric(
-    table: pa.Table, features: tuple[NumericFeature, ...], *, role: str
+    table: pa.Table,
+    features: tuple[NumericFeature, ...],
+    *,
+    role: str,
+    first_day: date | None = None,
 ) -> np.ndarray:
     """float32 [n, total width]: standardised values (0 where missing), each with its indicator."""
     blocks = [np.zeros((table.num_rows, 0), dtype=np.float32)]
@@ -68,6 +81,7 @@ def encode_numeric(
             prior_rate=feature.prior_rate,
             log=feature.log,
             role=role,
+            first_day=first_day,
         )
         missing = ~np.isfinite(raw)
         scaled = np.clip((raw - feature.mean) / feature.std, -CLIP, CLIP)
@@ -85,6 +99,7 @@ def _read(
     prior_rate: float,
     log: bool,
     role: str = "training examples",
+    first_day: date | None = None,
 ) -> np.ndarray:
     """float64 [n] before standardising, NaN where missing."""
     values = as_floats(table_column(table, column, role=role))
@@ -93,7 +108,22 @@ def _read(
         strength = PSEUDO_EVENTS / prior_rate
         return np.log((np.maximum(values, 0) + PSEUDO_EVENTS) / (np.maximum(below, 0) + strength))
     values = np.where(np.isfinite(values), values, np.nan)
+    if first_day is not None and (window := re.search(r"_(\d+)d$", column)):
+        values = values * _window_share(table, first_day=first_day, days=int(window[1]))
     return np.log1p(np.maximum(values, 0)) if log else values
+
+
+def _window_share(table: pa.Table, *, first_day: date, days: int) -> np.ndarray:
+    """float64 [n]: a counter's window over the days of it that the log had by a row's day.
+
+    1 where a table does not say its day (`example_day`, or `dt`): it is as of now.
+    """
+    name = next((name for name in ("example_day", "dt") if name in table.column_names), None)
+    if name is None:
+        return np.ones(table.num_rows)
+    day = as_floats(table_column(table, name, role="rows").cast(pa.int32()))
+    past = day - (first_day - date(1970, 1, 1)).days
+    return np.where(np.isfinite(past), days / np.clip(past, 1, days), 1.0)
 
 
 def _fit_statistics(

@@ -9,26 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 PATTERN = "partial-{fingerprint}-{step:09d}.pt"
 
 
-def save_partial_state(
-    folder: Path,
-    *,
-    fingerprint: str,
-    step: int,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-) -> None:
+def save_partial_state(folder: Path, *, fingerprint: str, step: int, state: dict[str, Any]) -> None:
     """Write the state after `step` steps, atomically; remove the older ones of this training."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PATTERN.format(fingerprint=fingerprint, step=step)
     unfinished = path.with_suffix(".tmp")
-    state = {"step": step, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
     with unfinished.open("wb") as file:
-        torch.save(state, file)
+        torch.save({"step": step, **state}, file)
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(path)
@@ -38,7 +29,7 @@ def save_partial_state(
 
 
 def load_partial_state(folder: Path, *, fingerprint: str) -> dict[str, Any] | None:
-    """The newest state of this training as `step`, `network` and `optimizer`; None without one."""
+    """The newest state of this training, its `step` in it; None without one."""
     paths = _paths(folder, fingerprint)
     return torch.load(paths[-1], weights_only=True, map_location="cpu") if paths else None
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convcg_model.config import TrainingConfig
+
 
 def num_steps(num_positives: int, *, batch_size: int) -> int:
     """Steps per epoch: batches of about `batch_size`, all equally large but for one row."""
@@ -20,6 +22,26 @@ def epoch_batches(
     """Every positive once, in random order, cut into batches."""
     order = np.random.default_rng([seed, 0, epoch]).permutation(num_positives)
     return np.array_split(order, num_steps(num_positives, batch_size=batch_size))
+
+
+class Batches:
+    """The batch of every step; the order of the epoch that the last one was of is kept."""
+
+    def __init__(self, training: TrainingConfig):
+        assert training.batch_size != "auto"
+        self.batch_size, self.seed = training.batch_size, training.seed
+        self._epoch: tuple[int, int] | None = None
+        self._batches: list[np.ndarray] = []
+
+    def at(self, step: int, *, num_positives: int) -> np.ndarray:
+        """The positives of a step."""
+        epoch, position = divmod(step, num_steps(num_positives, batch_size=self.batch_size))
+        if self._epoch != (num_positives, epoch):
+            self._epoch = num_positives, epoch
+            self._batches = epoch_batches(
+                num_positives, batch_size=self.batch_size, seed=self.seed, epoch=epoch
+            )
+        return self._batches[position]
 
 
 def sampling_probability(pin: np.ndarray) -> np.ndarray:

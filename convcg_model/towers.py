@@ -1,4 +1,4 @@
-"""The two towers: DCN v2 and an MLP in parallel on the same input, and one linear head.
+"""The two towers: DCN v2 and an MLP on the same input, and the heads that they end in.
 
 Shape suffixes: see `batches.py`.
 """
@@ -12,8 +12,11 @@ from torch.nn import functional
 from convcg_model.batches import PinBatch, UserBatch
 from convcg_model.config import ModelConfig
 from convcg_model.features import FeatureSpec
-from convcg_model.history import HistoryPooling
+from convcg_model.history import history_encoder
+from convcg_model.item_space import ItemSpace
 from convcg_model.items import CodeEmbedding, ItemEncoder, embedding_table
+from convcg_model.repeat_score import RepeatScore
+from convcg_model.vocabulary import FIRST_KNOWN
 
 
 class CrossNetwork(nn.Module):
@@ -35,38 +38,57 @@ class CrossNetwork(nn.Module):
 
 
 class Tower(nn.Module):
-    """input_BX to an L2-normalised embedding_BD.
+    """input_BX to output_BD of `size` numbers, before normalisation.
 
     `parallel`: cross network and MLP both read the input, the head reads both outputs.
     `sequential`: the MLP reads the cross network's output, the head reads the MLP's.
+    `dcn`, `mlp`: the head reads the one there is.
     """
 
-    def __init__(self, input_size: int, config: ModelConfig):
+    def __init__(self, input_size: int, config: ModelConfig, *, size: int):
         super().__init__()
-        self.parallel = config.tower == "parallel"
-        self.cross = CrossNetwork(input_size, num_layers=config.cross_layers)
-        layers = []
-        for width, next_width in pairwise((input_size, *config.mlp_sizes)):
-            layers += [nn.Linear(width, next_width), nn.ReLU(), nn.Dropout(config.dropout)]
-        self.mlp = nn.Sequential(*layers)
-        head_size = config.mlp_sizes[-1] + (input_size if self.parallel else 0)
-        self.head = nn.Linear(head_size, config.embedding_dim)
+        self.cross = self.mlp = None
+        head_size = 0
+        if config.tower != "mlp":
+            self.cross = CrossNetwork(input_size, num_layers=config.cross_layers)
+        if config.tower != "dcn":
+            layers = []
+            for width, next_width in pairwise((input_size, *config.mlp_sizes)):
+                layers += [nn.Linear(width, next_width), nn.ReLU(), nn.Dropout(config.dropout)]
+            self.mlp = nn.Sequential(*layers)
+            head_size = config.mlp_sizes[-1]
+        if config.tower in ("parallel", "dcn"):
+            head_size += input_size
+        self.is_sequential = config.tower == "sequential"
+        self.head = nn.Linear(head_size, size)
+
+    def features(self, input_BX: Tensor) -> Tensor:
+        """What a head reads."""
+        if self.mlp is None or self.cross is None:
+            only = self.cross or self.mlp
+            assert only is not None
+            return only(input_BX)
+        crossed_BX = self.cross(input_BX)
+        if self.is_sequential:
+            return self.mlp(crossed_BX)
+        return torch.cat([crossed_BX, self.mlp(input_BX)], dim=1)
 
     def forward(self, input_BX: Tensor) -> Tensor:
-        """embedding_BD."""
-        crossed_BX = self.cross(input_BX)
-        if self.parallel:
-            features = torch.cat([crossed_BX, self.mlp(input_BX)], dim=1)
-        else:
-            features = self.mlp(crossed_BX)
-        return functional.normalize(self.head(features), dim=1)
+        """output_BD."""
+        return self.head(self.features(input_BX))
 
 
 class TwoTower(nn.Module):
-    """User tower and Pin tower; the inner product of their embeddings is the score."""
+    """User tower and Pin tower; the score is the inner product of their embeddings, and the gain
+    of a repeat (`repeat_score.py`) over it.
+
+    Embeddings are L2-normalised, but for a last number with `pin_prior`: the user's is 1, the Pin's
+    its prior, in units of the score.
+    """
 
     def __init__(self, spec: FeatureSpec, config: ModelConfig):
         super().__init__()
+        self.temperature = config.temperature
         self.items = ItemEncoder(spec, config)
         self.context = nn.ModuleDict(
             {
@@ -75,7 +97,7 @@ class TwoTower(nn.Module):
             }
         )
         self.has_subject = spec.has_subject
-        self.query = self.history = None
+        self.query = self.history = self.space = self.repeats = None
         user_size = len(spec.context) * config.context_dim
         user_size += sum(feature.width for feature in spec.user_numeric)
         if spec.has_subject:
@@ -83,10 +105,8 @@ class TwoTower(nn.Module):
         if spec.has_query:
             self.query = embedding_table(spec.query_buckets + 1, config.query_dim)
             user_size += config.query_dim
-        if spec.actions:
-            self.history = HistoryPooling(
-                spec.actions, item_size=self.items.size, num_pools=config.history_pools
-            )
+        if spec.actions and config.history != "none":
+            self.history = history_encoder(spec.actions, item_size=self.items.size, config=config)
             user_size += self.history.size
         if user_size == 0:
             raise ValueError(
@@ -94,26 +114,83 @@ class TwoTower(nn.Module):
                 "query, subject_pin_id, user_recent_pin_ids or a user number must differ"
             )
         pin_size = self.items.size + sum(feature.width for feature in spec.pin_numeric)
-        self.user_tower = Tower(user_size, config)
-        self.pin_tower = Tower(pin_size, config)
+        num_pin_numbers = pin_size - self.items.size
+        has_prior = config.pin_prior and num_pin_numbers > 0
+        size = config.embedding_dim - 1 if has_prior else config.embedding_dim
+        self.user_tower = Tower(user_size, config, size=size)
+        self.pin_tower = Tower(pin_size, config, size=size)
+        self.engagement_head = None
+        if config.head == "multi":
+            self.engagement_head = nn.ModuleDict(
+                {
+                    side: nn.Linear(tower.head.in_features, size)
+                    for side, tower in (("user", self.user_tower), ("pin", self.pin_tower))
+                }
+            )
+        # Modules that a release added come last, so that the first weights drawn stay the same.
+        if config.item_space:
+            self.space = ItemSpace(spec, item_size=self.items.size, size=size)
+        self.has_advertiser_loss = bool(spec.advertisers) and config.advertiser_loss != "off"
+        self.advertiser_map = None
+        if config.advertiser_loss == "embedding" and spec.advertisers:
+            self.advertiser_map = nn.Linear(config.advertiser_dim, size)
+        self.prior = None
+        if has_prior:
+            self.prior = nn.Linear(num_pin_numbers, 1, bias=False)
+            nn.init.zeros_(self.prior.weight)
+        if config.repeat_score and (spec.actions or spec.has_subject):
+            self.repeats = RepeatScore(spec)
 
-    def embed_users(self, batch: UserBatch) -> Tensor:
-        """user_BD, L2-normalised."""
+    def embed_users(self, batch: UserBatch, *, task: str = "conversion") -> Tensor:
+        """user_BD; with one head the same for both tasks."""
+        item_MX = self.items(batch.items)
         parts = [batch.numeric_BF]
         parts += [embed(batch.categorical[name]) for name, embed in self.context.items()]
         if self.query:
             parts.append(_mean_of_tokens(self.query(batch.token_BQ), batch.token_BQ > 0))
-        if self.has_subject or self.history:
-            item_MX = self.items(batch.items)
-            if self.has_subject:
-                parts.append(functional.embedding(batch.subject_B, item_MX))
-            if self.history:
-                parts.append(self.history(item_MX, batch.recent_BL, batch.action_BL, batch.age_BL))
-        return self.user_tower(torch.cat(parts, dim=1))
+        if self.has_subject:
+            parts.append(functional.embedding(batch.subject_B, item_MX))
+        actions = {
+            "recent_BL": batch.recent_BL,
+            "action_BL": batch.action_BL,
+            "age_BL": batch.age_BL,
+        }
+        if self.history:
+            parts.append(self.history(item_MX, **actions))
+        user_BD = self._head("user", self.user_tower.features(torch.cat(parts, dim=1)), task=task)
+        if self.space:
+            user_BD = user_BD + self.space.of_users(item_MX, subject_B=batch.subject_B, **actions)
+        user_BD = functional.normalize(user_BD, dim=1)
+        return functional.pad(user_BD, (0, 1), value=1.0) if self.prior else user_BD
 
-    def embed_pins(self, batch: PinBatch) -> Tensor:
-        """pin_ND, L2-normalised."""
-        return self.pin_tower(torch.cat([self.items(batch.items), batch.numeric_NF], dim=1))
+    def embed_pins(self, batch: PinBatch, *, task: str = "conversion") -> Tensor:
+        """pin_ND."""
+        item_NX = self.items(batch.items)
+        features = self.pin_tower.features(torch.cat([item_NX, batch.numeric_NF], dim=1))
+        pin_ND = self._head("pin", features, task=task)
+        if self.space:
+            pin_ND = pin_ND + self.space.of_pins(item_NX)
+        pin_ND = functional.normalize(pin_ND, dim=1)
+        if self.prior is None:
+            return pin_ND
+        return torch.cat([pin_ND, self.temperature * self.prior(batch.numeric_NF)], dim=1)
+
+    def embed_advertisers(self) -> Tensor:
+        """advertiser_KD of the known advertisers, for the advertiser loss alone; no prior."""
+        assert self.advertiser_map is not None
+        assert self.items.advertiser is not None
+        known = self.items.advertiser.table.weight[FIRST_KNOWN:]
+        advertiser_KD = functional.normalize(self.advertiser_map(known), dim=1)
+        return functional.pad(advertiser_KD, (0, 1)) if self.prior else advertiser_KD
+
+    def repeat_gain(self, batch: UserBatch) -> Tensor | None:
+        """gain_BP, in logits, of `repeat_score.mentioned_rows`; None without a repeat score."""
+        return self.repeats(batch) if self.repeats else None
+
+    def _head(self, side: str, features: Tensor, *, task: str) -> Tensor:
+        if self.engagement_head is not None and task == "engagement":
+            return self.engagement_head[side](features)
+        return (self.user_tower if side == "user" else self.pin_tower).head(features)
 
 
 def _mean_of_tokens(token_BQX: Tensor, present_BQ: Tensor) -> Tensor:

@@ -1,31 +1,78 @@
 """The training loop: from training examples to a trained model."""
 
+import copy
 import hashlib
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
+from convcg_model.batch_loss import batch_loss
 from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.course import Course, plan_course, settle
 from convcg_model.determinism import choose_device, deterministic_torch
-from convcg_model.encoding import pin_batch, user_batch
-from convcg_model.features import FeatureSpec
-from convcg_model.losses import SoftmaxLoss, weighted_sampled_softmax
+from convcg_model.features import FeatureSpec, seen_pins
+from convcg_model.losses import SoftmaxLoss
 from convcg_model.partial_state import (
     load_partial_state,
     remove_partial_states,
     save_partial_state,
 )
-from convcg_model.sampling import epoch_batches, num_steps
+from convcg_model.repeat_rates import count_repeats
+from convcg_model.sampling import Batches
 from convcg_model.towers import TwoTower
 from convcg_model.trained_model import TrainedModel
-from convcg_model.training_set import TASKS, TrainingSet, fit_catalogue_and_features, training_set
+from convcg_model.training_set import (
+    TASKS,
+    TrainingSet,
+    fit_catalogue_and_features,
+    num_positives,
+    training_set,
+)
+from convcg_model.validation import Validation, hold_out_newest, is_better, validation_gains
 
 OnStep = Callable[[int, dict[str, float]], None]
+
+
+@dataclass
+class _State:
+    """What a training changes; `averaged` are the weights as the newest positives judge them."""
+
+    network: TwoTower
+    optimizer: torch.optim.Optimizer
+    course: Course
+    averaged: TwoTower | None
+    best: dict[str, Any] | None = None
+
+    def save(self) -> dict[str, Any]:
+        averaged = self.averaged.state_dict() if self.averaged else None
+        return self.weights() | {
+            "averaged": averaged,
+            "best": self.best,
+            "course": self.course.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.course.resume(state["course"])
+        self.restore(state)
+        self.best = state["best"]
+        if self.averaged and state["averaged"]:
+            self.averaged.load_state_dict(state["averaged"])
+
+    def weights(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def fit(
@@ -34,148 +81,164 @@ def fit(
     *,
     config: ModelConfig,
     training: TrainingConfig,
+    first_day: date | None = None,
     checkpoint_dir: Path | None = None,
     on_step: OnStep | None = None,
     progress: bool = True,
 ) -> TrainedModel:
     """Train on all rows of `examples` (see `select_split`), with the static Pins of `catalogue`.
 
-    The result depends on the rows, not on their order. With a `checkpoint_dir`, partial states are
-    kept there, and a training that was killed goes on from the newest and ends in the same bytes.
-    `on_step(step, metrics)` gets `loss`, `learning_rate` and, for each task present in the batch,
-    `loss_conversion` and `loss_engagement` (cross-entropy, weighted mean).
+    `first_day` is the log's: counters of its first month are relative to what could be counted.
+    What the configs leave to `auto` is chosen by the log; the configs of the result hold numbers,
+    and its `course` how they came about. The result depends on the rows, not on their order. With a
+    `checkpoint_dir`, partial states are kept there, and a training that was killed goes on from
+    the newest and ends in the same bytes. `on_step(step, metrics)` gets `loss`, `learning_rate`,
+    for each task present in the batch `loss_conversion` and `loss_engagement` (cross-entropy,
+    weighted mean), and after a look `validation`.
 
     Raises ValueError without positives or with unusable weights or columns, and FloatingPointError
     as soon as a loss is not finite.
     """
     device = choose_device(training.device)
-    static, spec = fit_catalogue_and_features(examples, catalogue, config=config)
+
+    # What follows from the log
+    pin_counts = pc.value_counts(seen_pins(examples).drop_null()).field("counts").to_pylist()
+    config, training = settle(
+        config, training, num_positives=num_positives(examples), pin_counts=pin_counts
+    )
+    static, spec = fit_catalogue_and_features(
+        examples, catalogue, config=config, first_day=first_day
+    )
     data = training_set(examples, static, spec, task_weights=training.task_weights)
+    validation = None
+    if training.epochs == "auto":
+        validation = hold_out_newest(examples, data, training=training)
+    known = validation.known if validation else None
+    course = plan_course(
+        len(data.positive), num_searched=len(known.positive) if known else 0, training=training
+    )
+
     with deterministic_torch(device):
         # Model and optimiser
         torch.manual_seed(training.seed)
         network = TwoTower(spec, config).to(device)
-        optimizer = _optimizer(network, training)
-        steps_per_epoch = num_steps(len(data.positive), batch_size=training.batch_size)
-        total_steps = training.epochs * steps_per_epoch
+        if network.repeats is not None:
+            rates = count_repeats(known or data, seed=training.seed)
+            network.repeats.start_from(recent=rates.recent, subject=rates.subject)
+        averaged = copy.deepcopy(network).requires_grad_(False) if known else None
+        state = _State(network, _optimizer(network, training), course, averaged)
 
         # Resume
-        first_step = 0
+        step = 0
         fingerprint = _fingerprint(config, training, spec, data.digest())
         if checkpoint_dir is not None:
-            state = load_partial_state(checkpoint_dir, fingerprint=fingerprint)
-            if state is not None:
-                network.load_state_dict(state["network"])
-                optimizer.load_state_dict(state["optimizer"])
-                first_step = state["step"]
+            saved = load_partial_state(checkpoint_dir, fingerprint=fingerprint)
+            if saved is not None:
+                state.load(saved)
+                step = saved["step"]
 
         # Steps
         network.train()
         last_losses: deque[float] = deque(maxlen=5)
-        batches: list[np.ndarray] = []
-        bar = tqdm(
-            total=total_steps, initial=first_step, unit="step", desc="train", disable=not progress
-        )
-        with bar:
-            for step in range(first_step, total_steps):
+        batches = Batches(training)
+        with tqdm(initial=step, unit="step", desc="train", disable=not progress) as bar:
+            while step < course.total_steps:
                 # Batch
-                epoch, position = divmod(step, steps_per_epoch)
-                if position == 0 or not batches:
-                    batches = epoch_batches(
-                        len(data.positive),
-                        batch_size=training.batch_size,
-                        seed=training.seed,
-                        epoch=epoch,
-                    )
-                rows = batches[position]
+                searching = course.is_search(step)
+                rows_of = known if known and searching else data
+                rows = batches.at(step, num_positives=len(rows_of.positive))
 
                 # Loss
                 torch.manual_seed((training.seed << 32) + step)
-                loss = _batch_loss(network, data, rows, step=step, config=config, training=training)
+                loss = batch_loss(
+                    network, rows_of, rows, step=step, config=config, training=training
+                )
                 value = loss.loss.item()
                 if not np.isfinite(value):
                     raise FloatingPointError(
-                        f"loss is {value} at step {step} of {total_steps} (epoch {epoch}); before "
-                        f"it: {list(last_losses)}. A lower learning_rate or smaller label weights "
+                        f"loss is {value} at step {step} of {course.total_steps}; before it: "
+                        f"{list(last_losses)}. A lower learning_rate or smaller label weights "
                         "may help"
                     )
                 last_losses.append(value)
 
                 # Update
-                optimizer.zero_grad(set_to_none=True)
+                state.optimizer.zero_grad(set_to_none=True)
                 loss.loss.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), training.max_gradient_norm)
-                rate = _learning_rate(step, total_steps=total_steps, training=training)
-                for group in optimizer.param_groups:
+                rate = course.learning_rate(step, training=training)
+                for group in state.optimizer.param_groups:
                     group["lr"] = rate
-                optimizer.step()
+                state.optimizer.step()
+                if state.averaged and searching:
+                    _average(state.averaged, network, step=step, course=course)
+                metrics = {"loss": value, "learning_rate": rate}
+                metrics |= _task_losses(loss, rows_of, rows)
+                step += 1
+
+                # Look: the best weights so far are those to finish from
+                if state.averaged and validation and course.is_look(step):
+                    weight_V = validation.weight_V
+                    gains = validation_gains(state.averaged, validation)
+                    metrics["validation"] = float(gains @ weight_V)
+                    best = state.best["gains"].numpy() if state.best else None
+                    better = is_better(gains, than=best, weight_V=weight_V)
+                    ended = course.look(step, metrics["validation"], is_better=better)
+                    if better:
+                        weights = copy.deepcopy(state.weights())
+                        state.best = weights | {"gains": torch.from_numpy(gains)}
+                    if ended and state.best:
+                        state.restore(state.best)
 
                 # Report
+                bar.total = course.total_steps
                 bar.update()
                 bar.set_postfix(loss=f"{value:.3f}", refresh=False)
                 if on_step is not None:
-                    metrics = {"loss": value, "learning_rate": rate}
-                    on_step(step, metrics | _task_losses(loss, data, rows))
+                    on_step(step - 1, metrics)
 
                 # Partial state
-                done = step + 1
-                if checkpoint_dir is not None and done % training.save_every_steps == 0:
+                if checkpoint_dir is not None and step % training.save_every_steps == 0:
                     save_partial_state(
-                        checkpoint_dir,
-                        fingerprint=fingerprint,
-                        step=done,
-                        network=network,
-                        optimizer=optimizer,
+                        checkpoint_dir, fingerprint=fingerprint, step=step, state=state.save()
                     )
     if checkpoint_dir is not None:
         remove_partial_states(checkpoint_dir, fingerprint=fingerprint)
     return TrainedModel(
-        network=network.eval(), spec=spec, config=config, training=training, static=static
+        network=network.eval(),
+        spec=spec,
+        config=config,
+        training=training,
+        static=static,
+        course=_describe_course(course, validation, data=data),
     )
 
 
-def _batch_loss(
-    network: TwoTower,
-    data: TrainingSet,
-    rows: np.ndarray,
-    *,
-    step: int,
-    config: ModelConfig,
-    training: TrainingConfig,
-) -> SoftmaxLoss:
-    """Loss of the positives `rows` and of the hard negatives drawn for them."""
-    device = next(network.parameters()).device
-    examples = data.positive[rows]
-    user, pin = data.user[examples], data.pins.row[examples]
-    user_BD = network.embed_users(user_batch(data.users, data.catalogue, examples).to(device))
+def _average(averaged: TwoTower, network: TwoTower, *, step: int, course: Course) -> None:
+    """Move the averaged weights towards the network's: the mean of the newest few looks' steps."""
+    share = max(1 / (step + 1), 2 / course.look_every)
+    with torch.no_grad():
+        pairs = zip(averaged.parameters(), network.parameters(), strict=True)
+        for mean, newest in pairs:
+            mean.lerp_(newest, share)
 
-    # In-batch and hard negative Pins go through the tower together: one pass is cheaper than two.
-    own_only = training.hard_negative_scope == "user"
-    drawn = data.pool.draw(
-        user, training.hard_negatives_per_batch, fill=not own_only, seed=training.seed, step=step
-    )
-    negatives = data.negative[drawn]
-    all_pins = pin_batch(data.pins, data.catalogue, np.concatenate([examples, negatives]))
-    pin_BD, hard_negative_HD = network.embed_pins(all_pins.to(device)).split(
-        [len(examples), len(negatives)]
-    )
-    excluded = data.pairs.hits(user, data.pins.row[negatives])
-    if own_only:
-        excluded |= user[:, None] != data.user[negatives]
 
-    log_expected_count = np.log(len(rows) * data.probability[rows])
-    return weighted_sampled_softmax(
-        user_BD,
-        pin_BD=pin_BD,
-        hard_negative_HD=hard_negative_HD,
-        weight_B=torch.from_numpy(data.weight[rows]).to(device),
-        temperature=config.temperature,
-        log_expected_count_B=torch.from_numpy(log_expected_count.astype(np.float32)).to(device)
-        if training.logq_correction
-        else None,
-        accidental_hit_BB=torch.from_numpy(data.pairs.hits(user, pin)).to(device),
-        excluded_BH=torch.from_numpy(excluded).to(device),
-    )
+def _describe_course(
+    course: Course, validation: Validation | None, *, data: TrainingSet
+) -> dict[str, Any]:
+    """How the training went, as JSON for whoever asks why."""
+    return {
+        "num_positives": len(data.positive),
+        "num_conversions": int((data.task == TASKS.index("conversion")).sum()),
+        "has_history": len(data.users.recent) > 1,
+        "validation_curve": [list(look) for look in course.curve],
+        "best_step": course.best_step if course.curve else None,
+        "search_steps": course.search_end if course.curve else 0,
+        "finish_steps": course.finish_steps,
+        "ended_by_patience": bool(course.curve) and course.search_end != course.search_steps,
+        "validation_queries": len(validation.query_V) if validation and course.curve else 0,
+        "new_pin_share": round(validation.new_share, 4) if validation else None,
+    }
 
 
 def _optimizer(network: TwoTower, training: TrainingConfig) -> torch.optim.Optimizer:
@@ -190,14 +253,6 @@ def _optimizer(network: TwoTower, training: TrainingConfig) -> torch.optim.Optim
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
-
-
-def _learning_rate(step: int, *, total_steps: int, training: TrainingConfig) -> float:
-    """Up in a line during the warm-up, then down in a line to a hundredth."""
-    warmup_steps = max(1, round(training.warmup_share * total_steps))
-    rising = (step + 1) / warmup_steps
-    falling = 1 - 0.99 * max(0, step + 1 - warmup_steps) / max(1, total_steps - warmup_steps)
-    return training.learning_rate * min(rising, falling)
 
 
 def _task_losses(loss: SoftmaxLoss, data: TrainingSet, rows: np.ndarray) -> dict[str, float]:

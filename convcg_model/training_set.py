@@ -1,7 +1,8 @@
 """Training examples made ready for the loop: encoded, ordered, weighted, with their lookups."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,35 @@ class TrainingSet:
     pairs: PositivePairs
     pool: HardNegativePool
 
+    def subset(self, kept: np.ndarray) -> "TrainingSet":
+        """The set of the examples for which `kept` [n] is true; they keep their row numbers."""
+        positive, negative = self.positive[kept[self.positive]], self.negative[kept[self.negative]]
+        of_kept = kept[self.positive]
+        num_users = len(self.pairs.starts) - 1
+        return replace(
+            self,
+            positive=positive,
+            negative=negative,
+            task=self.task[of_kept],
+            weight=self.weight[of_kept],
+            probability=sampling_probability(self.pins.row[positive]),
+            pairs=positive_pairs(self.user[positive], self.pins.row[positive], num_users=num_users),
+            pool=hard_negative_pool(self.user[negative], num_users=num_users),
+        )
+
+    def mentioned_pins(self) -> np.ndarray:
+        """bool [M]: the catalogue rows that the examples, their histories and subjects name."""
+        rows = np.concatenate([self.positive, self.negative])
+        mentioned = np.zeros(len(self.catalogue.pin), dtype=bool)
+        mentioned[self.pins.row[rows]] = True
+        mentioned[self.users.subject[rows]] = True
+        starts = self.users.recent_starts
+        read = np.zeros(len(self.users.recent) + 1, dtype=np.int64)
+        np.add.at(read, starts[rows], 1)
+        np.add.at(read, starts[rows + 1], -1)
+        mentioned[self.users.recent[np.cumsum(read)[:-1] > 0]] = True
+        return mentioned
+
     def digest(self) -> str:
         """SHA-256 of what decides the training's course beside configs and feature spec."""
         digest = hashlib.sha256()
@@ -56,8 +86,18 @@ def select_split(examples: pa.Table, split: str = "train") -> pa.Table:
     return examples.filter(pc.equal(examples["split"], split))
 
 
+def num_positives(examples: pa.Table) -> int:
+    """Rows that are no negatives."""
+    negative = table_column(examples, "is_negative", role=ROLE).cast(pa.bool_())
+    return examples.num_rows - (pc.sum(negative).as_py() or 0)
+
+
 def fit_catalogue_and_features(
-    examples: pa.Table, catalogue: pa.Table, *, config: ModelConfig
+    examples: pa.Table,
+    catalogue: pa.Table,
+    *,
+    config: ModelConfig,
+    first_day: date | None = None,
 ) -> tuple[pa.Table, FeatureSpec]:
     """The static table of every Pin of the catalogue or the examples, and the feature spec."""
     kinds = {}
@@ -72,7 +112,7 @@ def fit_catalogue_and_features(
         pin_id_kind=kinds["pin_id"],
         advertiser_id_kind=kinds["advertiser_id"],
     )
-    return static, fit_features(examples, static, config=config)
+    return static, fit_features(examples, static, config=config, first_day=first_day)
 
 
 def training_set(

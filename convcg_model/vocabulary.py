@@ -1,5 +1,7 @@
 """A vocabulary: which values of a categorical feature have a code of their own."""
 
+import zlib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,3 +54,17 @@ def fit_vocabulary(
     kept = table.filter(pc.greater_equal(table["count"], min_count))
     kept = kept.sort_by([("count", "descending"), ("value", "ascending")]).slice(0, max_size)
     return Vocabulary(kind=kind, values=tuple(kept["value"].to_pylist()))
+
+
+def hash_buckets(ids: pa.Array, *, unknown: np.ndarray, buckets: int) -> np.ndarray:
+    """int32 [n, 2]: two hash buckets, 1 to `buckets`, of each unknown id; 0 for the others.
+
+    Two ids that share one bucket hardly ever share the other (Svenstrup et al., Hash Embeddings,
+    2017). The hash is CRC-32 of the id as text, so that an id has the same buckets everywhere.
+    """
+    hashes = np.zeros((len(ids), 2), dtype=np.int32)
+    rows = np.flatnonzero(unknown) if buckets else []
+    for row, value in zip(rows, ids.take(pa.array(rows, pa.int64())).to_pylist(), strict=True):
+        text = str(value).encode()
+        hashes[row] = zlib.crc32(b"a" + text) % buckets + 1, zlib.crc32(b"b" + text) % buckets + 1
+    return hashes

@@ -1,12 +1,23 @@
-"""One embedded DuckDB for all tests, and property tests that draw the same cases every time."""
+"""One embedded DuckDB for all tests, temporary files in memory, property tests that are the same
+every time."""
 
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.lake.engine import connect
+
+MEMORY = Path("/dev/shm")
+MEMORY_GB = 4
+# Ledgers and Dagster's event logs wait for the disk at every commit, which no test is about.
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_GB * 2**30:
+    os.environ.setdefault("TMPDIR", str(MEMORY))
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 settings.register_profile(
     "convcg",

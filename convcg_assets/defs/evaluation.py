@@ -166,20 +166,21 @@ def _scorers(
     import pyarrow.compute as pc
 
     from convcg_model.evaluation.als import fit_als
-    from convcg_model.evaluation.baselines import popularity, recently_viewed
-    from convcg_model.evaluation.scorers import embedding_scorer
+    from convcg_model.evaluation.baselines import DecayedPopularity, popularity, recently_viewed
+    from convcg_model.evaluation.scorers import model_scorer
+    from convcg_model.evaluation.transitions import TransitionScorer
     from convcg_model.training_set import select_split
 
     train = select_split(examples)
-    als = fit_als(train.filter(pc.invert(train["is_negative"])))
+    positives = train.filter(pc.invert(train["is_negative"]))
+    als = fit_als(positives)
     catalogue = pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))
     scorers = {
-        "model": embedding_scorer(
-            embed_users=lambda queries: bundle.model.embed_users(queries, catalogue=catalogue),
-            embed_pins=bundle.model.embed_pins,
-        ),
+        "model": model_scorer(bundle.model, catalogue=catalogue),
         "popularity": popularity,
+        "decayed popularity": DecayedPopularity(positives),
         "recently viewed": recently_viewed,
+        "transitions": TransitionScorer(positives),
         "als": als,
     }
     simulation = warehouse.source.simulation
@@ -223,10 +224,12 @@ def _context(
         table_versions={table: v for table, v in versions.items() if v is not None},
         settings={
             "attribution": warehouse.settings.attribution.model,
-            "epochs": made_by["training"]["epochs"],
             "batch size": made_by["training"]["batch_size"],
+            "id dropout": made_by["config"]["id_dropout"],
+            "rare-id threshold": made_by["config"]["min_pin_count"],
             **settings,
         },
+        course=made_by.get("course", {}),
     )
 
 

@@ -111,6 +111,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
             pins,
             config=model_config,
             training=training_config,
+            first_day=deployment.source.first_day,
             checkpoint_dir=deployment.models / "partial" / f"dt={day}",
             on_step=lambda step, metrics: history.append((step, metrics)),
         )
@@ -121,7 +122,10 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
             path,
             provenance={**provenance, "mlflow_run_id": run.run_id, "loss_history": history},
         )
+        chosen = ("batch_size", "id_dropout", "min_pin_count", "best_step", "search_steps")
+        settled = model.training.model_dump() | model.config.model_dump() | model.course
         run.log_params({"model_version": version})
+        run.log_params({"chosen": {name: settled.get(name) for name in chosen}})
         run.log_artifacts(str(path), to="checkpoint")
     return {
         "model_version": version,

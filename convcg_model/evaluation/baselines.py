@@ -1,6 +1,7 @@
 """Baselines that need no learning: what is popular, and what the person viewed last.
 
-Matrix factorisation, the learned baseline, is in `matrix_factorisation.py`.
+Matrix factorisation, the learned baseline, is in `als.py`, what was taken next in
+`transitions.py`.
 """
 
 import numpy as np
@@ -78,3 +79,36 @@ def recently_viewed(queries: pa.Table, pins: pa.Table) -> np.ndarray:
     looked_at = np.flatnonzero(subject_Q >= 0)
     scores[looked_at, subject_Q[looked_at]] = longest + 2
     return scores
+
+
+class DecayedPopularity:
+    """Scorer: the training positives of the query's task by Pin, the newest counting most.
+
+    A positive counts its label's weight, halved for every `half_life_days` before the last training
+    day. Pins without one come below, in order of popularity.
+    """
+
+    def __init__(self, positives: pa.Table, *, half_life_days: float = 7.0):
+        """Count training positives (`pin_id`, `task`, `example_day`, `weight`)."""
+        self.pin_ids = positives["pin_id"].unique().sort()
+        day = positives["example_day"].cast(pa.int32()).to_numpy()
+        age = day.max(initial=0) - day
+        weight = positives["weight"].to_numpy() * 0.5 ** (age / half_life_days)
+        row = rows_of(positives["pin_id"], among=self.pin_ids)
+        task = positives["task"].to_numpy(zero_copy_only=False)
+        self.counts = {
+            name: np.bincount(row[task == name], weight[task == name], minlength=len(self.pin_ids))
+            for name in POPULARITY_WEIGHTS
+        }
+
+    def __call__(self, queries: pa.Table, pins: pa.Table) -> np.ndarray:
+        """Scores [Q, N], see the class."""
+        scores = popularity(queries, pins)
+        known = rows_of(pins["pin_id"], among=self.pin_ids)
+        tasks = queries["task"].to_numpy(zero_copy_only=False)
+        for task in set(tasks):
+            count = np.where(known >= 0, np.append(self.counts[task], 0.0)[known], 0.0)
+            # Places, for the reason that `popularity_levels` has, above every popularity.
+            _, place = np.unique(count, return_inverse=True)
+            scores[tasks == task] += place.astype(np.float32)
+        return scores

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from convcg_model.trained_model import Repeats, TrainedModel
+
 Scorer = Callable[[pa.Table, pa.Table], np.ndarray]
 """`(queries [Q rows], pins [N rows of pin_features]) -> scores [Q, N]`; higher is better."""
 
@@ -46,9 +48,13 @@ def rows_of(ids: pa.ChunkedArray, *, among: pa.ChunkedArray | pa.Array) -> np.nd
 
 
 def embedding_scorer(
-    *, embed_users: Callable[[pa.Table], np.ndarray], embed_pins: Callable[[pa.Table], np.ndarray]
+    *,
+    embed_users: Callable[[pa.Table], np.ndarray],
+    embed_pins: Callable[[pa.Table], np.ndarray],
+    repeats: Callable[[pa.Table], Repeats] | None = None,
 ) -> Scorer:
-    """Scorer of a two-tower model: inner products of user and Pin embeddings.
+    """Scorer of a two-tower model: inner products of user and Pin embeddings, and over them what
+    `repeats` says that a user's own Pins gain.
 
     Embeddings of the last Pins table are kept, for the chunks of one day share it.
     """
@@ -57,6 +63,21 @@ def embedding_scorer(
     def score(queries: pa.Table, pins: pa.Table) -> np.ndarray:
         if not last or last[0][0] is not pins:
             last[:] = [(pins, embed_pins(pins))]
-        return embed_users(queries) @ last[0][1].T
+        scores = embed_users(queries) @ last[0][1].T
+        if repeats is not None:
+            gained = repeats(queries)
+            column = rows_of(pa.chunked_array([gained.pin_ids]), among=pins["pin_id"])
+            found = column >= 0
+            scores[gained.row[found], column[found]] += gained.gain[found]
+        return scores
 
     return score
+
+
+def model_scorer(model: TrainedModel, *, catalogue: pa.Table) -> Scorer:
+    """Scorer of a trained model; `catalogue` makes Pins known that are newer than it."""
+    return embedding_scorer(
+        embed_users=lambda queries: model.embed_users(queries, catalogue=catalogue),
+        embed_pins=model.embed_pins,
+        repeats=lambda queries: model.repeats(queries, catalogue=catalogue),
+    )

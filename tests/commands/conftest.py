@@ -4,7 +4,6 @@ import datetime as dt
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from convcg_assets.sources.columns import ID_KINDS
 LAST_DAY = dt.date(2026, 3, 14)
 NUM_DAYS = 14
 SETTINGS = "examples: {training_days: 8, holdout_days: 3}\n"
-MEMORY = Path("/dev/shm")
 CONVCG = ("-m", "convcg_assets.commands.main")
 
 Convcg = Callable[..., Result]
@@ -65,19 +63,9 @@ def make_home(folder: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in memory where there is one: Dagster syncs every event to the disk."""
-    if not MEMORY.is_dir():
-        yield tmp_path_factory.mktemp("memory")
-        return
-    with tempfile.TemporaryDirectory(prefix="convcg-", dir=MEMORY) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def deployment(memory: Path) -> Home:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A small simulated world with all that is built from it."""
-    made = make_home(memory / "home")
+    made = make_home(tmp_path_factory.mktemp("home"))
     built = made.convcg(
         *("demo", "--days", str(NUM_DAYS), "--last-day", str(LAST_DAY)),
         *("--impressions-per-day", "3000", "--json"),

@@ -16,9 +16,9 @@ UP_TO_DATE = "All partitions are up to date"
 
 
 @pytest.fixture(scope="module")
-def home(memory: Path) -> Home:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Three landed days, and what `convcg repair` builds from them."""
-    made = make_home(memory / "repaired")
+    made = make_home(tmp_path_factory.mktemp("repaired"))
     options = ["--days", str(NUM_DAYS), "--impressions-per-day", "1000"]
     landed = made.convcg("simulate", "land", *options, "--last-day", str(LAST_DAY))
     assert landed.returncode == 0, landed.stderr

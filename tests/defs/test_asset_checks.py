@@ -25,14 +25,16 @@ import json, sys
 from convcg_assets.defs.checks import table_checks
 heavy = sorted({"great_expectations", "mlflow", "torch"} & set(sys.modules))
 import dagster as dg
-from convcg_assets.defs import attribution, raw_events
+from convcg_assets.defs import raw_events
+from convcg_assets.defs.tables import table_asset
+from convcg_assets.tables.registry import DERIVED
 from convcg_assets.defs.resources import Warehouse
 tables = {"impressions", "engagements", "conversions", "pins", "users", "rejected_events"}
 tables.add("attributed_conversions")
 names = set(sys.argv[3:])
 keys = [key for check in table_checks for key in check.check_keys]
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([raw_events, attribution]),
+    assets=[raw_events.raw_events, table_asset(DERIVED["attributed_conversions"])],
     asset_checks=[
         check
         for check in table_checks

@@ -5,8 +5,14 @@ import pyarrow as pa
 import pytest
 
 from convcg_model.evaluation.als import AlsScorer, AlsSettings, fit_als
-from convcg_model.evaluation.baselines import popularity, popularity_levels, recently_viewed
+from convcg_model.evaluation.baselines import (
+    DecayedPopularity,
+    popularity,
+    popularity_levels,
+    recently_viewed,
+)
 from convcg_model.evaluation.scorers import embedding_scorer, query_side, rows_of
+from convcg_model.evaluation.transitions import TransitionScorer
 
 
 def pins(ids, **counters):
@@ -181,3 +187,47 @@ def test_embedding_scorer_is_the_inner_product_and_embeds_each_pin_table_once():
     assert len(embedded) == 1
     score(queries({}), pins(["a", "b"]))
     assert len(embedded) == 2
+
+
+def positives(*rows):
+    """(Pin, recent, subject, task, day of January, weight)."""
+    return pa.table(
+        {
+            "pin_id": [row[0] for row in rows],
+            "user_recent_pin_ids": pa.array([row[1] for row in rows], pa.list_(pa.string())),
+            "subject_pin_id": pa.array([row[2] for row in rows], pa.string()),
+            "task": [row[3] for row in rows],
+            "example_day": pa.array([date(2026, 1, row[4]) for row in rows]),
+            "weight": [row[5] for row in rows],
+        }
+    )
+
+
+def test_transitions_are_shares_of_what_was_taken_next():
+    taken = positives(
+        ("b", ["a"], None, "engagement", 1, 3.0),
+        ("c", ["x", "a"], None, "engagement", 1, 1.0),
+        ("d", [], "a", "conversion", 1, 1.0),
+    )
+    table = pins(list("abcdx"), num_clicks_30d=[5, 4, 3, 2, 1])
+    levels = popularity_levels(table, task="conversion")
+    scores = TransitionScorer(taken)(queries({"recent": ["a"]}, {}), table)
+    # From a: 3 * .7 to b, .7 ** 2 to c, 1 to d, and two to nowhere; a is the first source: .7
+    total = 3 * 0.7 + 0.7**2 + 1 + 2
+    expected = [0, 3 * 0.7 / total * 0.7, 0.7**2 / total * 0.7, 1 / total * 0.7, 0]
+    expected = [level + (1 + e if e else 0) for level, e in zip(levels, expected, strict=True)]
+    assert scores[0].tolist() == pytest.approx(expected, rel=1e-5)
+    assert np.array_equal(scores[1], levels)
+
+
+def test_decayed_popularity_halves_every_week():
+    taken = positives(
+        ("old", [], None, "conversion", 1, 1.5),
+        ("new", [], None, "conversion", 8, 1.0),
+        ("other", [], None, "engagement", 8, 9.0),
+    )
+    table = pins(["old", "new", "other", "never"], num_clicks_30d=[0, 0, 1, 2])
+    scores = DecayedPopularity(taken)(queries({}, {"task": "engagement"}), table)
+    # 1.5 halved is below 1; what has no positive of the task follows by popularity
+    assert order(scores[0], ["old", "new", "other", "never"]) == ["new", "old", "never", "other"]
+    assert order(scores[1], ["old", "new", "other", "never"])[0] == "other"

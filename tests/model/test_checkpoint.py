@@ -1,6 +1,7 @@
 """A checkpoint and an index bundle come back as they were, and not at all when changed."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,34 @@ def test_checkpoint_comes_back(model, users, world, tmp_path):
     assert np.array_equal(loaded.embed_users(world.examples.slice(0, 50)), users)
     assert read_description(tmp_path / "model")["provenance"] == {"tables": {"pins": 3}}
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_checkpoint_of_format_1_is_the_model_that_it_was(make_world):
+    """Written by release 0.1, with the embeddings that it gave."""
+    world = make_world(num_rows=60, num_pins=12, num_users=10)
+    old = load_checkpoint(Path(__file__).parent / "format1")
+    assert old.model_version == read_description(Path(__file__).parent / "format1")["model_version"]
+    users, pins = (
+        old.embed_users(world.examples.slice(0, 1)),
+        old.embed_pins(world.pins.slice(0, 1)),
+    )
+    assert users[0] == pytest.approx([-0.0551276, 0.3579771, -0.2327116, -0.9025845], abs=1e-5)
+    assert pins[0] == pytest.approx([-0.2547463, -0.6646395, 0.0353018, -0.7015073], abs=1e-5)
+    assert len(old.repeats(world.examples).row) == 0
+
+
+def test_an_old_model_is_saved_as_what_it_is(tmp_path):
+    old = load_checkpoint(Path(__file__).parent / "format1")
+    save_checkpoint(old, tmp_path / "again")
+    assert load_checkpoint(tmp_path / "again").model_version == old.model_version
+
+
+def test_a_format_of_the_future_is_refused(model, tmp_path):
+    save_checkpoint(model, tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
+    with pytest.raises(ValueError, match="format is 3, but this release reads 1 and 2"):
+        load_checkpoint(tmp_path / "model")
 
 
 def test_string_ids_come_back(make_world, tmp_path):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +15,12 @@ from convcg_model.encoding import encode_pins, encode_users, query_tokens, user_
 from convcg_model.features import FeatureSpec
 from convcg_model.numeric import encode_numeric, fit_numeric, fit_rate
 from convcg_model.training_set import fit_catalogue_and_features
-from convcg_model.vocabulary import MISSING, UNKNOWN, fit_vocabulary
+from convcg_model.vocabulary import MISSING, UNKNOWN, fit_vocabulary, hash_buckets
 
 
 def fit(world, **options):
-    return fit_catalogue_and_features(world.examples, world.pins, config=ModelConfig(**options))
+    config = ModelConfig.model_validate({"min_pin_count": 2} | options)
+    return fit_catalogue_and_features(world.examples, world.pins, config=config)
 
 
 def test_what_is_null_throughout_is_left_out(make_world):
@@ -36,7 +38,9 @@ def test_spec_is_json_and_does_not_depend_on_row_order(world):
     _, spec = fit(world)
     assert FeatureSpec.model_validate_json(spec.model_dump_json()) == spec
     shuffled = world.examples.take(np.random.default_rng(0).permutation(world.examples.num_rows))
-    static, other = fit_catalogue_and_features(shuffled, world.pins, config=ModelConfig())
+    static, other = fit_catalogue_and_features(
+        shuffled, world.pins, config=ModelConfig(min_pin_count=2)
+    )
     assert other == spec
     assert static.equals(fit(world)[0])
 
@@ -141,5 +145,30 @@ def test_vectors_of_different_lengths_are_refused():
 def test_a_missing_column_is_named(world):
     with pytest.raises(ValueError, match="no column 'user_recent_actions'"):
         fit_catalogue_and_features(
-            world.examples.drop_columns("user_recent_actions"), world.pins, config=ModelConfig()
+            world.examples.drop_columns("user_recent_actions"),
+            world.pins,
+            config=ModelConfig(min_pin_count=2),
         )
+
+
+def test_ids_beyond_the_vocabulary_have_two_buckets_each(world):
+    static, spec = fit(world, min_pin_count=30)
+    rare = spec.pin_hash_buckets
+    assert rare == 64
+    catalogue = encode_catalogue(static, spec, role="pins")
+    has_code = catalogue.pin[FIRST_PIN:] != UNKNOWN
+    assert not catalogue.hashes[FIRST_PIN:][has_code].any()
+    hashed = catalogue.hashes[FIRST_PIN:][~has_code]
+    assert len(hashed) > 0
+    assert 1 <= hashed.min() <= hashed.max() <= rare
+    assert len(np.unique(hashed, axis=0)) > 0.8 * len(hashed)
+    assert fit(world, min_pin_count=30, hashed_ids=False)[1].pin_hash_buckets == 0
+    assert fit(world, min_pin_count=1)[1].pin_hash_buckets == 0
+
+
+def test_hash_buckets_are_the_same_everywhere():
+    # CRC-32 of "a7", "b7", "ax" and "bx", modulo 64, plus 1
+    known, unknown = np.array([False]), np.array([True])
+    numbers = hash_buckets(pa.array([7]), unknown=unknown, buckets=64)
+    assert numbers.tolist() == [[zlib.crc32(b"a7") % 64 + 1, zlib.crc32(b"b7") % 64 + 1]]
+    assert hash_buckets(pa.array(["x"]), unknown=known, buckets=64).tolist() == [[0, 0]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from convcg_model.losses import weighted_sampled_softmax
+from convcg_model.losses import multi_positive_softmax, weighted_sampled_softmax
 from convcg_model.positives import positive_pairs
 
 USER = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -103,3 +103,133 @@ def test_hits_agree_with_a_set_of_pairs():
 def test_hits_of_no_columns():
     pairs = positive_pairs(np.array([0]), np.array([5]), num_users=1)
     assert pairs.hits(np.array([0]), np.zeros(0, dtype=int)).shape == (1, 0)
+
+
+def test_gains_are_added_to_the_logits():
+    gain_BB = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    loss = weighted_sampled_softmax(
+        USER,
+        pin_BD=PIN,
+        hard_negative_HD=torch.tensor([[0.8, 0.6]]),
+        weight_B=ONES,
+        temperature=0.5,
+        gain_BB=gain_BB,
+        gain_BH=torch.tensor([[0.0], [-1.0]]),
+    )
+    row_0 = math.log(math.exp(2.0) + math.exp(1.2 + 2.0) + math.exp(1.6)) - 2.0
+    row_1 = math.log(math.exp(0.0) + math.exp(1.6) + math.exp(1.2 - 1.0)) - 1.6
+    assert loss.row_loss_B.tolist() == pytest.approx([row_0, row_1])
+
+
+def test_any_of_several_positives_will_do():
+    loss = multi_positive_softmax(
+        USER,
+        pin_ND=torch.cat([PIN, torch.tensor([[0.0, 1.0]])]),
+        positive_BN=torch.tensor([[True, True, False], [False, False, False]]),
+        weight_B=torch.tensor([3.0, 5.0]),
+        temperature=1.0,
+        log_expected_count_N=torch.log(torch.tensor([1.0, 0.5, 0.25])),
+    )
+    # Row 0 over the expected counts: e, e^.6 / .5 and 1 / .25; row 1 has no positive.
+    positives, all_columns = math.e + math.exp(0.6) / 0.5, math.e + math.exp(0.6) / 0.5 + 4
+    assert loss.item() == pytest.approx(3 * -math.log(positives / all_columns) / 2)
+
+
+def test_a_row_without_a_positive_has_a_finite_gradient():
+    user = USER.clone().requires_grad_()
+    loss = multi_positive_softmax(
+        user,
+        pin_ND=PIN,
+        positive_BN=torch.zeros(2, 2, dtype=torch.bool),
+        weight_B=ONES,
+        temperature=0.1,
+    )
+    (gradient,) = torch.autograd.grad(loss, user)
+    assert gradient.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def drawn(seed=0, *, num_rows=7, num_negatives=3, dim=5):
+    """A batch drawn by chance, with every option of the loss."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.nn.functional.normalize(torch.randn(*shape, generator=generator), dim=-1)
+
+    hits = torch.rand(num_rows, num_rows, generator=generator) < 0.2
+    return {
+        "user_BD": normal(num_rows, dim),
+        "pin_BD": normal(num_rows, dim),
+        "hard_negative_HD": normal(num_negatives, dim),
+        "weight_B": torch.rand(num_rows, generator=generator),
+        "log_expected_count_B": -torch.rand(num_rows, generator=generator),
+        "accidental_hit_BB": hits,
+        "excluded_BH": torch.rand(num_rows, num_negatives, generator=generator) < 0.3,
+        "gain_BB": torch.randn(num_rows, num_rows, generator=generator),
+        "gain_BH": torch.randn(num_rows, num_negatives, generator=generator),
+    }
+
+
+def softmax_loss(batch, *, temperature=0.3):
+    others = {name: value for name, value in batch.items() if name != "user_BD"}
+    return weighted_sampled_softmax(batch["user_BD"], temperature=temperature, **others)
+
+
+def loss_by_loops(batch, *, temperature):
+    """The same, written out column by column."""
+    user, pin, hard = (batch[n].tolist() for n in ("user_BD", "pin_BD", "hard_negative_HD"))
+    total = 0.0
+    for b in range(len(user)):
+        own, terms = 0.0, []
+        for j in range(len(pin)):
+            logit = sum(x * y for x, y in zip(user[b], pin[j], strict=True)) / temperature
+            logit += batch["gain_BB"][b, j].item() - batch["log_expected_count_B"][j].item()
+            if j == b:
+                own = logit
+            if j == b or not batch["accidental_hit_BB"][b, j]:
+                terms.append(math.exp(logit))
+        for h in range(len(hard)):
+            logit = sum(x * y for x, y in zip(user[b], hard[h], strict=True)) / temperature
+            if not batch["excluded_BH"][b, h]:
+                terms.append(math.exp(logit + batch["gain_BH"][b, h].item()))
+        total += batch["weight_B"][b].item() * (math.log(sum(terms)) - own)
+    return total / len(user)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_loss_is_what_loops_say(seed):
+    batch = drawn(seed)
+    expected = loss_by_loops(batch, temperature=0.3)
+    assert softmax_loss(batch).loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_permuted_batch_has_the_same_loss():
+    batch = drawn()
+    order = torch.randperm(7, generator=torch.Generator().manual_seed(1))
+    square = {"accidental_hit_BB", "gain_BB"}
+    permuted = {
+        name: value
+        if name == "hard_negative_HD"
+        else value[order][:, order]
+        if name in square
+        else value[order]
+        for name, value in batch.items()
+    }
+    assert softmax_loss(permuted).loss.item() == pytest.approx(softmax_loss(batch).loss.item())
+
+
+def test_a_masked_column_changes_nothing():
+    batch = drawn()
+    batch["excluded_BH"][:, 0] = True
+    before = softmax_loss(batch).row_loss_B
+    batch["hard_negative_HD"][0] = 100.0
+    assert torch.equal(softmax_loss(batch).row_loss_B, before)
+
+
+def test_weights_scale_gradients():
+    batch = drawn()
+    gradients = []
+    for factor in (1.0, 3.0):
+        user = batch["user_BD"].clone().requires_grad_()
+        loss = softmax_loss(batch | {"user_BD": user, "weight_B": factor * batch["weight_B"]}).loss
+        gradients.append(torch.autograd.grad(loss, user)[0])
+    assert torch.allclose(gradients[1], 3 * gradients[0], atol=1e-6)

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.batch_loss import batch_loss
+from convcg_model.config import ModelConfig, TaskWeights, TrainingConfig
+from convcg_model.encoding import pin_batch, user_batch
 from convcg_model.history import HistoryPooling
 from convcg_model.towers import CrossNetwork, Tower, TwoTower
-from convcg_model.training import _batch_loss
 from convcg_model.training_set import fit_catalogue_and_features, training_set
 from convcg_model.vocabulary import Vocabulary
+
+SIZED = TrainingConfig(batch_size=256, hard_negatives_per_batch=64, epochs=1)
 
 
 def test_cross_layer_is_the_formula():
@@ -22,13 +25,32 @@ def test_cross_layer_is_the_formula():
     assert cross(torch.tensor([[2.0, 3.0]])).tolist() == [expected]
 
 
-@pytest.mark.parametrize(("kind", "head_size"), [("parallel", 4 + 5), ("sequential", 4)])
-def test_head_reads_both_or_the_mlp_alone(kind, head_size):
-    tower = Tower(5, ModelConfig(tower=kind, mlp_sizes=(8, 4), embedding_dim=3))
+@pytest.mark.parametrize(
+    ("kind", "head_size"), [("parallel", 4 + 5), ("sequential", 4), ("dcn", 5), ("mlp", 4)]
+)
+def test_head_reads_both_or_what_there_is(kind, head_size):
+    tower = Tower(5, ModelConfig(tower=kind, mlp_sizes=(8, 4)), size=3)
     assert tower.head.in_features == head_size
-    embedding = tower(torch.randn(7, 5))
-    assert embedding.shape == (7, 3)
-    assert embedding.norm(dim=1).tolist() == pytest.approx([1.0] * 7)
+    assert tower(torch.randn(7, 5)).shape == (7, 3)
+
+
+@pytest.mark.parametrize("has_prior", [True, False])
+def test_embeddings_have_length_one_but_for_the_prior(world, has_prior):
+    config = ModelConfig(id_dropout=0.5, min_pin_count=1, pin_prior=has_prior, embedding_dim=8)
+    network, data = build(world, config)
+    user_BD = network.embed_users(user_batch(data.users, data.catalogue, np.arange(7)))
+    batch = pin_batch(data.pins, data.catalogue, np.arange(7))
+    if network.prior is not None:
+        torch.nn.init.ones_(network.prior.weight)
+    pin_BD = network.embed_pins(batch)
+    assert user_BD.shape == pin_BD.shape == (7, 8)
+    if has_prior:
+        assert user_BD[:, -1].tolist() == [1.0] * 7
+        prior = config.temperature * batch.numeric_NF.sum(dim=1)
+        assert pin_BD[:, -1].tolist() == pytest.approx(prior.tolist(), rel=1e-5)
+        user_BD, pin_BD = user_BD[:, :-1], pin_BD[:, :-1]
+    for embedding in (user_BD, pin_BD):
+        assert embedding.norm(dim=1).tolist() == pytest.approx([1.0] * 7)
 
 
 def test_history_is_a_weighted_mean_and_zero_without_actions():
@@ -41,13 +63,53 @@ def test_history_is_a_weighted_mean_and_zero_without_actions():
     assert pooled[1].tolist() == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("kind", ["parallel", "sequential"])
-def test_every_parameter_gets_a_gradient(world, kind):
-    config, training = ModelConfig(tower=kind, dropout=0.1), TrainingConfig()
+SWITCHES = [
+    {"tower": "sequential"},
+    {"tower": "dcn"},
+    {"tower": "mlp"},
+    {"history": "none"},
+    {"history": "transformer"},
+    {"head": "multi"},
+    {"advertiser_loss": "in_batch"},
+    {"advertiser_loss": "embedding"},
+    {"item_space": False},
+    {"pin_prior": False},
+    {"repeat_score": False},
+    {"hashed_ids": False, "min_pin_count": 30},
+    {"hashed_ids": True, "min_pin_count": 30},
+]
+TRAINING_SWITCHES = [
+    {"hard_negatives_per_batch": 0},
+    {"hard_negative_scope": "user"},
+    {"logq_correction": False},
+    {"task_weights": TaskWeights(conversion=1.0, engagement=0.2)},
+]
+
+
+def build(world, config):
     static, spec = fit_catalogue_and_features(world.examples, world.pins, config=config)
-    data = training_set(world.examples, static, spec, task_weights=training.task_weights)
-    network = TwoTower(spec, config)
+    data = training_set(world.examples, static, spec, task_weights=TaskWeights())
+    return TwoTower(spec, config), data
+
+
+@pytest.mark.parametrize("switch", [{}, *SWITCHES], ids=str)
+def test_every_parameter_gets_a_gradient(world, switch):
+    config = ModelConfig.model_validate(
+        {"dropout": 0.1, "id_dropout": 0.5, "min_pin_count": 2} | switch
+    )
+    network, data = build(world, config)
     rows = np.arange(len(data.positive))
-    _batch_loss(network, data, rows, step=0, config=config, training=training).loss.backward()
+    batch_loss(network, data, rows, step=0, config=config, training=SIZED).loss.backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("switch", TRAINING_SWITCHES, ids=str)
+def test_every_parameter_gets_a_gradient_however_it_is_trained(world, switch):
+    config = ModelConfig(id_dropout=0.5, min_pin_count=2)
+    network, data = build(world, config)
+    rows = np.arange(len(data.positive))
+    training = SIZED.model_copy(update=switch)
+    batch_loss(network, data, rows, step=0, config=config, training=training).loss.backward()
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []

@@ -41,6 +41,31 @@ def test_learns_the_checkerboard(make_world, sparse, scope):
     assert set(losses[0]) == {"loss", "learning_rate", "loss_conversion", "loss_engagement"}
 
 
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"tower": "sequential"},
+        {"tower": "dcn"},
+        {"tower": "mlp"},
+        {"history": "none"},
+        {"history": "transformer", "transformer_dim": 16},
+        {"head": "multi"},
+        {"advertiser_loss": "in_batch"},
+        {"advertiser_loss": "embedding"},
+        {"item_space": False},
+        {"repeat_score": False},
+    ],
+    ids=str,
+)
+def test_learns_the_checkerboard_in_every_setting(world, switch):
+    config = ModelConfig.model_validate(SMALL.model_dump() | switch)
+    model = train(world, config=config, training=SHORT.model_copy(update={"epochs": 25}))
+    scores = model.embed_users(world.examples) @ model.embed_pins(world.pins).T
+    parity = world.examples["user_id"].to_numpy() % 2
+    best = np.argsort(-scores, axis=1)[:, :10]
+    assert ((best % 2) == parity[:, None]).mean() > 0.65
+
+
 def test_same_seed_same_bytes_whatever_the_row_order(world):
     shuffled = world.examples.take(np.random.default_rng(1).permutation(world.examples.num_rows))
     version = train(world).model_version

@@ -5,6 +5,7 @@ Those of the labels and of their ripening are in `label_plots.py`, the look of a
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -152,6 +153,21 @@ def losses(history: Sequence[Mapping[str, float]]) -> str:
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.legend(fontsize=8.5)
         return svg(figure, label="Training loss by step")
+
+
+def validation(course: Mapping[str, Any]) -> str:
+    """How the newest training days judged the weights, and the step that was gone on from."""
+    steps, scores = zip(*course["validation_curve"], strict=True)
+    with mpl.rc_context(style("validation")):
+        figure = Figure(figsize=(4.3, 2.2), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(steps, scores, color=SECOND, linewidth=1.3, marker="o", markersize=3)
+        axis.axvline(course["best_step"], color=MODEL, linewidth=1, linestyle="--")
+        axis.grid(axis="y")
+        axis.set_xlabel("step")
+        axis.set_title(f"NDCG on the newest training days, best at step {course['best_step']:,}")
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        return svg(figure, label="Validation score by step")
 
 
 def _by_scorer(evaluation: Evaluation, dimension: str, group: str) -> dict[str, Figures]:

@@ -7,6 +7,7 @@ What is measured is decided in `convcg_model.evaluation.evaluate`; the plots are
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -14,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from convcg_model.evaluation.report import wording
 from convcg_model.evaluation.report.ripening import PastEvaluation, steps
+from convcg_model.evaluation.report.shortfalls import HEADLINE_SLICES, shortfalls
 from convcg_model.evaluation.result import Estimate, Evaluation, Figures
-
-_PLACES = {"all Pins": ("all", "all"), "Pins not seen before": ("seen before", "unseen")}
 
 
 class ReportContext(BaseModel):
@@ -33,6 +33,9 @@ class ReportContext(BaseModel):
     table_versions: dict[str, int] = Field(default={}, description="Lake version by table.")
     settings: dict[str, str | int | float | bool] = Field(
         default={}, description="Settings worth showing: of training, of the ALS baseline."
+    )
+    course: dict[str, Any] = Field(
+        default={}, description="How the training went: `TrainedModel.course`, and its positives."
     )
     notes: tuple[str, ...] = Field(default=(), description="Caveats of this run, shown on top.")
     history: tuple[PastEvaluation, ...] = Field(
@@ -89,6 +92,7 @@ def render(
         weighted=lambda figures: figures.maturity not in (None, 1),
         best=best_values(evaluation),
         verdicts=verdicts(evaluation),
+        shortfalls=shortfalls(evaluation, course=context.course),
         place_maturity=_place_maturity(evaluation),
         conversions=next((task for task in evaluation.tasks if task.task == "conversion"), None),
         ripened=ripened,
@@ -99,6 +103,9 @@ def render(
             "headline": Markup(plots.headline(evaluation)),
             "slices": Markup(plots.slices(evaluation)),
             "losses": Markup(plots.losses(training_history)) if training_history else "",
+            "validation": Markup(plots.validation(context.course))
+            if context.course.get("validation_curve")
+            else "",
             "label_days": Markup(label_plots.label_days(evaluation)),
             "ripening": Markup(label_plots.ripening(ripened, config=evaluation.config))
             if ripened
@@ -147,7 +154,7 @@ def verdicts(evaluation: Evaluation) -> dict[str, dict[str, tuple[Estimate, str]
 
     The verdict is `better`, `worse`, or `not clearly different` when the paired interval holds 0.
     """
-    places = {where: place for place, where in _PLACES.items()}
+    places = HEADLINE_SLICES
     found: dict[str, dict[str, tuple[Estimate, str]]] = {}
     for difference in evaluation.differences:
         place = places.get((difference.dimension, difference.group))
@@ -177,7 +184,7 @@ def _verdict(estimate: Estimate) -> str:
 
 def _place_maturity(evaluation: Evaluation) -> dict[str, float | None]:
     """Share of the conversions of each verdict's place that have arrived."""
-    names = {where: place for place, where in _PLACES.items()}
+    names = HEADLINE_SLICES
     return {
         names[figures.dimension, figures.group]: figures.maturity
         for figures in evaluation.figures

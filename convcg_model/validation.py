@@ -1,0 +1,182 @@
+"""The newest training days as judges of the older ones: what is held apart, and how it judges.
+
+The holdout of the evaluation has no part in it. Shape suffixes: see `batches.py`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from convcg_model.arrow_columns import table_column
+from convcg_model.config import TrainingConfig
+from convcg_model.encoding import pin_batch, user_batch
+from convcg_model.repeat_score import find_mentions
+from convcg_model.towers import TwoTower
+from convcg_model.training_set import TASKS, TrainingSet
+from convcg_model.vocabulary import FIRST_KNOWN, UNKNOWN
+
+MICROSECONDS_PER_DAY = 86_400 * 10**6
+ROWS_PER_PASS = 2048
+NOISE = 0.5
+"""So many standard errors a look must gain to be better."""
+ENOUGH_CONVERSIONS = 1_000
+"""So many conversions judge alone; fewer share with the engagements in proportion."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """V queries (rows of the encoded examples) ranked among C Pins, each as of one row.
+
+    `known` is what was known before them; `target_V` points into `candidate_C`. Ids that `known`
+    does not hold are unknown in `data`, whatever the vocabulary of the whole training says.
+    """
+
+    known: TrainingSet
+    data: TrainingSet
+    query_V: np.ndarray
+    target_V: np.ndarray
+    weight_V: np.ndarray
+    candidate_C: np.ndarray
+    new_share: float
+
+
+def split_time(examples: pa.Table, positive: np.ndarray, *, share: float) -> int | None:
+    """Microseconds at which the newest `share` of the positives begins; None if nothing is before.
+
+    The start of a day where there are at least three days, else the time itself.
+    """
+    ts = impression_times(examples)[positive]
+    days = np.unique(ts // MICROSECONDS_PER_DAY)
+    cut = int(np.quantile(ts, 1 - share, method="lower"))
+    if len(days) >= 3:
+        day = max(cut // MICROSECONDS_PER_DAY, int(days[1]))
+        cut = int(day * MICROSECONDS_PER_DAY)
+    return cut if 0 < (ts < cut).sum() < len(ts) else None
+
+
+def impression_times(examples: pa.Table) -> np.ndarray:
+    """int64 [n]: `impression_ts` in microseconds."""
+    column = table_column(examples, "impression_ts", role="training examples")
+    return column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def hold_out_newest(
+    examples: pa.Table, data: TrainingSet, *, training: TrainingConfig
+) -> Validation | None:
+    """The validation of a training set; None where its positives cannot be told apart by time."""
+    cut = split_time(examples, data.positive, share=training.validation_share)
+    if cut is None:
+        return None
+    ts = impression_times(examples)
+    before = (ts < cut) & (_evidence_times(examples, ts) < cut)
+    known = data.subset(before)
+    if not len(known.positive):
+        return None
+
+    # Candidates: the Pins of all rows, each as of its newest row of those that are known, else as
+    # of its first row after
+    rows = np.concatenate([data.positive, data.negative])
+    age = np.where(before[rows], cut - ts[rows], ts[rows] - cut)
+    order = np.lexsort((rows, age, ~before[rows], data.pins.row[rows]))
+    pins, first = np.unique(data.pins.row[rows][order], return_index=True)
+    candidate_C = rows[order][first]
+
+    # Queries, at most so many of a task
+    generator = np.random.default_rng([training.seed, 3])
+    queries, weights = [], []
+    newest = ts[data.positive] >= cut
+    numbers = [int((newest & (data.task == index)).sum()) for index in range(len(TASKS))]
+    conversion_share = min(1.0, numbers[0] / ENOUGH_CONVERSIONS) if numbers[1] else 1.0
+    shares = (conversion_share, 1 - conversion_share)
+    for index, share in enumerate(shares):
+        of_task = data.positive[newest & (data.task == index)]
+        taken = min(len(of_task), training.max_validation_queries)
+        if taken and share > 0:
+            queries.append(np.sort(generator.permutation(of_task)[:taken]))
+            weights.append(np.full(taken, share / taken))
+    query_V = np.concatenate(queries)
+    target_V = np.searchsorted(pins, data.pins.row[query_V])
+    if len(pins) > training.max_validation_pins:
+        others = generator.permutation(len(pins))[: training.max_validation_pins]
+        kept = np.union1d(others, target_V)
+        candidate_C, target_V = candidate_C[kept], np.searchsorted(kept, target_V)
+
+    unknown = ~known.mentioned_pins()
+    pin = np.where(unknown & (data.catalogue.pin >= FIRST_KNOWN), UNKNOWN, data.catalogue.pin)
+    return Validation(
+        known=known,
+        data=replace(data, catalogue=replace(data.catalogue, pin=pin.astype("i4"))),
+        query_V=query_V,
+        target_V=target_V,
+        weight_V=np.concatenate(weights),
+        candidate_C=candidate_C,
+        new_share=float(unknown[data.pins.row[data.positive[newest]]].mean()),
+    )
+
+
+def validation_gains(network: TwoTower, validation: Validation) -> np.ndarray:
+    """float64 [V]: 1 / log2(1 + rank) of every query, NDCG without a cut, in (0, 1].
+
+    Ties share the mean rank. Unlike recall at some k it sees every move of a rank.
+    """
+    data, device = validation.data, next(network.parameters()).device
+    network.eval()
+    gains = []
+    with torch.inference_mode():
+        pin_CD = torch.cat(
+            [
+                network.embed_pins(pin_batch(data.pins, data.catalogue, rows).to(device))
+                for rows in _passes(validation.candidate_C)
+            ]
+        )
+        pin_row_C = torch.from_numpy(data.pins.row[validation.candidate_C].astype(np.int64))
+        pin_row_C = pin_row_C.to(device)
+        targets = iter(_passes(validation.target_V))
+        for rows in _passes(validation.query_V):
+            batch = user_batch(data.users, data.catalogue, rows).to(device)
+            score_VC = network.embed_users(batch) @ pin_CD.T / network.temperature
+            gain_VP = network.repeat_gain(batch)
+            if gain_VP is not None:
+                score_VC += find_mentions(batch, pin_row_N=pin_row_C).spread(gain_VP)
+            target_V1 = torch.from_numpy(next(targets)).to(device).unsqueeze(1)
+            own_V1 = score_VC.gather(1, target_V1)
+            ties_V = (score_VC == own_V1).sum(dim=1) - 1
+            rank_V = 1 + (score_VC > own_V1).sum(dim=1) + ties_V / 2
+            gains.append((1 / torch.log2(1 + rank_V)).cpu().numpy())
+    network.train()
+    return np.concatenate(gains).astype(np.float64)
+
+
+def is_better(gains: np.ndarray, *, than: np.ndarray | None, weight_V: np.ndarray) -> bool:
+    """Whether the weighted mean is higher by more than half the difference's standard error.
+
+    As in the one-standard-error rule (Breiman et al. 1984) the earliest of looks that chance could
+    have put in any order is kept, which has fitted the older days least; half, because a search
+    that stops too soon loses as well.
+
+    >>> is_better(np.array([0.6, 0.4]), than=np.array([0.5, 0.3]), weight_V=np.array([0.5, 0.5]))
+    True
+    >>> is_better(np.array([0.9, 0.1]), than=np.array([0.5, 0.3]), weight_V=np.array([0.5, 0.5]))
+    False
+    """
+    if than is None:
+        return True
+    difference = gains - than
+    mean = float(difference @ weight_V)
+    error = float(np.sqrt(np.square(weight_V) @ np.square(difference - mean)))
+    return mean > NOISE * error
+
+
+def _passes(rows: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(rows, max(1, -(-len(rows) // ROWS_PER_PASS)))
+
+
+def _evidence_times(examples: pa.Table, ts: np.ndarray) -> np.ndarray:
+    """When a row's evidence had arrived: `evidence_dt`, where it is told, else the impression."""
+    if "evidence_dt" not in examples.column_names:
+        return ts
+    days = table_column(examples, "evidence_dt", role="training examples")
+    days = days.cast(pa.int32()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.where(np.isfinite(days), np.nan_to_num(days) * MICROSECONDS_PER_DAY, ts)
