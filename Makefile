@@ -31,7 +31,7 @@ next-day: install  ## land the next simulated day, beside a running `make dev`
 late-file: install  ## land a late batch of one advertiser's conversions
 	$(BIN)/convcg simulate late-file
 
-status: install  ## which days differ from what they would be if built now, and why
+status: install  ## which days are stale, and why
 	$(BIN)/convcg status
 
 repair: install  ## read what has landed and rebuild what differs, without a daemon

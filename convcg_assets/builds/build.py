@@ -61,8 +61,8 @@ class Build:
         """Some of those rows."""
         return self.deployment.lake.read(table, days, con=self.con, version=self._version(table))
 
-    def write(self) -> None:
-        """Write the days, and record what they hold and were built from."""
+    def query(self) -> Query:
+        """The rows of the days: SQL of the engine, over the files of the inputs' windows."""
         deployment, table = self.deployment, self.recipe.table
         rows = compile_rows(table, self.days, scope=deployment.scope, con=self.con)
         files = {
@@ -71,8 +71,16 @@ class Build:
             )
             for name in rows.inputs
         }
-        query = Query(rows.text, files, num_bytes=sum(held.num_bytes for held in files.values()))
-        version = deployment.lake.replace(table, self.days, query, con=self.con)
+        return Query(rows.text, files, num_bytes=sum(held.num_bytes for held in files.values()))
+
+    def write(self, rows: ibis.Table | Query | None = None) -> None:
+        """Write the days, and record what they hold and were built from.
+
+        `rows` are those of `query()`, or what another engine made of the same inputs.
+        """
+        deployment, table = self.deployment, self.recipe.table
+        rows = self.query() if rows is None else rows
+        version = deployment.lake.replace(table, self.days, rows, con=self.con)
         record_days(
             deployment, table, version, details=self.details, con=self.con, run_id=self.run_id
         )

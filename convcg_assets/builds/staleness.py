@@ -1,4 +1,4 @@
-"""Which days are not what they would be if they were built now, and why.
+"""Which days are stale (not what their recipe would give now), and why.
 
 The level-triggered heart of repair: what a day was built from is compared with what is there now.
 Whatever happened in between, in whatever order, or got lost, the comparison finds the days that
@@ -60,7 +60,7 @@ def find_stale(
     due: Iterable[dt.date] = (),
     known: "KnownInputs | None" = None,
 ) -> Staleness:
-    """The days that differ from what they would be if they were built now.
+    """The stale days: what their recipe would give now differs from what they hold.
 
     `due` are days for which a model ought to be there, whether or not one was asked for before.
     `known` is what an earlier look has worked out.

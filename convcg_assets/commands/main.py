@@ -14,7 +14,7 @@ from convcg_assets.commands.console import Failure
 COMMANDS = {
     "demo": "Land a simulated world and build everything from it.",
     "run": "Build every table, the model, its index and its report from the landed logs.",
-    "status": "Say which days differ from what they would be if built now, and why.",
+    "status": "Say which days are stale, and why.",
     "repair": "Read what has landed and rebuild the days that are stale.",
     "report": "Print the headline of a day's evaluation report, and where the page lies.",
     "check": "Show how landed logs will be read, and what would be rejected; builds nothing.",

@@ -1,4 +1,4 @@
-"""`convcg status`: which days differ from what they would be if built now, and why."""
+"""`convcg status`: which days are stale, and why."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ UP_TO_DATE = "All partitions are up to date"
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """Say which days differ from what they would be if built now, and why.
+    """Say which days are stale, and why.
 
     It changes nothing, and sees what the sensors of `dagster dev` see. Per table: the days that
     are built; of those that ought to be there the stale ones, which differ from what their inputs

@@ -57,8 +57,8 @@ def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     jobs=[job for name, job in _by_name.items() if name not in (job_name(RAW), RETRAIN)],
     minimum_interval_seconds=TICK_S,
     default_status=_RUNNING,
-    description="Rebuilds exactly the days that differ from what they would be if they were built "
-    "now: after late logs, corrections, failures and crashes.",
+    description="Rebuilds exactly the days that are stale: after late logs, corrections, failures "
+    "and crashes.",
 )
 def late_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Requests a run for each range of derived days that differ, once their inputs have settled."""
