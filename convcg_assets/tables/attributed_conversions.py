@@ -184,11 +184,9 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
     Columns: dt, conversion_id, touch_type, match_level, impression_id, impression_day,
     touch_pin_id, touch_ts, credit.
     """
-    strength = ibis.cases(
-        (candidates.touch_type == "click", 0), (candidates.touch_type == "engagement", 1), else_=2
-    )
     ranked = candidates.mutate(
-        strength=strength, match_rank=(candidates.match_level == "pin").ifelse(0, 1)
+        strength=_rank(candidates.touch_type, TOUCH_TYPES),
+        match_rank=_rank(candidates.match_level, MATCH_LEVELS),
     )
     credited = CREDIT_MODELS[settings.model](ranked, settings.half_life_hours)
     return credited.filter(_.credit > 0).select(
@@ -204,16 +202,16 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
     )
 
 
+def _rank(value: ibis.Value, vocabulary: tuple[str, ...]) -> ibis.Value:
+    """Place in a vocabulary, from 0: the first is the strongest."""
+    return value.cases(*((name, place) for place, name in enumerate(vocabulary)))
+
+
 def _touch_ends(rows: ibis.Table, *, settings: AttributionSettings) -> ibis.Value:
     """When each touch's window ends (excluded); null for a type that is switched off."""
-    windows = {
-        "click": settings.click_window_days,
-        "engagement": settings.engagement_window_days,
-        "view": settings.view_window_days,
-    }
     enabled = [
         (rows.touch_type == touch_type, rows.touch_ts + ibis.interval(days=days))
-        for touch_type, days in windows.items()
+        for touch_type, days in settings.window_days.items()
         if days > 0
     ]
     never = ibis.null("timestamp")
@@ -232,15 +230,10 @@ def uneven_credits(attributed: ibis.Table) -> ibis.Table:
 
 def touches_outside_window(attributed: ibis.Table, *, settings: AttributionSettings) -> ibis.Table:
     """Credited touches outside `touch_ts <= event_ts < touch_ts + window`, or past the horizon."""
-    windows = {
-        "click": settings.click_window_days,
-        "engagement": settings.engagement_window_days,
-        "view": settings.view_window_days,
-    }
     ends = ibis.cases(
         *(
             (_.touch_type == kind, _.touch_ts + ibis.interval(days=days))
-            for kind, days in windows.items()
+            for kind, days in settings.window_days.items()
         ),
         else_=_.touch_ts,
     )

@@ -76,11 +76,12 @@ def engagement_evidence(
 def event_weight(event: ibis.Value, names: tuple[str, ...], settings: LabelSettings) -> ibis.Value:
     """The weight of each event of a vocabulary: the setting `<event>_weight`.
 
-    Raises AttributeError where one has no setting: an event without a weight would vanish.
+    Raises AttributeError where one has no setting. An event that is in no vocabulary has no weight
+    (null, which the checks refuse), rather than vanish with weight 0.
     """
     weights = {name: getattr(settings, f"{name}_weight") for name in names}
     return event.cases(
-        *((name, double(weight)) for name, weight in weights.items()), else_=double(0)
+        *((name, double(weight)) for name, weight in weights.items()), else_=ibis.null("float64")
     )
 
 
@@ -93,10 +94,10 @@ def click_duration_factor(duration_s: ibis.Value, *, settings: LabelSettings) ->
     """
     t_max = settings.click_t_max_s
     capped = ibis.least(duration_s, double(t_max))
-    if settings.click_formula == "log_ratio":
-        factor = (capped + double(1)).ln() / double(math.log1p(t_max))
-    else:
-        factor = (capped / double(t_max) + double(1)).ln() / double(math.log(2))
+    factor = {
+        "log_ratio": (capped + double(1)).ln() / double(math.log1p(t_max)),
+        "log2_share": (capped / double(t_max) + double(1)).ln() / double(math.log(2)),
+    }[settings.click_formula]
     # Not fill_null afterwards: the least of null and t_max is t_max.
     unknown = double(settings.unknown_duration_factor)
     return duration_s.isnull().ifelse(unknown, factor.round(SHARE_DECIMALS))

@@ -53,9 +53,18 @@ class AttributionSettings(Frozen):
         return value
 
     @property
+    def window_days(self) -> dict[str, int]:
+        """The window of each type of touch; 0 switches it off."""
+        return {
+            "click": self.click_window_days,
+            "engagement": self.engagement_window_days,
+            "view": self.view_window_days,
+        }
+
+    @property
     def longest_window_days(self) -> int:
-        """The longest of the three windows."""
-        return max(self.click_window_days, self.engagement_window_days, self.view_window_days)
+        """The longest window."""
+        return max(self.window_days.values())
 
     @property
     def horizon_days(self) -> int:

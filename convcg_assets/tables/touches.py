@@ -11,6 +11,7 @@ from convcg_assets.tables.table import Input, Scope
 
 TOUCH_TYPES = ("click", "engagement", "view")
 MATCH_LEVELS = ("pin", "advertiser")
+"""Both from the strongest to the weakest, as last touch takes them."""
 LINK_WINDOW_HOURS = 24
 """An engagement without an impression id belongs to an impression shown at most so long before."""
 

@@ -166,8 +166,9 @@ def build_examples(
     factor. `curves` holds `conversion_delay` of both days.
 
     With `known_before` the holdout's positives are those known before that day, by its curve: for
-    evaluation while labels ripen. The train split is as ever.
+    evaluation of one T while labels ripen. The train split is as ever.
     """
+    assert known_before is None or len(days) == 1, "labels ripen by the age of one T's holdout"
     rows = positives(
         labels, curves, days, settings=settings, delay=delay, known_before=known_before
     )

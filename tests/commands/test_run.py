@@ -39,9 +39,8 @@ def test_every_table_holds_rows_and_the_report_is_there(deployment: Home) -> Non
     assert "src=http" not in page
     assert 'href="http' not in page
     report = json.loads((folder / "report.json").read_text())
-    assert {"model", "popularity", "recently viewed", "als", "oracle"} == set(
-        report["evaluation"]["scorers"]
-    )
+    baselines = {"popularity", "decayed popularity", "recently viewed", "transitions", "als"}
+    assert {"model", *baselines, "oracle"} == set(report["evaluation"]["scorers"])
     assert str(folder / "report.html") in (deployment.home / "demo.txt").read_text()
 
 

@@ -19,8 +19,9 @@ from convcg_assets.sources.stream import Streams
 from convcg_assets.tables import credit_models
 from convcg_assets.tables.credit_models import CREDIT_MODELS
 from convcg_assets.tables.registry import ARTIFACTS, DERIVED, TABLES
-from convcg_assets.tables.settings import LabelSettings, Settings
+from convcg_assets.tables.settings import AttributionSettings, LabelSettings, Settings
 from convcg_assets.tables.table import Scope, digest_settings
+from convcg_assets.tables.touches import TOUCH_TYPES
 from convcg_model import features
 from convcg_model.evaluation.report.wording import words
 
@@ -139,3 +140,7 @@ def test_keys_and_cells_are_columns(table: str) -> None:
 def test_every_derived_table_has_a_page() -> None:
     differing = set(PAGES) ^ set(DERIVED)
     assert not differing, f"{differing}: in registry.py or in defs/pages.py, not in both"
+
+
+def test_every_type_of_touch_has_a_window() -> None:
+    assert tuple(AttributionSettings().window_days) == TOUCH_TYPES
