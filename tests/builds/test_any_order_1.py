@@ -9,5 +9,5 @@ from .sequences import check_any_order, seeds
 
 
 @pytest.mark.parametrize("seed", seeds(0))
-def test_any_order_same_result(seed: int, tmp_path: Path, con: Backend) -> None:
-    check_any_order(seed, tmp_path, con=con)
+def test_any_order_same_result(seed: int, tmp_path: Path, unoptimised: Backend) -> None:
+    check_any_order(seed, tmp_path, con=unoptimised)
