@@ -62,7 +62,7 @@ def column_schema(table: str, id_types: Mapping[str, str]) -> dg.TableSchema:
 
 
 def _describe(column: Column) -> str:
-    values = f": {', '.join(column.vocabulary)}" if column.vocabulary else ""
+    values = f" ({', '.join(column.vocabulary)})" if column.vocabulary else ""
     return f"{column.meaning}{values}"
 
 

@@ -24,7 +24,7 @@ COLUMNS: Columns = {
     "conversion_id": Column("id:conversion_id", "the conversion", required=True),
     "event_name": Column(
         "string",
-        "checkout, add_to_cart, signup or lead",
+        "what was done",
         required=True,
         vocabulary=CONVERSION_EVENTS,
     ),
@@ -36,16 +36,20 @@ COLUMNS: Columns = {
     "value": Column("float64", "as reported"),
     "status": Column(
         "string",
-        "attributed, no_user, no_touch, past_horizon or duplicate",
+        "what became of it",
         required=True,
         vocabulary=STATUSES,
     ),
     "touch_type": Column(
         "string",
-        "click, engagement or view; null unless attributed, as all that follow",
+        "what earned the credit; null unless attributed, as all that follow",
         vocabulary=TOUCH_TYPES,
     ),
-    "match_level": Column("string", "pin or advertiser", vocabulary=MATCH_LEVELS),
+    "match_level": Column(
+        "string",
+        "whether the touch was of the same Pin, or of the same advertiser alone",
+        vocabulary=MATCH_LEVELS,
+    ),
     "impression_id": Column("id:impression_id", "the impression that was touched"),
     "impression_day": Column(
         "date",

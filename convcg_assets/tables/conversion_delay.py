@@ -18,11 +18,12 @@ LEVELS = ("global", "segment", "advertiser")
 
 COLUMNS: Columns = {
     "dt": Column("date", "day T: everything here arrived before it"),
-    "level": Column("string", "global, segment or advertiser", required=True, vocabulary=LEVELS),
+    "level": Column(
+        "string", "whose conversions the curve is of", required=True, vocabulary=LEVELS
+    ),
     "segment": Column(
         "string",
-        "how the advertisers report: at_once, daily, weekly, slower, or silent of late; "
-        "null for global",
+        "how the advertisers report, or whether they have been silent of late; null for global",
         vocabulary=SEGMENTS,
     ),
     "advertiser_id": Column("id:advertiser_id", "whose curve; null unless level is advertiser"),

@@ -45,7 +45,7 @@ COLUMNS: Columns = {
     "dt": Column("date", "day T: everything here arrived before it"),
     "split": Column(
         "string",
-        "train, or holdout for the last days before T",
+        "holdout for the last days before T",
         required=True,
         vocabulary=SPLITS,
     ),
@@ -60,7 +60,7 @@ COLUMNS: Columns = {
     "query": Column("string", "Search: what was searched for"),
     "task": Column(
         "string",
-        "conversion or engagement; null for a hard negative",
+        "what it is a positive of; null for a hard negative",
         vocabulary=TASKS,
     ),
     "is_negative": Column("boolean", "a hard negative", required=True),

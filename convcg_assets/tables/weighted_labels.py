@@ -45,7 +45,7 @@ COLUMNS: Columns = {
     "surface": Column("string", "where it was shown", required=True, vocabulary=SURFACES),
     "subject_pin_id": Column("id:pin_id", "Related Pins: the Pin looked at"),
     "query": Column("string", "Search: what was searched for"),
-    "task": Column("string", "conversion or engagement", required=True, vocabulary=TASKS),
+    "task": Column("string", "what it is a positive of", required=True, vocabulary=TASKS),
     "evidence": Column(
         "string",
         "what happened",
@@ -60,7 +60,11 @@ COLUMNS: Columns = {
         "conversion: the type of touch credited",
         vocabulary=TOUCH_TYPES,
     ),
-    "match_level": Column("string", "conversion: pin or advertiser", vocabulary=MATCH_LEVELS),
+    "match_level": Column(
+        "string",
+        "conversion: whether the touch was of the same Pin, or the same advertiser",
+        vocabulary=MATCH_LEVELS,
+    ),
     "event_weight": Column("float64", "factor: what this kind of evidence is worth", required=True),
     "value_factor": Column(
         "float64",
