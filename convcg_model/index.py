@@ -65,6 +65,20 @@ class IndexBundle:
             found[places < 0] = None
         return found, scores
 
+    def retrieve(
+        self, users: pa.Table, k: int, *, catalogue: pa.Table | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k best Pins of each user of a table with the user columns of training examples.
+
+        `search` with the users' embeddings and repeats; `catalogue` makes Pins of their histories
+        known that are newer than the model.
+        """
+        return self.search(
+            self.model.embed_users(users, catalogue=catalogue),
+            k,
+            repeats=self.model.repeats(users, catalogue=catalogue),
+        )
+
     def search_places(self, user_embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As `search`, but places in `pin_ids` (int64, -1: none) instead of ids."""
         if k < 1:

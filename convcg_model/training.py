@@ -4,7 +4,6 @@ import copy
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -37,42 +36,10 @@ from convcg_model.training_set import (
     num_positives,
     training_set,
 )
+from convcg_model.training_state import TrainingState, make_optimizer
 from convcg_model.validation import Validation, hold_out_newest, is_better, validation_gains
 
 OnStep = Callable[[int, dict[str, float]], None]
-
-
-@dataclass
-class _State:
-    """What a training changes; `averaged` are the weights as the newest positives judge them."""
-
-    network: TwoTower
-    optimizer: torch.optim.Optimizer
-    course: Course
-    averaged: TwoTower | None
-    best: dict[str, Any] | None = None
-
-    def save(self) -> dict[str, Any]:
-        averaged = self.averaged.state_dict() if self.averaged else None
-        return self.weights() | {
-            "averaged": averaged,
-            "best": self.best,
-            "course": self.course.state(),
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.course.resume(state["course"])
-        self.restore(state)
-        self.best = state["best"]
-        if self.averaged and state["averaged"]:
-            self.averaged.load_state_dict(state["averaged"])
-
-    def weights(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def fit(
@@ -126,7 +93,7 @@ def fit(
             rates = count_repeats(known or data, seed=training.seed)
             network.repeats.start_from(recent=rates.recent, subject=rates.subject)
         averaged = copy.deepcopy(network).requires_grad_(False) if known else None
-        state = _State(network, _optimizer(network, training), course, averaged)
+        state = TrainingState(network, make_optimizer(network, training), course, averaged)
 
         # Resume
         step = 0
@@ -170,8 +137,8 @@ def fit(
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate
                 state.optimizer.step()
-                if state.averaged and searching:
-                    _average(state.averaged, network, step=step, course=course)
+                if searching:
+                    state.average(step)
                 metrics = {"loss": value, "learning_rate": rate}
                 metrics |= _task_losses(loss, rows_of, rows)
                 step += 1
@@ -181,14 +148,11 @@ def fit(
                     weight_V = validation.weight_V
                     gains = validation_gains(state.averaged, validation)
                     metrics["validation"] = float(gains @ weight_V)
-                    best = state.best["gains"].numpy() if state.best else None
-                    better = is_better(gains, than=best, weight_V=weight_V)
-                    ended = course.look(step, metrics["validation"], is_better=better)
+                    better = is_better(gains, than=state.best_gains, weight_V=weight_V)
                     if better:
-                        weights = copy.deepcopy(state.weights())
-                        state.best = weights | {"gains": torch.from_numpy(gains)}
-                    if ended and state.best:
-                        state.restore(state.best)
+                        state.keep_best(gains)
+                    if course.look(step, metrics["validation"], is_better=better):
+                        state.restore_best()
 
                 # Report
                 bar.total = course.total_steps
@@ -214,15 +178,6 @@ def fit(
     )
 
 
-def _average(averaged: TwoTower, network: TwoTower, *, step: int, course: Course) -> None:
-    """Move the averaged weights towards the network's: the mean of the newest few looks' steps."""
-    share = max(1 / (step + 1), 2 / course.look_every)
-    with torch.no_grad():
-        pairs = zip(averaged.parameters(), network.parameters(), strict=True)
-        for mean, newest in pairs:
-            mean.lerp_(newest, share)
-
-
 def _describe_course(
     course: Course, validation: Validation | None, *, data: TrainingSet
 ) -> dict[str, Any]:
@@ -239,20 +194,6 @@ def _describe_course(
         "validation_queries": len(validation.query_V) if validation and course.curve else 0,
         "new_pin_share": round(validation.new_share, 4) if validation else None,
     }
-
-
-def _optimizer(network: TwoTower, training: TrainingConfig) -> torch.optim.Optimizer:
-    # An embedding that no row of a batch uses must not shrink, so embeddings do not decay.
-    embeddings = {id(m.weight) for m in network.modules() if isinstance(m, torch.nn.Embedding)}
-    decayed, others = [], []
-    for parameter in network.parameters():
-        is_matrix = parameter.ndim > 1 and id(parameter) not in embeddings
-        (decayed if is_matrix else others).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": training.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
 
 
 def _task_losses(loss: SoftmaxLoss, data: TrainingSet, rows: np.ndarray) -> dict[str, float]:

@@ -79,7 +79,8 @@ def hold_out_newest(
     # of its first row after
     rows = np.concatenate([data.positive, data.negative])
     age = np.where(before[rows], cut - ts[rows], ts[rows] - cut)
-    order = np.lexsort((rows, age, ~before[rows], data.pins.row[rows]))
+    in_order = np.arange(len(rows))
+    order = np.lexsort((in_order, age, ~before[rows], data.pins.row[rows]))
     pins, first = np.unique(data.pins.row[rows][order], return_index=True)
     candidate_C = rows[order][first]
 
@@ -94,7 +95,7 @@ def hold_out_newest(
         of_task = data.positive[newest & (data.task == index)]
         taken = min(len(of_task), training.max_validation_queries)
         if taken and share > 0:
-            queries.append(np.sort(generator.permutation(of_task)[:taken]))
+            queries.append(generator.permutation(of_task)[:taken])
             weights.append(np.full(taken, share / taken))
     query_V = np.concatenate(queries)
     target_V = np.searchsorted(pins, data.pins.row[query_V])

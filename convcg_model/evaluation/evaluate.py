@@ -60,18 +60,10 @@ def evaluate(
             f"as_of must be {day} or later"
         )
     train = examples.filter(pc.field("split") == "train")
-    holdout = examples.filter((pc.field("split") == "holdout") & ~pc.field("is_negative"))
-    if holdout.num_rows == 0:
-        raise ValueError(
-            f"nothing to evaluate on day {day}: no held-out positives among "
-            f"{examples.num_rows} training examples; longer holdout days would give some"
-        )
-    holdout = holdout.sort_by("impression_id")
-    snapshots = _snapshots(pin_features, days=sorted(holdout["example_day"].unique().to_pylist()))
-    queries = pa.concat_tables(
-        _sample(holdout.filter(pc.field("task") == task), size=config.max_queries) for task in TASKS
-    )
-    ranks, not_indexed = _rank(
+    holdout = held_out(examples)
+    snapshots = snapshots_of(pin_features, days=sorted(holdout["example_day"].unique().to_pylist()))
+    queries = choose_queries(holdout, config=config)
+    ranks, not_indexed = rank_queries(
         queries, snapshots=snapshots, scorers=scorers, config=config, on_progress=on_progress
     )
     groups = slice_queries(
@@ -121,7 +113,26 @@ def evaluate(
     )
 
 
-def _snapshots(pin_features: pa.Table, *, days: list[date]) -> dict[date, pa.Table]:
+def held_out(examples: pa.Table) -> pa.Table:
+    """The held-out positives, in an order of their own; ValueError where there are none."""
+    holdout = examples.filter((pc.field("split") == "holdout") & ~pc.field("is_negative"))
+    if holdout.num_rows == 0:
+        day = examples["dt"][0].as_py() if examples.num_rows else None
+        raise ValueError(
+            f"nothing to evaluate on day {day}: no held-out positives among "
+            f"{examples.num_rows} training examples; longer holdout days would give some"
+        )
+    return holdout.sort_by("impression_id")
+
+
+def choose_queries(holdout: pa.Table, *, config: EvaluationConfig) -> pa.Table:
+    """At most `max_queries` held-out positives of each task, task by task."""
+    return pa.concat_tables(
+        _sample(holdout.filter(pc.field("task") == task), size=config.max_queries) for task in TASKS
+    )
+
+
+def snapshots_of(pin_features: pa.Table, *, days: list[date]) -> dict[date, pa.Table]:
     """The candidates of each held-out day, which is any row of `pin_features` with that dt."""
     snapshots = {
         day: pin_features.filter(pc.field("dt") == pa.scalar(day, pa.date32())) for day in days
@@ -145,13 +156,13 @@ def _sample(positives: pa.Table, *, size: int) -> pa.Table:
     return positives.take(np.sort(np.argsort(np.array(hashes), kind="stable")[:size]))
 
 
-def _rank(
+def rank_queries(
     queries: pa.Table,
     *,
     snapshots: Mapping[date, pa.Table],
     scorers: Mapping[str, Scorer],
     config: EvaluationConfig,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Rank of every query's Pin by scorer [Q], and whether it is missing among the candidates."""
     ranks = {name: np.full(queries.num_rows, np.inf) for name in scorers}

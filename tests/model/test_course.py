@@ -138,6 +138,16 @@ def test_one_moment_gives_nothing_to_judge_by(world):
     assert split_time(world.examples, np.arange(100), share=0.1) is None
 
 
+def test_auto_gives_the_same_bytes_whatever_the_row_order(dated, world):
+    training = AUTO.model_copy(update={"max_auto_examples": 2_000})
+    options = {"config": SMALL, "training": training, "progress": False}
+    model = fit(dated, world.pins, **options)
+    shuffled = dated.take(np.random.default_rng(1).permutation(dated.num_rows))
+    again = fit(shuffled, world.pins, **options)
+    assert again.course == model.course
+    assert again.model_version == model.model_version
+
+
 class KilledError(Exception):
     pass
 

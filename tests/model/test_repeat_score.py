@@ -102,6 +102,9 @@ def test_search_with_repeats_is_the_evaluated_score(trained, k):
     assert scores == pytest.approx(-np.sort(-exact, axis=1)[:, :k], abs=1e-5)
     assert all(len(set(row)) == min(k, 30) for row in ids.tolist())
     assert bundle.search(embedded, k)[0].shape == ids.shape
+    retrieved = bundle.retrieve(asked, k, catalogue=world.pins)
+    assert np.array_equal(retrieved[0], ids)
+    assert np.array_equal(retrieved[1], scores)
     assert (bundle.search(embedded[:0], k)[0]).shape[0] == 0
 
 

@@ -1,0 +1,186 @@
+"""Benchmark: each switch of the model against the default, on a log that has been built.
+
+    CONVCG_HOME=... CONVCG_SOURCE=... python -m benchmarks.ablation --seeds 0 1 2 3 4
+
+Trains the default and every switch with several seeds on the newest training examples of the
+deployment, and compares them query by query: the hits of a query are averaged over the seeds, the
+intervals are bootstraps over users of the mean difference. The last line is one JSON object.
+"""
+
+import argparse
+import datetime as dt
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from convcg_assets.days import Days
+from convcg_assets.deployment import current_deployment
+from convcg_assets.lake.delta import connect
+from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.evaluation.evaluate import (
+    choose_queries,
+    held_out,
+    rank_queries,
+    snapshots_of,
+)
+from convcg_model.evaluation.metrics import bootstrap_means, interval, recall_at, weighted_means
+from convcg_model.evaluation.result import EvaluationConfig
+from convcg_model.evaluation.scorers import model_scorer
+from convcg_model.evaluation.weights import maturity_factors
+from convcg_model.training import fit
+from convcg_model.training_set import select_split
+
+SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "default": ({}, {}),
+    "history: none": ({"history": "none"}, {}),
+    "history: transformer": ({"history": "transformer"}, {}),
+    "crossing: sequential": ({"tower": "sequential"}, {}),
+    "crossing: DCN only": ({"tower": "dcn"}, {}),
+    "crossing: MLP only": ({"tower": "mlp"}, {}),
+    "head: multi": ({"head": "multi"}, {}),
+    "advertiser loss: in batch": ({"advertiser_loss": "in_batch"}, {}),
+    "advertiser loss: embeddings": ({"advertiser_loss": "embedding"}, {}),
+    "no item space": ({"item_space": False}, {}),
+    "no Pin prior": ({"pin_prior": False}, {}),
+    "no repeat score": ({"repeat_score": False}, {}),
+    "hard negatives: off": ({}, {"hard_negatives_per_batch": 0}),
+    "hard negatives: own user's": ({}, {"hard_negative_scope": "user"}),
+    "no engagement task": ({}, {"task_weights": {"engagement": 0.0}}),
+    "tasks weigh the same": ({}, {"task_weights": {"conversion": 1.0}}),
+    "no logQ": ({}, {"logq_correction": False}),
+    "three epochs": ({}, {"epochs": 3}),
+}
+"""Name, and the fields of ModelConfig and TrainingConfig that differ from the defaults."""
+METRICS = (
+    ("conversion", "all", 10),
+    ("conversion", "all", 100),
+    ("conversion", "all", 1000),
+    ("conversion", "unseen", 100),
+    ("engagement", "all", 100),
+)
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES))
+    parser.add_argument("--max-queries", type=int, default=10_000, help="of each task")
+    options = parser.parse_args()
+    examples, pins, first_day = read_examples()
+    config = EvaluationConfig(max_queries=options.max_queries)
+    queries = choose_queries(held_out(examples), config=config)
+    snapshots = snapshots_of(pins, days=sorted(queries["example_day"].unique().to_pylist()))
+    hits: dict[str, dict[tuple, np.ndarray]] = {}
+    seconds: dict[str, float] = {}
+    names = dict.fromkeys(["default", *options.switches])
+    for name in names:
+        changed_model, changed_training = SWITCHES[name]
+        of_seeds = []
+        started = time.process_time()
+        for seed in options.seeds:
+            model = fit(
+                select_split(examples),
+                pins,
+                config=ModelConfig.model_validate(changed_model),
+                training=TrainingConfig.model_validate({**changed_training, "seed": seed}),
+                first_day=first_day,
+                progress=False,
+            )
+            seconds[name] = (time.process_time() - started) / len(options.seeds)
+            scorer = model_scorer(model, catalogue=_newest(pins))
+            ranks, _ = rank_queries(
+                queries, snapshots=snapshots, scorers={"model": scorer}, config=config
+            )
+            of_seeds.append(ranks["model"])
+        hits[name] = {
+            metric: np.mean([recall_at(rank_Q, k=metric[2]) for rank_Q in of_seeds], axis=0)
+            for metric in METRICS
+        }
+        print(name, flush=True)
+    figures = compare(queries, hits, seconds=seconds)
+    print_table(figures)
+    print(json.dumps({"seeds": options.seeds, "figures": figures}))
+
+
+def read_examples() -> tuple[pa.Table, pa.Table, dt.date]:
+    """The newest day's training examples, the Pins of its holdout, and the log's first day."""
+    deployment = current_deployment()
+    day = deployment.lake.days("training_examples")[-1]
+    holdout = dt.timedelta(days=deployment.settings.examples.holdout_days)
+    con = connect()
+    examples, pins = (
+        con.to_pyarrow(deployment.lake.read(table, days, con=con))
+        for table, days in (
+            ("training_examples", Days(day, day)),
+            ("pin_features", Days(day - holdout, day)),
+        )
+    )
+    con.disconnect()
+    pins = pins.sort_by([("dt", "ascending"), ("pin_id", "ascending")])
+    return examples, pins, deployment.source.first_day
+
+
+def _newest(pins: pa.Table) -> pa.Table:
+    return pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))
+
+
+def compare(
+    queries: pa.Table, hits: dict[str, dict[tuple, np.ndarray]], *, seconds: dict[str, float]
+) -> list[dict[str, Any]]:
+    """By switch and metric: its value, and the paired difference from the default's."""
+    task = np.array(queries["task"].to_pylist())
+    unseen = np.array([seen is False for seen in queries["seen_before"].to_pylist()])
+    user = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    factor = maturity_factors(queries, max_factor=None)
+    weight = np.ones(queries.num_rows) if factor is None else factor
+    figures = []
+    for name, of in hits.items():
+        for metric, hit_Q in of.items():
+            chosen = (task == metric[0]) & (unseen | (metric[1] == "all"))
+            if not chosen.any():
+                continue
+            values = np.stack([hit_Q, hit_Q - hits["default"][metric]], axis=1)[chosen]
+            means = weighted_means(values, weight_Q=weight[chosen])
+            samples = bootstrap_means(
+                values,
+                weight_Q=weight[chosen],
+                user_Q=np.unique(user[chosen], return_inverse=True)[1],
+                num_resamples=1000,
+                rng=np.random.default_rng(0),
+            )
+            low, high = interval(samples)[:, 1]
+            figures.append(
+                {
+                    "switch": name,
+                    "metric": f"{metric[0]} recall@{metric[2]}, {metric[1]} Pins",
+                    "queries": int(chosen.sum()),
+                    "value": round(float(means[0]), 4),
+                    "difference": round(float(means[1]), 4),
+                    "low": round(float(low), 4),
+                    "high": round(float(high), 4),
+                    "training_cpu_s": round(seconds[name], 1),
+                }
+            )
+    return figures
+
+
+def print_table(figures: list[dict[str, Any]]) -> None:
+    """One line per switch: value and difference of every metric."""
+    metrics = list(dict.fromkeys(figure["metric"] for figure in figures))
+    print(f"{'switch':30}" + "".join(f"{metric:>36}" for metric in metrics))
+    for name in dict.fromkeys(figure["switch"] for figure in figures):
+        cells = {f["metric"]: f for f in figures if f["switch"] == name}
+        line = "".join(
+            f"{f['value']:>10.3f} {f['difference']:+.3f} ({f['low']:+.3f} to {f['high']:+.3f})"
+            for f in (cells[metric] for metric in metrics)
+        )
+        print(f"{name:30}{line}")
+
+
+if __name__ == "__main__":
+    main()
