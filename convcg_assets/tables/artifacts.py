@@ -81,6 +81,8 @@ TWO_TOWER_CHECKPOINT = Artifact(
     folder="models",
     described_in="model.json",
     inputs=lambda scope: (Input("training_examples"), Input("pin_features")),
+    # 2: training follows from the log. A model that is there stays; trained again it is another.
+    version=2,
     is_kept=True,
 )
 PIN_EMBEDDING_INDEX = Artifact(
