@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test soak install
-.PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay clean
+.PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay ablation clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-late: install  ## one late file against a full rebuild; JSON on the last l
 
 bench-delay: install  ## the ladder of weights for unripe labels; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_delay
+
+ablation: install  ## each switch of the model against the default, on the logs at hand
+	$(BIN)/python -m benchmarks.ablation
 
 clean:  ## remove everything that was built (CONVCG_HOME)
 	rm -rf $(CONVCG_HOME)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
-from convcg_assets.lake.delta import connect
+from convcg_assets.lake.engine import connect
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.evaluation.evaluate import (
     choose_queries,

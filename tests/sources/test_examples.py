@@ -113,7 +113,12 @@ def test_trivago(tmp_path, example):
 
 @pytest.mark.skipif("CONVCG_REAL_DATA" not in os.environ, reason="CONVCG_REAL_DATA is not set")
 @pytest.mark.parametrize(
-    ("name", "file"), [("retailrocket", "events.csv.gz"), ("trivago", "events.parquet")]
+    ("name", "file"),
+    [
+        ("retailrocket", "events.csv.gz"),
+        ("trivago", "events.parquet"),
+        ("brands", "events.csv.gz"),
+    ],
 )
 def test_real_logs_pass_the_contract(tmp_path, example, name, file):
     log = Path(os.environ["CONVCG_REAL_DATA"]) / name / file
