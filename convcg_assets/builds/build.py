@@ -66,8 +66,8 @@ class Build:
         deployment, table = self.deployment, self.recipe.table
         rows = compile_rows(table, self.days, scope=deployment.scope, con=self.con)
         files = {
-            name: self._version(name).held(
-                self.recipe.input(name).days(self.days), deployment.lake.schema(name)
+            name: deployment.lake.held(
+                name, self.recipe.input(name).days(self.days), version=self.state[name].version
             )
             for name in rows.inputs
         }

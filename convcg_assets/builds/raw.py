@@ -16,7 +16,7 @@ from convcg_assets.builds.staleness import Detail, raw_detail, raw_inputs, stale
 from convcg_assets.builds.state import load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
-from convcg_assets.lake.delta import NO_VERSION, Lake, Version
+from convcg_assets.lake.delta import Lake, Version
 from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
@@ -87,8 +87,7 @@ def ingest(
 
     def held(table: str) -> Files:
         """What was written here, whatever another has written since."""
-        version = made.get(table) or lake.snapshot(table) or NO_VERSION
-        return version.held(days, lake.schema(table))
+        return lake.held(table, days, version=made.get(table) or lake.snapshot(table))
 
     def write(table: str, query: Query) -> None:
         with reading(table):
@@ -99,7 +98,7 @@ def ingest(
     for stream in read:
         raw = read_files(source, stream, files[stream], con=con)
         rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
-        num_bytes = sum(file.path.stat().st_size for file in files[stream])
+        num_bytes = sum(file.num_bytes for file in files[stream])
         given = {"raw": f"SELECT * FROM {raw.get_name()}"}
         named = {"pins": held("pins")} if "pins" in rows["valid"].inputs else {}
         write(stream, Query(rows["valid"].text, {**given, **named}, num_bytes=num_bytes))
@@ -113,15 +112,14 @@ def ingest(
             write(table, Query(rows.text, {name: held(name) for name in rows.inputs}))
     if REJECTED in tables:
         together = " UNION ALL BY NAME ".join(f"({query.sql})" for query in rejects)
-        sizes = [query.num_bytes for query in rejects]
-        known = None if None in sizes else sum(size for size in sizes if size is not None)
-        write(REJECTED, Query(together, num_bytes=known))
+        num_bytes = sum(query.num_bytes or 0 for query in rejects)
+        write(REJECTED, Query(together, num_bytes=num_bytes))
     return Ingested(num_ignored, {table: version.number for table, version in made.items()})
 
 
 def _other_rejects(lake: Lake, days: Days, *, read: Collection[str]) -> Query:
     """The rejected rows of the streams that are not read again."""
-    kept = (lake.snapshot(REJECTED) or NO_VERSION).held(days, lake.schema(REJECTED))
+    kept = lake.held(REJECTED, days, version=lake.snapshot(REJECTED))
     again = ", ".join(f"'{stream}'" for stream in read)
     text = f"SELECT * FROM kept WHERE stream NOT IN ({again})" if read else "SELECT * FROM kept"
     return Query(text, {"kept": kept}, num_bytes=kept.num_bytes)

@@ -1,12 +1,13 @@
 """`convcg split`: one big log file cut into a folder per day."""
 
 from pathlib import Path
+from typing import cast
 
 import click
 
 from convcg_assets.commands.console import json_option, open_console, print_json, say, working
 from convcg_assets.sources.split import split_file
-from convcg_assets.sources.stream import Stream
+from convcg_assets.sources.stream import Stream, TimeUnit
 
 
 @click.command()
@@ -72,7 +73,7 @@ def command(
             into=into,
             stream=stream,
             time_column=time_column,
-            time_unit=time_unit,  # type: ignore[arg-type]
+            time_unit=cast(TimeUnit, time_unit),
             time_zone=time_zone,
             options=options,
             overwrite=overwrite,

@@ -163,8 +163,12 @@ class Lake:
         A table that was never written reads as empty.
         """
         if not isinstance(version, Version):
-            version = self.snapshot(table, version=version) or NO_VERSION
-        return read_files(version.held(days, self.schema(table)), con=con)
+            version = self.snapshot(table, version=version)
+        return read_files(self.held(table, days, version=version), con=con)
+
+    def held(self, table: str, days: Days, *, version: Version | None) -> Files:
+        """Those days of a version as an engine reads them; None holds no rows."""
+        return (version or NO_VERSION).held(days, self.schema(table))
 
     def replace(
         self,

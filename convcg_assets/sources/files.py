@@ -42,6 +42,7 @@ class LogFile:
     day: dt.date
     format: Format
     columns: tuple[str, ...]
+    num_bytes: int
 
 
 def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
@@ -51,7 +52,8 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
     of a format that its suffix does not tell.
     """
     kind = options.format or file_format(path)
-    if path.stat().st_size == 0:
+    num_bytes = path.stat().st_size
+    if num_bytes == 0:
         raise LandingError(
             f"{path}: empty file (0 bytes). Land it again; a day without events is a folder with "
             "only a file named _SUCCESS"
@@ -61,7 +63,7 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
     else:
         first = _check_text(path, encoding=options.encoding if kind == "csv" else "utf-8")
         columns = _header(path, first, options=options) if kind == "csv" else _keys(path)
-    return LogFile(path, day, kind, columns)
+    return LogFile(path, day, kind, columns, num_bytes)
 
 
 def file_format(path: Path) -> Format:

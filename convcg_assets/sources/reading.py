@@ -17,6 +17,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.files import LandingError, LogFile, inspect_file
+from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import Stream, nearest
 
@@ -31,7 +32,7 @@ def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[tup
     Raises LandingError naming the folders looked for, where a day has none and the source does not
     take missing days for empty ones. A folder that holds only markers (`_SUCCESS`) is an empty day.
     """
-    options = _options(source, stream)
+    options = stream_options(source, stream)
     root = source.landing / (options.path or stream)
     missing: list[str] = []
     found: list[tuple[dt.date, Path]] = []
@@ -64,7 +65,7 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
 
     Raises LandingError naming each faulty file, what is wrong with it and what would be right.
     """
-    options = _options(source, stream)
+    options = stream_options(source, stream)
     files: list[LogFile] = []
     faults: list[str] = []
     for day, path in find_files(source, stream, days):
@@ -107,13 +108,13 @@ def read_files(source: Source, stream: str, files: list[LogFile], *, con: Backen
     """The rows of a stream's files that `check_files` has looked into, as `read_stream` says."""
     con.raw_sql("SET TimeZone = 'UTC'")  # Timestamps with a zone become UTC by the session's zone.
     if not files:
-        needed = _needed_columns(stream, _options(source, stream), only_required=False)
+        needed = _needed_columns(stream, stream_options(source, stream), only_required=False)
         nulls = "".join(f"NULL::VARCHAR AS {_name(c)}, " for c in needed)
         return _view(_NO_ROWS.format(columns=nulls), con=con)
     with reading(stream):
         if files[0].format == "jsonl":
-            return _stage(files, options=_options(source, stream), con=con)
-        return _view(raw_sql(files, options=_options(source, stream)), con=con)
+            return _stage(files, options=stream_options(source, stream), con=con)
+        return _view(raw_sql(files, options=stream_options(source, stream)), con=con)
 
 
 def raw_sql(files: list[LogFile], *, options: Stream) -> str:
@@ -138,13 +139,6 @@ def reading(stream: str) -> Iterator[None]:
     ) as error:
         said = str(error).strip().splitlines()[0]
         raise LandingError(f"{stream}: a file broke while it was read: {said}") from error
-
-
-def _options(source: Source, stream: str) -> Stream:
-    options = source.stream(stream)
-    if options is None:
-        raise ValueError(f"{source.name}: the log has no stream {stream}")
-    return options
 
 
 def _summary(title: str, faults: list[str]) -> str:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.raw import ingest
 from convcg_assets.days import Days
-from convcg_assets.lake.delta import Lake
+from convcg_assets.lake.delta import Lake, Version
+from convcg_assets.sources.files import LandingError
 from tests.builds.children import (
     ID_TYPES,
     converge_once,
@@ -92,3 +94,15 @@ def test_a_ledger_that_several_open_first(number: int, tmp_path: Path) -> None:
     for opener in openers:
         opener.join(timeout=120)
     assert [opener.exitcode for opener in openers] == [0] * 6
+
+
+def test_a_file_removed_after_the_look_into_it_is_told_as_such(home: Path, con: Backend) -> None:
+    deployment = open_deployment(home)
+    file = home / "landing" / "conversions" / f"dt={FIRST}" / "a.csv"
+
+    def remove(_table: str, _version: Version) -> None:
+        file.unlink(missing_ok=True)
+
+    days = Days(FIRST, FIRST)
+    with pytest.raises(LandingError, match="conversions: a file broke while it was read"):
+        ingest(deployment.source, days, lake=deployment.lake, con=con, on_write=remove)
