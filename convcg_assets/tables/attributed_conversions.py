@@ -13,7 +13,7 @@ from convcg_assets.tables.credit_models import CREDIT_MODELS
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.settings import AttributionSettings
 from convcg_assets.tables.table import Check, Input, Inputs, Scope, Table
-from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, find_touches
+from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, drawing_of, find_touches
 
 STATUSES = ("attributed", "no_user", "no_touch", "past_horizon", "duplicate")
 CREDIT_TOLERANCE = 1e-9
@@ -191,6 +191,7 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
     ranked = candidates.mutate(
         strength=_rank(candidates.touch_type, TOUCH_TYPES),
         match_rank=_rank(candidates.match_level, MATCH_LEVELS),
+        drawing=drawing_of(candidates.conversion_id, candidates.impression_id),
     )
     credited = CREDIT_MODELS[settings.model](ranked, settings.half_life_hours)
     return credited.filter(_.credit > 0).select(
@@ -263,6 +264,7 @@ their status. Credits of one conversion sum to 1.""",
     key=("dt", "conversion_id", "impression_id", "touch_type", "touch_ts"),
     inputs=inputs,
     settings=lambda scope: (scope.settings.attribution,),
+    version=2,
     rows=rows,
     cell="impression_day",
     checks=(
