@@ -18,6 +18,8 @@ from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
 
+INDENT = " " * 8
+"""Of what belongs to a step, below its line."""
 Outcome = dict[str, Any]
 """What a run came to, as `--json` prints it."""
 
@@ -138,10 +140,11 @@ def _run_step(
     console: Console,
 ) -> Outcome:
     from convcg_assets.commands.materialize import (
-        explain_checks,
         explain_failures,
+        find_failed,
         materialize,
         materialized_rows,
+        said_in_short,
     )
 
     title = f"{place:>7} {step.name:<22} {days}"
@@ -152,19 +155,25 @@ def _run_step(
     if not result.success:
         say(console, f"{title} failed after {seconds:.1f} s", style="red")
         raise Failure("\n".join(explain_failures(result)))
-    rows, warnings = materialized_rows(result), explain_checks(result)
+    rows, found, short = materialized_rows(result), find_failed(result), said_in_short(result)
     counts = ", ".join(
         f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
         for table, count in rows.items()
     )
     say(console, f"{title} {seconds:5.1f} s  {counts}".rstrip(), style="green")
-    for warning in warnings:
-        say(console, f"  warning: {warning}", style="yellow")
+    for line in short:
+        say(console, f"{INDENT}{line}", style="dim")
+    for finding in found:
+        first, *table = finding.lines
+        say(console, f"{INDENT}warning: {first}", style="yellow")
+        for line in table:
+            say(console, f"{INDENT}{line}")
     return {
         "step": step.name,
         "first_day": days.first,
         "last_day": days.last,
         "seconds": round(seconds, 1),
         "rows": rows,
-        "warnings": warnings,
+        "in_short": short,
+        "warnings": [finding.said for finding in found],
     }

@@ -9,6 +9,7 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.sources.columns import CONVERSION_EVENTS, Column, Columns
+from convcg_assets.tables.conversion_outcomes import outlying_outcomes
 from convcg_assets.tables.credit_models import CREDIT_MODELS
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.settings import AttributionSettings
@@ -277,6 +278,12 @@ their status. Credits of one conversion sum to 1.""",
             "touches_in_window",
             "touch_ts <= event_ts < touch_ts + window of the touch's type.",
             error=lambda i: touches_outside_window(i.own, settings=i.settings.attribution),
+        ),
+        Check(
+            "most_find_a_touch",
+            "Most conversions name a user, find a touch and are no duplicates. Where most do not, "
+            "ids of conversions and events may be mapped differently.",
+            warning=lambda i: outlying_outcomes(i.own, settings=i.settings.checks),
         ),
     ),
 )
