@@ -11,7 +11,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
+from convcg_assets.commands.console import (
+    Failure,
+    begin,
+    json_option,
+    open_console,
+    print_json,
+    say,
+)
 from convcg_assets.commands.options import DAY, RUN_CONFIG
 from convcg_assets.commands.outcome import print_outcome, report_page
 from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
@@ -149,7 +156,7 @@ def _run_step(
 
     title = f"{place:>7} {step.name:<22} {days}"
     begun = time.perf_counter()
-    say(console, f"{title} ...", style="dim")
+    begin(console, f"{title} ...")
     result = materialize(step.assets, days, instance=instance, config=config, checks=checks)
     seconds = time.perf_counter() - begun
     if not result.success:
