@@ -20,7 +20,12 @@ from convcg_assets.commands.console import (
     say,
 )
 from convcg_assets.commands.options import DAY, RUN_CONFIG
-from convcg_assets.commands.outcome import print_outcome, report_page
+from convcg_assets.commands.outcome import (
+    print_headline,
+    print_page,
+    read_report,
+    report_page,
+)
 from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
@@ -129,7 +134,8 @@ def run_steps(
                 )
             )
     if steps[-1] is STEPS[-1]:
-        print_outcome(deployment, model_day, console=console)
+        print_headline(read_report(deployment, model_day), console=console)
+        print_page(deployment, model_day, console=console)
         outcome["report"] = report_page(deployment, model_day)
     seconds = time.perf_counter() - started
     say(console, f"{seconds:.0f} s in all")

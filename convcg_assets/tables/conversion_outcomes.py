@@ -38,16 +38,36 @@ def outcomes_in_words(outcomes: Sequence[Mapping[str, Any]]) -> str:
     'of 4 conversions: 75.0% click on the Pin, 25.0% no touch'
     """
     total = sum(row["conversions"] for row in outcomes)
-    parts = [f"{row['share']:.1%} {_words(row)}" for row in outcomes]
+    parts = [f"{row['share']:.1%} {outcome_name(row)}" for row in outcomes]
     return f"of {total:,.0f} conversions: {', '.join(parts)}" if parts else "no conversions"
 
 
-def _words(outcome: Mapping[str, Any]) -> str:
+def outcome_name(outcome: Mapping[str, Any]) -> str:
+    """A row of `conversion_outcomes` in words.
+
+    >>> outcome_name({"status": "attributed", "touch_type": "view", "match_level": "advertiser"})
+    'view of its advertiser'
+    """
     if outcome["status"] != "attributed":
         return outcome["status"].replace("_", " ")
     where = {"pin": "the Pin", "advertiser": "its advertiser"}[outcome["match_level"]]
     did = {"view": "view of"}.get(outcome["touch_type"], f"{outcome['touch_type']} on")
     return f"{did} {where}"
+
+
+def outlying_in_words(outlying: Mapping[str, Any]) -> str:
+    """A row of `outlying_outcomes` as a sentence."""
+    of, does = {
+        "no touch": ("conversions that name a user", "found no touch"),
+        "no user": ("conversions", "name no user"),
+        "duplicate": ("reports", "repeat another"),
+    }[outlying["found"]]
+    first, last = outlying["first_dt"], outlying["last_dt"]
+    when = f"on {first}" if first == last else f"from {first} to {last}"
+    return (
+        f"{outlying['share']:.0%} of the {outlying['of']:,} {of} {when} {does}; at most "
+        f"{outlying['at_most']:.0%} are expected. Ids that are mapped differently look like this."
+    )
 
 
 def outlying_outcomes(attributed: ibis.Table, *, settings: CheckSettings) -> ibis.Table:
