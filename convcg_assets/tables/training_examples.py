@@ -163,8 +163,8 @@ def build_examples(
     Impression days from T - holdout_days on are the holdout. Training takes only what had arrived
     before the holdout began: neither its impressions, nor conversions or engagements that arrived
     during it, so that the model is judged as one of that day. `labels`, `negatives` and features
-    must hold the `training_days + holdout_days` before T, events and `attributed` conversions another
-    `SEEN_DAYS`.
+    must hold the `training_days + holdout_days` before T, events and `attributed` conversions
+    another `SEEN_DAYS`.
 
     A conversion's `weight` is its labels' times the maturity factor by the curve of the day before
     which they are known, the cutoff's in training and T's in the holdout; `maturity_days` share one
@@ -178,9 +178,7 @@ def build_examples(
         labels, curves, days, settings=settings, delay=delay, known_before=known_before
     )
     rows = rows.union(hard_negatives(negatives, labels, days, settings=settings))
-    seen = seen_pairs(
-        rows, impressions=impressions, engagements=engagements, attributed=attributed
-    )
+    seen = seen_pairs(rows, impressions=impressions, engagements=engagements, attributed=attributed)
     rows = rows.left_join(seen, ["example_day", "user_id", "pin_id"])
     rows = rows.select(*EXAMPLE, seen_before=rows.seen_before.fill_null(False))
     rows = _join_features(rows, user_features, side="user", columns=tuple(USER_FEATURES.columns))

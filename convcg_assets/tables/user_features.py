@@ -90,9 +90,10 @@ def describe_users(
 ) -> ibis.Table:
     """Rows of `user_features` for the days T in `days`.
 
-    All four tables must hold the `LONG_DAYS` before, events also the days before those on which a
-    late event can have been delivered first. A user has a row where the newest snapshot before T
-    names him or where an event of his arrived in those days.
+    All four tables must hold the `LONG_DAYS` before, `users` also the newest snapshot before those,
+    events also the days before those on which a late event can have been delivered first. A user
+    has a row where the newest snapshot before T names him or where an event of his arrived in those
+    days.
     """
     impressions = first_impressions(impressions)
     engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
