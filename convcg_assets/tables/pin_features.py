@@ -192,6 +192,7 @@ Counters hold what arrived before T, so never the very click that is being predi
         "impressions", "engagements", "attributed_conversions", "pins", scope=scope
     ),
     settings=lambda scope: (scope.settings.features, has_catalogue(scope)),
+    version=2,
     rows=rows,
     checks=(numbers_are_finite("dt", "pin_id"),),
 )

@@ -31,7 +31,7 @@ from convcg_assets.tables.table import (
     Scope,
     Table,
 )
-from convcg_assets.tables.touches import TOUCH_TYPES
+from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES
 from convcg_assets.tables.user_features import USER_FEATURES
 
 
@@ -68,6 +68,18 @@ COLUMNS: Columns = {
         "string",
         "conversion: the strongest type of touch credited",
         vocabulary=TOUCH_TYPES,
+    ),
+    "match_level": Column(
+        "string",
+        "conversion: whether its strongest match is of this Pin, or of the advertiser alone",
+        vocabulary=MATCH_LEVELS,
+        added=True,
+    ),
+    "match_factor": Column(
+        "float64",
+        "conversion: what that match weighs, 1 for a Pin match; 1 else",
+        required=True,
+        added=True,
     ),
     "label_weight": Column(
         "float64",
@@ -215,7 +227,7 @@ The last days before T are the holdout: the model is trained on what had arrived
     inputs=inputs,
     settings=lambda scope: (scope.settings.examples, scope.settings.delay),
     # Its own version is the first number; with a feature that is added its columns change too.
-    version=2 + (USER_FEATURES.version - 1) + (PIN_FEATURES.version - 1),
+    version=3 + (USER_FEATURES.version - 1) + (PIN_FEATURES.version - 1),
     rows=rows,
     checks=CHECKS,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from convcg_assets.days import Days
 from convcg_assets.tables.settings import FeatureSettings
 
-from .oracle_attribution import first_deliveries
+from .oracle_attribution import first_deliveries, lot
 from .world import Row, World
 
 
@@ -90,10 +90,10 @@ def _conversions(credited: list[Row], day: dt.date) -> list[Row]:
 
 
 def _by_credit(row: Row) -> tuple:
-    """Most credit first, then the earliest touch."""
+    """Most credit first, then the earliest touch, then the draw."""
     if row["credit"] is None:
         return ()
-    return -row["credit"], row["touch_ts"], row["impression_id"], row["touch_type"]
+    return -row["credit"], row["touch_ts"], lot(row, row), row["touch_type"]
 
 
 def user_features(
