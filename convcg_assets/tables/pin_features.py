@@ -24,6 +24,7 @@ from convcg_assets.tables.exact import (
 )
 from convcg_assets.tables.finite import numbers_are_finite
 from convcg_assets.tables.settings import FeatureSettings
+from convcg_assets.tables.snapshot_age import snapshot_is_recent
 from convcg_assets.tables.table import Inputs, Scope, Table
 from convcg_assets.tables.touches import first_arrivals, first_impressions
 
@@ -194,5 +195,5 @@ Counters hold what arrived before T, so never the very click that is being predi
     settings=lambda scope: (scope.settings.features, has_catalogue(scope)),
     version=2,
     rows=rows,
-    checks=(numbers_are_finite("dt", "pin_id"),),
+    checks=(numbers_are_finite("dt", "pin_id"), snapshot_is_recent("pins")),
 )
