@@ -18,6 +18,7 @@ from convcg_assets.tables.daily_counts import (
 from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
 from convcg_assets.tables.finite import numbers_are_finite
 from convcg_assets.tables.settings import FeatureSettings
+from convcg_assets.tables.snapshot_age import snapshot_is_recent
 from convcg_assets.tables.table import Check, Inputs, Table
 from convcg_assets.tables.touches import drawing_of, first_arrivals, first_impressions
 
@@ -90,9 +91,10 @@ def describe_users(
 ) -> ibis.Table:
     """Rows of `user_features` for the days T in `days`.
 
-    All four tables must hold the `LONG_DAYS` before, events also the days before those on which a
-    late event can have been delivered first. A user has a row where the newest snapshot before T
-    names him or where an event of his arrived in those days.
+    All four tables must hold the `LONG_DAYS` before, `users` also the newest snapshot before those,
+    events also the days before those on which a late event can have been delivered first. A user
+    has a row where the newest snapshot before T names him or where an event of his arrived in those
+    days.
     """
     impressions = first_impressions(impressions)
     engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
@@ -239,5 +241,6 @@ USER_FEATURES = Table(
             ),
         ),
         numbers_are_finite("dt", "user_id"),
+        snapshot_is_recent("users"),
     ),
 )

@@ -49,11 +49,12 @@ MODEL_DAYS = Days(MODEL_DAY, MODEL_DAY)
 CHANGED = {
     "attributed_conversions": LOGS,
     "user_features": KNOWN,
+    "pin_features": KNOWN,
     "training_examples": MODEL_DAYS,
     "evaluation_report": MODEL_DAYS,
 }
-"""What gives other rows since: touches of one moment are drawn, and what a user had acted on or
-bought counts as seen."""
+"""What gives other rows since: touches of one moment are drawn, a catalogue holds until the next,
+and what a user had acted on or bought counts as seen."""
 
 
 @pytest.fixture(scope="module")

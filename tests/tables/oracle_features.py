@@ -24,9 +24,8 @@ def within(rows: list[Row], day: dt.date, *, num_days: int) -> list[Row]:
 
 
 def newest_snapshot(rows: list[Row], day: dt.date) -> list[Row]:
-    recent = within(rows, day, num_days=30)
-    newest = max((row["dt"] for row in recent), default=None)
-    return [row for row in recent if row["dt"] == newest]
+    newest = max((row["dt"] for row in rows if row["dt"] < day), default=None)
+    return [row for row in rows if row["dt"] == newest]
 
 
 def _counts(
