@@ -116,4 +116,6 @@ def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
             error = error.cause
         said = error.message.strip() if error else "failed"
         failures.append(f"{event.step_key}: {MODULE.sub('', said)}")
-    return failures + ["\n".join(finding.lines) for finding in find_failed(result)]
+    return failures + [
+        "\n".join(finding.lines) for finding in find_failed(result.get_asset_check_evaluations())
+    ]

@@ -168,7 +168,8 @@ def _run_step(
     if not result.success:
         say(console, f"{title} failed after {seconds:.1f} s", style="red")
         raise Failure("\n".join(explain_failures(result)))
-    rows, found, short = materialized_rows(result), find_failed(result), said_in_short(result)
+    rows, short = materialized_rows(result), said_in_short(result)
+    found = find_failed(result.get_asset_check_evaluations())
     counts = ", ".join(
         f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
         for table, count in rows.items()

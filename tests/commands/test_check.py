@@ -200,3 +200,44 @@ def test_nothing_landed_says_where_it_was_looked_for(convcg: Convcg, tmp_path: P
     failed = convcg("check", write_source(tmp_path))
     assert failed.exit_code == 1
     assert f"nothing has landed below {tmp_path / 'landing'}: looked for log/dt=" in failed.stderr
+
+
+def two_streams(folder: Path, users: list[str], buyers: list[str], pins: list[str]) -> Path:
+    """A day of clicks and of purchases, by the ids of who clicked, who bought and what."""
+    for stream, ids, ts, event in (
+        ("engagements", users, "engagement_ts", "engagement_type,click"),
+        ("conversions", buyers, "event_ts", "event_name,checkout"),
+    ):
+        name, value = event.split(",")
+        rows = [f"{i},{p},{FIRST}T10:00:00,{value}" for i, p in zip(ids, pins, strict=True)]
+        day = folder / "landing" / stream / f"dt={FIRST}"
+        day.mkdir(parents=True)
+        (day / "a.csv").write_text("\n".join([f"user_id,pin_id,{ts},{name}", *rows]) + "\n")
+    source = folder / "source.yaml"
+    source.write_text(
+        f"name: s\nfirst_day: {FIRST}\nstreams: {{engagements: {{}}, conversions: {{}}}}"
+    )
+    return source
+
+
+NUMBERS = [str(1000 + i) for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("users", "buyers", "said"),
+    [
+        (NUMBERS, [f"{n}.0" for n in NUMBERS], ["user_id of conversions"]),
+        # One that is known is enough, and of nineteen that are not nothing is said.
+        (NUMBERS, [*NUMBERS[:1], *(f"{n}.0" for n in NUMBERS[1:])], []),
+        (NUMBERS, [*(f"{n}.0" for n in NUMBERS[1:]), ""], []),
+    ],
+)
+def test_ids_that_no_stream_shares_are_told(
+    convcg: Convcg, tmp_path: Path, users: list[str], buyers: list[str], said: list[str]
+) -> None:
+    code, answer = ask(convcg, two_streams(tmp_path, users, buyers, NUMBERS))
+    assert code == 0
+    assert [w.split(" is ")[0].removeprefix("none of the 20 ") for w in answer["warnings"]] == said
+    for warning in answer["warnings"]:
+        assert "the 20 of engagements: nothing would match" in warning
+        assert "('1000.0', '1000')" in warning
