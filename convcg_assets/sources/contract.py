@@ -73,6 +73,8 @@ def check_rows(raw: ibis.Table, *, stream: str, source: Source) -> Expr:
         event_rows(raw, stream=stream, source=source), stream=stream, source=source
     )
     if stream == "pins" and find_column(raw, "content", stream_options(source, stream)) is not None:
+        if has_column(raw, "content_version", stream=stream, source=source):
+            checked = checked.mutate(_encoder=_.content_version.fill_null(""))
         checked = _check_content(checked, dim=source.content_dim)
     return _reject_late_duplicates(checked, key=STREAMS[stream].key)
 
@@ -202,14 +204,19 @@ def _reject_late_duplicates(checked: Expr, *, key: str) -> Expr:
 
 
 def _check_content(checked: Expr, *, dim: int | None) -> Expr:
-    """One length of content vectors per day: the one declared, else that of the first valid row."""
+    """One length of content vectors: the one declared, else that of the first valid row.
+
+    The first of the day, or of its `content_version`, where the log has that.
+    """
     length = ibis.ifelse(_._fault.isnull(), checked.content.length(), ibis.null("int64"))
     checked = checked.mutate(_length=length)
     if dim is None:
         rows = checked.filter(_._length.notnull())
-        first = ibis.row_number().over(ibis.window(group_by="_dt", order_by=["_file", "_row"]))
-        wanted = rows.mutate(rank=first).filter(_.rank == 0).select("_dt", _wanted=_._length)
-        checked = checked.left_join(wanted, "_dt").drop("_dt_right")
+        group = ["_dt", "_encoder"] if "_encoder" in checked.columns else ["_dt"]
+        first = ibis.row_number().over(ibis.window(group_by=group, order_by=["_file", "_row"]))
+        wanted = rows.mutate(rank=first).filter(_.rank == 0).select(*group, _wanted=_._length)
+        checked = checked.left_join(wanted, group)
+        checked = checked.drop(*(f"{name}_right" for name in group))
     else:
         checked = checked.mutate(_wanted=ibis.literal(dim))
     differs = fault_where((_._length != _._wanted, "wrong length of content"))
