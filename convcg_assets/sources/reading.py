@@ -6,22 +6,26 @@ row must be like belongs to `contract.py`, how a single file is looked into to
 """
 
 import datetime as dt
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import ibis
+import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.files import LandingError, LogFile, inspect_file
+from convcg_assets.sources.faults import LandingError
+from convcg_assets.sources.file_rows import create_view, group_files, no_rows_sql, rows_sql
+from convcg_assets.sources.files import LogFile, inspect_file
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import Stream, nearest
 
 _SHOWN_FAULTS = 5
+FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, OSError)
+"""What is raised where a file does not hold what was found when it was looked into."""
 ALIKE = 0.85
 """From this likeness on a column of another name is taken for a misspelt one."""
 
@@ -91,54 +95,51 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
 
 def read_stream(
     source: Source, stream: str, days: Iterable[dt.date], *, con: Backend
-) -> ibis.Table:
-    """The rows of all the days as logged, in one query.
+) -> list[ibis.Table]:
+    """The rows of all the days as logged: one table for all files whose columns are of like types.
 
-    Columns: those of the files, `_dt`, `_file`, `_row` (from 1), `_defect` (why a row could not be
-    read, else null) and, for JSON lines, `_line`.
+    Columns: those of the files (`row_text.inner_name`), `_dt`, `_file`, `_row` (from 1), `_defect`
+    (why a row could not be read, else null) and, where there is any, `_line`, the text of a row
+    that is not read into columns.
 
     Checks every file first (`check_files`); the rows themselves are read when the result is. CSV
-    and JSON values are text, as logged; an empty CSV field is null. Read the result within
-    `reading()`.
+    and JSON values are text, as logged; an empty CSV field is null. Columns that the stream does
+    not use are text. Read the result within `reading()`.
     """
     return read_files(source, stream, check_files(source, stream, days), con=con)
 
 
-def read_files(source: Source, stream: str, files: list[LogFile], *, con: Backend) -> ibis.Table:
+def read_files(
+    source: Source, stream: str, files: list[LogFile], *, con: Backend
+) -> list[ibis.Table]:
     """The rows of a stream's files that `check_files` has looked into, as `read_stream` says."""
     con.raw_sql("SET TimeZone = 'UTC'")  # Timestamps with a zone become UTC by the session's zone.
+    options = stream_options(source, stream)
+    used = tuple(_needed_columns(stream, options, only_required=False))
     if not files:
-        needed = _needed_columns(stream, stream_options(source, stream), only_required=False)
-        nulls = "".join(f"NULL::VARCHAR AS {_name(c)}, " for c in needed)
-        return _view(_NO_ROWS.format(columns=nulls), con=con)
-    with reading(stream):
-        if files[0].format == "jsonl":
-            return _stage(files, options=stream_options(source, stream), con=con)
-        return _view(raw_sql(files, options=stream_options(source, stream)), con=con)
-
-
-def raw_sql(files: list[LogFile], *, options: Stream) -> str:
-    """DuckDB's query for the rows of files of one format, as `read_stream` describes them."""
-    if files[0].format == "parquet":
-        return _parquet_sql(files)
-    if files[0].format == "csv":
-        return "\nUNION ALL BY NAME\n".join(_csv_sql(f, options=options) for f in files)
-    keys = sorted({key for file in files for key in file.columns})
-    return "\nUNION ALL BY NAME\n".join(_jsonl_sql(f, keys=keys) for f in files)
+        return [create_view(no_rows_sql(used), con=con)]
+    with reading(stream, files, options=options):
+        groups = group_files(files, used=used)
+        return [create_view(rows_sql(g, used, options, con=con), con=con) for g in groups]
 
 
 @contextmanager
-def reading(stream: str) -> Iterator[None]:
-    """Turn what the engine says of a file that breaks while it is read into a LandingError."""
+def reading(
+    stream: str, files: Sequence[LogFile] = (), *, options: Stream | None = None
+) -> Iterator[None]:
+    """Turn what the engine says of a file that breaks while it is read into a LandingError.
+
+    Of several `files` each is then read by itself, to name the one that breaks.
+    """
     try:
         yield
-    except (
-        duckdb.IOException,
-        duckdb.InvalidInputException,
-        duckdb.SerializationException,
-    ) as error:
-        said = str(error).strip().splitlines()[0]
-        raise LandingError(f"{stream}: a file broke while it was read: {said}") from error
+    except FAULTS_OF_FILES as error:
+        culprit = _find_broken(files, options or Stream()) or (None, error)
+        said = str(culprit[1]).strip().splitlines()[0]
+        place = f" {culprit[0].path}" if culprit[0] else ""
+        raise LandingError(
+            f"{stream}: a file broke while it was read:{place} {said}. Land the file again"
+        ) from error
 
 
 def _summary(title: str, faults: list[str]) -> str:
@@ -206,79 +207,16 @@ def _check_alike(files: list[LogFile], *, stream: str, options: Stream) -> None:
                 )
 
 
-_NO_ROWS = """SELECT {columns} NULL::DATE AS _dt, NULL::VARCHAR AS _file, NULL::BIGINT AS _row,
-NULL::VARCHAR AS _defect WHERE false"""
-
-
-def _parquet_sql(files: list[LogFile]) -> str:
-    """One scan of all files: below one root, the day stands at one place of each path."""
-    paths = ", ".join(_text(str(f.path)) for f in files)
-    if len(files) == 1:
-        day, name = f"DATE '{files[0].day}'", _text(files[0].path.name)
-    else:
-        offset = len(str(files[0].path.parent.parent)) + len("/dt=") + 1
-        day = f"CAST(substr(filename, {offset}, 10) AS DATE)"
-        name = f"substr(filename, {offset + 11})"
-    return f"""
-SELECT * EXCLUDE (filename, file_row_number),
-  {day} AS _dt, {name} AS _file,
-  CAST(file_row_number + 1 AS BIGINT) AS _row, CAST(NULL AS VARCHAR) AS _defect
-FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false,
-  binary_as_string = true, filename = true, file_row_number = true)"""
-
-
-def _csv_sql(file: LogFile, *, options: Stream) -> str:
-    """Missing fields come as null, empty ones as '': a short row is told from an empty field."""
-    columns = ", ".join(f"{_text(c)}: 'VARCHAR'" for c in (*file.columns, "_surplus"))
-    values = ", ".join(f"nullif({_name(c)}, '') AS {_name(c)}" for c in file.columns)
-    quote = options.quote.replace("'", "''")
-    return f"""
-SELECT {values}, DATE '{file.day}' AS _dt, {_text(file.path.name)} AS _file, _row,
-  CASE WHEN _surplus IS NOT NULL OR {_name(file.columns[-1])} IS NULL
-    THEN 'wrong number of fields' END AS _defect
-FROM (SELECT *, row_number() OVER () AS _row FROM read_csv({_text(str(file.path))},
-  auto_detect = false, header = true, columns = {{{columns}}}, delim = {_text(options.delimiter)},
-  quote = '{quote}', escape = '{quote}', encoding = '{options.encoding}', nullstr = '\x01',
-  null_padding = true, strict_mode = false, parallel = false, hive_partitioning = false))"""
-
-
-def _jsonl_sql(file: LogFile, *, keys: list[str]) -> str:
-    values = "".join(f"""json ->> {_text(f'$."{k}"')} AS {_name(k)}, """ for k in keys)
-    return f"""
-SELECT {values}CAST(json AS VARCHAR) AS _line, DATE '{file.day}' AS _dt,
-  {_text(file.path.name)} AS _file, _row,
-  CASE WHEN json IS NULL OR json_type(json) <> 'OBJECT' THEN 'not a JSON object' END AS _defect
-FROM (SELECT *, row_number() OVER () AS _row FROM read_ndjson_objects({_text(str(file.path))},
-  ignore_errors = true, maximum_object_size = 67108864, hive_partitioning = false))"""
-
-
-def _stage(files: list[LogFile], *, options: Stream, con: Backend) -> ibis.Table:
-    """JSON lines as a temporary table, file by file: each scan holds a buffer of 128 MB."""
-    name = f"raw_{uuid.uuid4().hex}"
-    keys = sorted({key for file in files for key in file.columns})
-    threads = con.con.execute("SELECT current_setting('threads')").fetchall()[0][0]
-    con.raw_sql("SET threads = 1")  # Rows are numbered in the order of the file.
-    try:
-        for number, file in enumerate(files):
-            verb = f"INSERT INTO {name}" if number else f"CREATE TEMP TABLE {name} AS"
-            con.raw_sql(f"{verb} {_jsonl_sql(file, keys=keys)}")
-    finally:
-        con.raw_sql(f"SET threads = {threads}")
-    return con.table(name)
-
-
-def _view(sql: str, *, con: Backend) -> ibis.Table:
-    """A temporary view: it is read anew by every query, never held in memory."""
-    name = f"raw_{uuid.uuid4().hex}"
-    con.raw_sql(f"CREATE TEMP VIEW {name} AS {sql}")
-    return con.table(name)
-
-
-def _text(value: str) -> str:
-    """A string literal of DuckDB."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _name(value: str) -> str:
-    """An identifier of DuckDB."""
-    return '"' + value.replace('"', '""') + '"'
+def _find_broken(
+    files: Sequence[LogFile], options: Stream
+) -> tuple[LogFile, BaseException] | None:
+    """The first file that cannot be read by itself, and why."""
+    for file in files:
+        con = ibis.duckdb.connect()
+        try:
+            con.con.execute(f"CREATE TABLE t AS {rows_sql([file], None, options, con=con)}")
+        except (*FAULTS_OF_FILES, LandingError) as error:
+            return file, error
+        finally:
+            con.disconnect()
+    return None

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from convcg_assets.config import Frozen
+from convcg_assets.config import Frozen, added
 from convcg_assets.sources.columns import STREAMS, SURFACES
 
 TimeUnit = Literal["iso", "s", "ms", "us"]
@@ -79,6 +79,15 @@ class Stream(Frozen):
         default=",", min_length=1, max_length=1, description="CSV: field delimiter"
     )
     quote: str = Field(default='"', max_length=1, description="CSV: quote character; '' for none")
+    escape: str = added(
+        "",
+        max_length=1,
+        description="CSV: what stands before a quote that is text; default: the quote, twice",
+    )
+    line_breaks: bool | None = added(
+        None,
+        description="CSV: whether quoted values may hold line breaks; default: where it is certain",
+    )
     encoding: Literal["utf-8", "latin-1"] = Field(
         default="utf-8", description="CSV: encoding of the text"
     )
