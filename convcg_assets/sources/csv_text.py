@@ -47,9 +47,7 @@ class CsvForm:
     def of(cls, options: Stream) -> "CsvForm":
         """As the stream's section of the source file says."""
         escape = options.escape or options.quote
-        return cls(
-            options.delimiter, options.quote, escape, options.encoding, options.line_breaks
-        )
+        return cls(options.delimiter, options.quote, escape, options.encoding, options.line_breaks)
 
 
 @dataclass(frozen=True)

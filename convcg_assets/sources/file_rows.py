@@ -121,9 +121,7 @@ def _given_csv_sql(files: Sequence[LogFile], options: Stream, *, con: Backend) -
     )
 
 
-def _json_sql(
-    files: Sequence[LogFile], used: Collection[str] | None, *, con: Backend
-) -> str:
+def _json_sql(files: Sequence[LogFile], used: Collection[str] | None, *, con: Backend) -> str:
     keys = sorted({key for file in files for key in file.columns if used is None or key in used})
     # By pointer: no character of a key means anything but these two.
     pointers = (_text("/" + key.replace("~", "~0").replace("/", "~1")) for key in keys)
@@ -142,9 +140,7 @@ FROM (SELECT *, CASE WHEN kind = 'OBJECT'
     )
 
 
-def _parquet_sql(
-    files: Sequence[LogFile], used: Collection[str] | None, *, con: Backend
-) -> str:
+def _parquet_sql(files: Sequence[LogFile], used: Collection[str] | None, *, con: Backend) -> str:
     """One scan of all files; a value's place follows from the file and the row that it is of."""
     first = files[0]
     seen: set[str] = set()
@@ -154,7 +150,7 @@ def _parquet_sql(
         if column.lower() in seen:
             continue  # The engine does not tell it from the one before; none that is used.
         seen.add(column.lower())
-        name = _name(column) if first.is_plain else f"c{i}"
+        name = quote_name(column) if first.is_plain else f"c{i}"
         if column == DEFECT_COLUMN and used is not None:
             defects.append(name)
             continue
@@ -166,8 +162,10 @@ def _parquet_sql(
         if column in first.binary and used is not None:
             text = f"TRY(decode({name}))"
             if is_used:
-                defects.append(f"CASE WHEN {name} IS NOT NULL AND {text} IS NULL "
-                               f"THEN {_text(f'{column}: {NOT_TEXT}')} END")
+                defects.append(
+                    f"CASE WHEN {name} IS NOT NULL AND {text} IS NULL "
+                    f"THEN {_text(f'{column}: {NOT_TEXT}')} END"
+                )
             value = text if is_used else f"coalesce({text}, CAST({name} AS VARCHAR))"
         values += f"{value} AS {_alias(column)}, "
     defect = f"coalesce({', '.join(defects)}) AS _defect"
@@ -185,8 +183,9 @@ def _parquet_sql(
     day, name = f"DATE '{first.day}'", _text(first.path.name)
     if len(files) > 1:
         place = "[CAST(file_index AS BIGINT) + 1]"
-        day = f"[{', '.join(f"DATE '{file.day}'" for file in files)}]{place}"
-        name = f"[{', '.join(_text(file.path.name) for file in files)}]{place}"
+        all_days = ", ".join(f"DATE '{file.day}'" for file in files)
+        all_names = ", ".join(_text(file.path.name) for file in files)
+        day, name = f"[{all_days}]{place}", f"[{all_names}]{place}"
     return f"""
 SELECT {values}{line}{day} AS _dt, {name} AS _file,
   CAST(file_row_number + 1 AS BIGINT) AS _row, {defect}
@@ -231,7 +230,7 @@ def _stage(
 
 
 def _alias(column: str) -> str:
-    return _name(inner_name(column))
+    return quote_name(inner_name(column))
 
 
 def _text(value: str) -> str:
@@ -239,6 +238,6 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _name(value: str) -> str:
+def quote_name(value: str) -> str:
     """An identifier of DuckDB."""
     return '"' + value.replace('"', '""') + '"'

@@ -103,9 +103,7 @@ def _inspect_parquet(path: Path, day: dt.date, num_bytes: int) -> LogFile:
     is_plain = not _ENGINE_COLUMNS & {name.lower() for name in names}
     types = tuple(f"{c.path} {c.physical_type} {c.logical_type}" for c in leaves)
     binary = frozenset(
-        c.path
-        for c in leaves
-        if c.physical_type == "BYTE_ARRAY" and c.logical_type.type == "NONE"
+        c.path for c in leaves if c.physical_type == "BYTE_ARRAY" and c.logical_type.type == "NONE"
     )
     columns = tuple(names)
     return LogFile(path, day, "parquet", columns, num_bytes, num_rows, is_plain, types, binary)

@@ -64,6 +64,6 @@ def json_lines(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 _KEYS = """
-SELECT coalesce(list(DISTINCT keys), []), count(keys) FROM (
+SELECT list(DISTINCT keys) FILTER (keys IS NOT NULL), count(keys) FROM (
   SELECT CASE WHEN kind = 'OBJECT' THEN json_keys(_line) END AS keys
   FROM (SELECT _line, CASE WHEN json_valid(_line) THEN json_type(_line) END AS kind FROM lines))"""

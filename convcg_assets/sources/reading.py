@@ -6,7 +6,7 @@ row must be like belongs to `contract.py`, how a single file is looked into to
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import Stream, nearest
 
 _SHOWN_FAULTS = 5
-FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, OSError)
+FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, FileNotFoundError)
 """What is raised where a file does not hold what was found when it was looked into."""
 ALIKE = 0.85
 """From this likeness on a column of another name is taken for a misspelt one."""
@@ -123,6 +123,19 @@ def read_files(
         return [create_view(rows_sql(g, used, options, con=con), con=con) for g in groups]
 
 
+def check_counts(
+    stream: str, files: Sequence[LogFile], found: Mapping[tuple[dt.date, str], int]
+) -> None:
+    """LandingError where the engine finds other rows in a file, by day and name, than it holds."""
+    for file in files:
+        num_rows = found.get((file.day, file.path.name), 0)
+        if num_rows != file.num_rows:
+            raise LandingError(
+                f"{stream}: {file.path}: {file.num_rows:,} rows were counted and {num_rows:,} "
+                "read. Was it written meanwhile? Read it again, and if it stays so, report it"
+            )
+
+
 @contextmanager
 def reading(
     stream: str, files: Sequence[LogFile] = (), *, options: Stream | None = None
@@ -134,12 +147,12 @@ def reading(
     try:
         yield
     except FAULTS_OF_FILES as error:
-        culprit = _find_broken(files, options or Stream()) or (None, error)
-        said = str(culprit[1]).strip().splitlines()[0]
-        place = f" {culprit[0].path}" if culprit[0] else ""
-        raise LandingError(
-            f"{stream}: a file broke while it was read:{place} {said}. Land the file again"
-        ) from error
+        broken = _find_broken(files, options or Stream())
+        if files and broken is None:
+            raise  # It is not the files.
+        place, cause = (f"{broken[0].path}: ", broken[1]) if broken else ("", error)
+        said = str(cause).strip().splitlines()[0]
+        raise LandingError(f"{stream}: a file broke while it was read: {place}{said}") from error
 
 
 def _summary(title: str, faults: list[str]) -> str:
@@ -207,9 +220,7 @@ def _check_alike(files: list[LogFile], *, stream: str, options: Stream) -> None:
                 )
 
 
-def _find_broken(
-    files: Sequence[LogFile], options: Stream
-) -> tuple[LogFile, BaseException] | None:
+def _find_broken(files: Sequence[LogFile], options: Stream) -> tuple[LogFile, BaseException] | None:
     """The first file that cannot be read by itself, and why."""
     for file in files:
         con = ibis.duckdb.connect()

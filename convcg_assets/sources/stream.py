@@ -91,6 +91,9 @@ class Stream(Frozen):
     encoding: Literal["utf-8", "latin-1"] = Field(
         default="utf-8", description="CSV: encoding of the text"
     )
+    null_values: tuple[str, ...] = added(
+        (), description="texts that stand for nothing in this stream, besides the source's"
+    )
     where: dict[str, tuple[str | None, ...]] = Field(
         default_factory=dict,
         description="rows that are this stream's, by column of the files: {column: [values]}; "
@@ -119,6 +122,11 @@ class Stream(Frozen):
     on_missing_day: Literal["fail", "empty"] | None = Field(
         default=None, description="this stream's own answer to a missing day; default: the source's"
     )
+
+    @field_validator("null_values", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return log_values(value)
 
     @field_validator("where", mode="before")
     @classmethod
@@ -198,6 +206,14 @@ def _check_stream(name: str, stream: Stream) -> None:
 def _log_value(value: Any) -> str:
     """A YAML value as it stands in a log: YAML reads `yes` and `1` as no text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def log_values(value: Any) -> Any:
+    """A list of values, or one, as they stand in a log."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if None in values:
+        raise ValueError("quote what stands for nothing: 'null', '', '\\N'")
+    return tuple(_log_value(v) for v in values)
 
 
 def check_known(value: str, known: tuple[str, ...], what: str) -> None:
