@@ -29,7 +29,13 @@ from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
-from convcg_assets.sources.reading import check_counts, check_files, read_files, reading
+from convcg_assets.sources.reading import (
+    absent_columns,
+    check_counts,
+    check_files,
+    read_files,
+    reading,
+)
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import Stream
@@ -52,6 +58,8 @@ class Ingested:
     """What a landing came to: per stream and day the rows of the files, and table versions."""
 
     counts: dict[str, dict[str, RowCounts]]
+    absent: dict[str, dict[dt.date, dict[str, int]]]
+    """Columns that are null because files lack them, and of how many rows."""
     versions: dict[str, int]
 
 
@@ -130,7 +138,10 @@ def ingest(
                 stack.enter_context(logs.reading())
             write(REJECTED, Query(together, num_bytes=num_bytes))
     counts = {stream: logs.counts for stream, logs in streams.items()}
-    return Ingested(counts, {table: version.number for table, version in made.items()})
+    absent = {
+        stream: absent_columns(stream, logs.files, logs.options) for stream, logs in streams.items()
+    }
+    return Ingested(counts, absent, {table: version.number for table, version in made.items()})
 
 
 @dataclass(frozen=True)

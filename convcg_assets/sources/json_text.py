@@ -46,7 +46,8 @@ def scan_json(path: Path) -> JsonFile:
         found, objects = con.execute(_KEYS).fetchall()[0]
     if not objects:
         raise LandingError(
-            f"{path}: not JSON lines: no line holds a JSON object. One object per line is right"
+            f"{path}: not JSON lines: no line holds a JSON object, and that alone: neither two "
+            "glued together, nor an array, nor a part of one. One object per line is right"
         )
     return JsonFile(tuple(sorted({key for keys in found for key in keys})), num_rows)
 
