@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.source import Source, load_source
 
 MINIMAL = "name: shop\nfirst_day: 2026-01-01\n"
