@@ -11,13 +11,18 @@ from ibis import _
 from convcg_assets.sources.columns import REJECTED_EVENTS, STREAMS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.exact import double
+from convcg_assets.tables.raw_checks import (
+    EVENTS_REPORTED_ONCE,
+    no_outsized_ids,
+    values_are_known,
+)
 from convcg_assets.tables.table import Check, Inputs, Table, digest_settings
 
 REJECTED = "rejected_events"
 """The rejected rows of all streams: written last, so that a day that has it has been read whole."""
 RAW = "raw_events"
 """All raw tables together: a day's logs land as a whole."""
-VERSION = 1
+VERSION = 2
 """Goes up when the same files give other rows."""
 NAMED_BY_PINS = ("impressions", "conversions")
 """Events whose advertiser is that of their Pin where the log is silent."""
@@ -94,6 +99,16 @@ def _few_rejected_rows(stream: str) -> Check:
 
 
 _MORE_CHECKS = {
+    "impressions": (
+        no_outsized_ids("user_id", "advertiser_id"),
+        values_are_known("impressions", REJECTED),
+    ),
+    "engagements": (no_outsized_ids("user_id"), values_are_known("engagements", REJECTED)),
+    "conversions": (
+        no_outsized_ids("user_id", "advertiser_id", "event_id"),
+        values_are_known("conversions", REJECTED),
+        EVENTS_REPORTED_ONCE,
+    ),
     "pins": (
         Check(
             "content_of_one_length",
