@@ -14,6 +14,8 @@ from convcg_assets.tables.settings import CheckSettings
 
 FEW = 20
 """Of fewer conversions no share says anything."""
+STANDARD_ERRORS = 2
+"""By so many the share of a single day has to be above the limit."""
 
 
 def conversion_outcomes(attributed: ibis.Table) -> ibis.Table:
@@ -76,18 +78,27 @@ def outlying_outcomes(attributed: ibis.Table, *, settings: CheckSettings) -> ibi
     Rows are `found` (what), `first_dt` and `last_dt`, `conversions` of which that is so, `of` how
     many, their `share`, and `at_most`, the share that the settings allow. Each is a share of those
     to whom it can happen: no touch of the conversions that name a user and are no duplicates, no
-    user of those that are no duplicates. Of fewer than `FEW` nothing is said.
+    user of those that are no duplicates. Of fewer than `FEW` nothing is said, and of single days
+    only where the share is `STANDARD_ERRORS` above the limit: days differ by chance.
     """
     each = attributed.select("dt", "conversion_id", "status").distinct()
     together = _above(
-        each.mutate(first_dt=each.dt.min().over(), last_dt=each.dt.max().over()), settings=settings
+        each.mutate(first_dt=each.dt.min().over(), last_dt=each.dt.max().over()),
+        settings=settings,
+        standard_errors=0,
     )
-    by_day = _above(each.mutate(first_dt=each.dt, last_dt=each.dt), settings=settings)
+    by_day = _above(
+        each.mutate(first_dt=each.dt, last_dt=each.dt),
+        settings=settings,
+        standard_errors=STANDARD_ERRORS,
+    )
     return together.union(by_day.anti_join(together, "found"))
 
 
-def _above(conversions: ibis.Table, *, settings: CheckSettings) -> ibis.Table:
-    """Per `first_dt` and `last_dt` the shares above their limit."""
+def _above(
+    conversions: ibis.Table, *, settings: CheckSettings, standard_errors: int
+) -> ibis.Table:
+    """Per `first_dt` and `last_dt` the shares above their limit by so many standard errors."""
     is_first, is_named = _.status != "duplicate", ~_.status.isin(("duplicate", "no_user"))
     every = ibis.literal(True)
     limits = (
@@ -106,8 +117,9 @@ def _above(conversions: ibis.Table, *, settings: CheckSettings) -> ibis.Table:
         )
         for found, statuses, can_happen, at_most in limits
     )
+    error = (_.at_most * (1 - _.at_most) / _.of).sqrt()
     return (
         ibis.union(*shares)
-        .filter(_.of >= FEW, _.share > _.at_most)
+        .filter(_.of >= FEW, _.share > _.at_most + standard_errors * error)
         .select("found", "first_dt", "last_dt", "conversions", "of", "share", "at_most")
     )

@@ -226,10 +226,10 @@ NUMBERS = [str(1000 + i) for i in range(20)]
 @pytest.mark.parametrize(
     ("users", "buyers", "said"),
     [
-        (NUMBERS, [f"{n}.0" for n in NUMBERS], ["user_id of conversions"]),
+        (NUMBERS, [f"u{n}" for n in NUMBERS], ["user_id of conversions"]),
         # One that is known is enough, and of nineteen that are not nothing is said.
-        (NUMBERS, [*NUMBERS[:1], *(f"{n}.0" for n in NUMBERS[1:])], []),
-        (NUMBERS, [*(f"{n}.0" for n in NUMBERS[1:]), ""], []),
+        (NUMBERS, [*NUMBERS[:1], *(f"u{n}" for n in NUMBERS[1:])], []),
+        (NUMBERS, [*(f"u{n}" for n in NUMBERS[1:]), ""], []),
     ],
 )
 def test_ids_that_no_stream_shares_are_told(
@@ -240,4 +240,4 @@ def test_ids_that_no_stream_shares_are_told(
     assert [w.split(" is ")[0].removeprefix("none of the 20 ") for w in answer["warnings"]] == said
     for warning in answer["warnings"]:
         assert "the 20 of engagements: nothing would match" in warning
-        assert "('1000.0', '1000')" in warning
+        assert "('u1000', '1000')" in warning

@@ -69,8 +69,8 @@ def test_a_check_across_tables_says_what_it_asks_for() -> None:
     assert found.lines == [
         "attributed_conversions: credits_sum_to_1: 1 row. "
         "The credits of an attributed conversion sum to 1.",
-        f"    dt          conversion_id{' ' * 19}  total_credit",
-        f"    2026-01-05  {'x' * 31}…  0.3333",
+        f"    dt          conversion_id{' ' * 35}  total_credit",
+        f"    2026-01-05  {'x' * 47}…  0.3333",
     ]
 
 

@@ -54,7 +54,7 @@ def test_the_demo_says_what_it_does_and_what_came_out(deployment: Home) -> None:
     assert "Held-out conversions" in said
     # The settings let no conversion be without a touch.
     assert "warning: attributed_conversions: most_find_a_touch: 1 row. Most conversions" in said
-    assert re.search(r"\n +no touch  2026-03-01  2026-03-14  \d+ +\d+  0\.\d+  0\n", said)
+    assert re.search(r"\n +no touch  2026-03-01  2026-03-14  \d+ +\d+  +\d+\.\d%  +0\.0%\n", said)
     outcome = json.loads((deployment.home / "demo.json").read_text())
     assert [step["step"] for step in outcome["steps"]] == [step.name for step in STEPS]
     assert outcome["model_day"] == str(MODEL_DAY)
