@@ -95,9 +95,7 @@ def outlying_outcomes(attributed: ibis.Table, *, settings: CheckSettings) -> ibi
     return together.union(by_day.anti_join(together, "found"))
 
 
-def _above(
-    conversions: ibis.Table, *, settings: CheckSettings, standard_errors: int
-) -> ibis.Table:
+def _above(conversions: ibis.Table, *, settings: CheckSettings, standard_errors: int) -> ibis.Table:
     """Per `first_dt` and `last_dt` the shares above their limit by so many standard errors."""
     is_first, is_named = _.status != "duplicate", ~_.status.isin(("duplicate", "no_user"))
     every = ibis.literal(True)

@@ -36,8 +36,10 @@ def test_the_only_id_there_is_stands_for_itself(con: Backend) -> None:
 
 
 def test_a_word_that_stands_for_nothing_is_told_however_rare(con: Backend) -> None:
-    text = {"pin_id": "7", "advertiser_id": "3"}
     users = ["a", " NULL ", "nullable"]
-    rows = [conversion(str(i), at(0), user_id=user, **text) for i, user in enumerate(users)]
+    rows = [
+        conversion(str(i), at(0), user_id=user, pin_id="7", advertiser_id="3")
+        for i, user in enumerate(users)
+    ]
     table = to_table(rows, table="conversions", id_types=TEXT_IDS)
     assert told(table, con=con) == [(" NULL ", day(0), 1, 1 / 3)]
