@@ -326,9 +326,11 @@ def test_the_history_of_evaluations_is_shown_when_there_is_one(page):
         "2026-03-13",
         "2026-03-15",
     ]
-    alone = CONTEXT.model_copy(update={"history": ()})
-    page = render(rich_evaluation(), training_history=[], context=alone)
-    assert "As the labels ripened" not in page
+    of_now = CONTEXT.history[-1].model_copy(update={"as_of": AS_OF})
+    for history in ((), (of_now,)):
+        alone = CONTEXT.model_copy(update={"history": history})
+        page = render(rich_evaluation(), training_history=[], context=alone)
+        assert "As the labels ripened" not in page
 
 
 def test_a_report_becomes_a_step_of_the_next_ones_history():
@@ -433,7 +435,7 @@ def test_the_verdict_in_words_is_on_the_page_and_in_the_json(page):
         f"{100 * main.metrics['recall@100'].value:.1f}% against "
         f"{100 * best.metrics['recall@100'].value:.1f}% of ALS (1,500 queries)."
     )
-    assert all(f'<p class="ripe">{sentence}</p>' in page for sentence in said)
+    assert all(f'<p class="lead">{sentence}</p>' in page for sentence in said)
     read = json.loads(to_json(evaluation, training_history=HISTORY, context=CONTEXT))
     assert read["verdict"] == said
     assert leads(rich_evaluation(skill={"model": 0.5, "als": 2.0})) == []

@@ -70,7 +70,9 @@ def render(
     """
     from convcg_model.evaluation.report import label_plots, plots
 
-    ripened = steps(evaluation, history=context.history) if context.history else ()
+    ripened = steps(evaluation, history=context.history)
+    if len(ripened) < 2:  # One point is no course.
+        ripened = ()
     names = [name for name in evaluation.scorers if name != evaluation.config.oracle]
     environment = jinja2.Environment(
         autoescape=True,
