@@ -55,6 +55,8 @@ def _attributed_conversions(build: Build) -> Metadata:
 
 def _conversion_delay(build: Build) -> Metadata:
     curves = _newest(build)
+    if build.con.to_pyarrow(curves.count()).as_py() == 0:
+        return {"curve": "no conversion has arrived yet"}
     reporters = curves.filter(_.level == "advertiser").distinct(on=["advertiser_id"])
     return {
         "curve": plot_curves(curves, con=build.con),
@@ -65,6 +67,8 @@ def _conversion_delay(build: Build) -> Metadata:
 def _label_maturity(build: Build) -> Metadata:
     horizon = build.deployment.settings.attribution.horizon_days
     rows = build.con.to_pyarrow(_newest(build).order_by(ibis.desc("impression_day"))).to_pylist()
+    if not any(row["num_conversions"] for row in rows):
+        return {"maturity": "no conversion has arrived yet"}
     return {
         "maturity": plot_maturity(rows),
         "by_label_day": dg.MetadataValue.md(markdown_table(rows[:horizon])),
