@@ -30,7 +30,7 @@ def read_report(deployment: Deployment, day: dt.date) -> dict[str, Any]:
 
 
 def print_headline(report: dict[str, Any], *, console: Console) -> None:
-    """The verdict, and per task the metrics of every scorer: over all Pins and those not seen."""
+    """Per task the metrics of every scorer, over all Pins and those not seen; then the verdict."""
     from convcg_assets.defs.evaluation import headline_rows
 
     rows = headline_rows(report)

@@ -21,6 +21,7 @@ from convcg_assets.simulated import ceiling_scorer
 from convcg_assets.tables.artifacts import as_of
 from convcg_assets.tables.conversion_outcomes import (
     conversion_outcomes,
+    matches_in_words,
     outcome_name,
     outlying_in_words,
     outlying_outcomes,
@@ -245,7 +246,7 @@ def _context(
             for row in outcomes
         ),
         outcome_days=f"{arrived.first} to {arrived.last}",
-        notes=tuple(notes[:MAX_NOTES]),
+        notes=(*notes[:MAX_NOTES], *matches_in_words(outcomes)),
         table_versions={table: v for table, v in versions.items() if v is not None},
         settings={
             "attribution": warehouse.settings.attribution.model,

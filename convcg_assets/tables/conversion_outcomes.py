@@ -11,6 +11,7 @@ import ibis
 from ibis import _
 
 from convcg_assets.tables.settings import CheckSettings
+from convcg_assets.tables.touches import MATCH_LEVELS
 
 FEW = 20
 """Of fewer conversions no share says anything."""
@@ -55,6 +56,29 @@ def outcome_name(outcome: Mapping[str, Any]) -> str:
     where = {"pin": "the Pin", "advertiser": "its advertiser"}[outcome["match_level"]]
     did = {"view": "view of"}.get(outcome["touch_type"], f"{outcome['touch_type']} on")
     return f"{did} {where}"
+
+
+def matches_in_words(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence where most conversions are credited by their advertiser alone; else nothing.
+
+    >>> by_pin = {"match_level": "pin", "conversions": 1.0}
+    >>> matches_in_words([by_pin, {"match_level": "advertiser", "conversions": 1.0}])
+    []
+    >>> matches_in_words([by_pin, {"match_level": "advertiser", "conversions": 3.0}])[0][:60]
+    '75% of the attributed conversions are matched by their adver'
+    """
+    by_level = dict.fromkeys(MATCH_LEVELS, 0.0)
+    for row in outcomes:
+        if row["match_level"] is not None:
+            by_level[row["match_level"]] += row["conversions"]
+    total = sum(by_level.values())
+    if not total or by_level["advertiser"] <= total / 2:
+        return []
+    return [
+        f"{by_level['advertiser'] / total:.0%} of the attributed conversions are matched by their "
+        "advertiser alone: they say whose Pin was bought, not which. They weigh as little here as "
+        "in training; the slices by match level tell them apart."
+    ]
 
 
 def outlying_in_words(outlying: Mapping[str, Any]) -> str:

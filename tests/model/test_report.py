@@ -376,7 +376,7 @@ def test_without_conversions_engagement_is_the_headline():
     assert f'<div class="big">{value}</div>' in page
     for text in (
         "<h1>Engagement candidates on simulated shop",
-        "The log has no conversions: the model is judged by engagements, which arrive at once.",
+        "No conversion has arrived: the model is judged by engagements, which arrive at once.",
         f"clearly: engagement recall@100 {value} against",
         "Engagement recall@100 by scorer",
         "Engagement recall@100 by slice",
@@ -386,7 +386,10 @@ def test_without_conversions_engagement_is_the_headline():
         assert text in page, text
     for text in ("The labels are young", "no held-out conversions", "labels arrived", "\u2212"):
         assert text not in page, text
-    known = context.model_copy(update={"outcomes": OUTCOMES, "outcome_days": "May 1 to May 9"})
+    past = context.model_copy(update={"outcome_days": "May 1 to May 9"})
+    page = render(evaluation, training_history=HISTORY, context=past)
+    assert "No conversion arrived on May 1 to May 9: the model is judged" in page
+    known = past.model_copy(update={"outcomes": OUTCOMES})
     page = render(evaluation, training_history=HISTORY, context=known)
     assert "No conversion is among the held-out positives" in page
 
