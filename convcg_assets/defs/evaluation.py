@@ -15,17 +15,11 @@ from convcg_assets.builds.ripened import ripened_examples
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
+from convcg_assets.defs.reported_conversions import reported_conversions
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.simulated import ceiling_scorer
 from convcg_assets.tables.artifacts import as_of
-from convcg_assets.tables.conversion_outcomes import (
-    conversion_outcomes,
-    matches_in_words,
-    outcome_name,
-    outlying_in_words,
-    outlying_outcomes,
-)
 from convcg_assets.tables.registry import TABLES
 
 if TYPE_CHECKING:
@@ -38,10 +32,6 @@ if TYPE_CHECKING:
 
 MEASURED_QUERIES = 500
 """Held-out queries on which the index is compared with exact search."""
-
-
-MAX_NOTES = 3
-"""So many sentences on outlying shares of conversions."""
 
 
 class EvaluationRun(dg.Config):
@@ -209,23 +199,17 @@ def _context(
     settings: "dict[str, str | int | float | bool]",
 ) -> "ReportContext":
     """What made the model: its logs, settings, tables and index."""
-    from convcg_model.evaluation.report.render import ConversionOutcome, ReportContext
+    from convcg_model.evaluation.report.render import ReportContext
     from convcg_model.index import measure_recall
     from convcg_model.training_set import select_split
 
     all_days = Days(warehouse.source.first_day, day)
-    examples_of = warehouse.settings.examples
-    num_days = examples_of.training_days + examples_of.holdout_days
     with warehouse.connect() as con:
         row_counts = {
             table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
             for table in TABLES
         }
-        arrived = Days(day, day).widen(before=num_days, after=-1)
-        attributed = warehouse.read("attributed_conversions", arrived, con=con)
-        outcomes = con.to_pyarrow(conversion_outcomes(attributed)).to_pylist()
-        outlying = outlying_outcomes(attributed, settings=warehouse.settings.checks)
-        notes = [outlying_in_words(row) for row in con.to_pyarrow(outlying).to_pylist()]
+        conversions = reported_conversions(day, warehouse, con=con)
     queries = select_split(examples, "holdout").slice(0, MEASURED_QUERIES)
     versions = made_by["provenance"]["table_versions"]
     return ReportContext(
@@ -239,14 +223,7 @@ def _context(
             ),
         },
         row_counts=row_counts,
-        outcomes=tuple(
-            ConversionOutcome(
-                name=outcome_name(row), conversions=row["conversions"], share=row["share"]
-            )
-            for row in outcomes
-        ),
-        outcome_days=f"{arrived.first} to {arrived.last}",
-        notes=(*notes[:MAX_NOTES], *matches_in_words(outcomes)),
+        **conversions,
         table_versions={table: v for table, v in versions.items() if v is not None},
         settings={
             "attribution": warehouse.settings.attribution.model,
