@@ -20,7 +20,15 @@ ID_REASON = re.compile(r"malformed (\w+): not a 64-bit integer")
 PLAIN = {
     "wrong number of fields": "fewer or more fields than the header: is a text with the delimiter "
     "in it unquoted?",
+    "unclosed quote": "does the value hold a line break? Then set `line_breaks: true`; if quotes "
+    "mean nothing, `quote: ''`",
+    "text after a closing quote": "a quote within a quoted value is written twice, or after "
+    "`escape`; if quotes mean nothing, set `quote: ''`",
+    "quote inside an unquoted field": "a value with a quote in it stands in quotes, right after the "
+    "delimiter; if quotes mean nothing, set `quote: ''`",
+    "backslash before a quote, and no escape is set": 'set `escape: "\\\\"`',
     "not a JSON object": "one JSON object per line is right",
+    "more than one JSON object in a line": "a line break is missing between them",
     "event_ts after received_ts": "are the two columns of one time zone and unit?",
     "wrong length of content": "all vectors of a day have one length: that of `content_dim`, or of "
     "the first valid row",
@@ -38,6 +46,8 @@ def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Sourc
     if found := ID_REASON.match(reason):
         kind = source.id_kind(stream, found[1])
         return f"set id_types.{kind} to string, if these ids are right"
+    if reason.startswith("too large "):
+        return "is it the unit? Sums of more than that would be wrong"
     if reason.startswith("duplicate "):
         return "the first row of an id is kept; is this column unique within a day?"
     if reason.startswith("null "):
