@@ -85,6 +85,7 @@ def _describe_kept(path: Path) -> dict[str, Any]:
 def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build) -> dict[str, Any]:
     from convcg_model.checkpoint import save_checkpoint
     from convcg_model.config import ModelConfig, TrainingConfig
+    from convcg_model.content import num_of_other_versions
     from convcg_model.training import fit
     from convcg_model.training_set import select_split
 
@@ -138,6 +139,8 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
         "examples": examples.num_rows,
         "steps": len(history),
         "mlflow_run": run.run_id,
+        "content_version": model.spec.content_version or "not named",
+        "pins_with_other_content": num_of_other_versions(pins, model.spec.content_version),
         "loss": _plot_losses(history),
         "table_versions": dg.MetadataValue.md(markdown_table([versions])),
         **{f"last_{name}": value for name, value in history[-1][1].items()},

@@ -68,10 +68,12 @@ def rejected_shares(
 
 
 def uneven_content(pins: ibis.Table) -> ibis.Table:
-    """Pins whose content vector is shorter than others of the same day."""
-    rows = pins.filter(_.content.notnull()).select("dt", "pin_id", length=_.content.length())
-    longest = rows.group_by("dt").agg(day_length=_.length.max())
-    joined = rows.inner_join(longest, "dt")
+    """Pins whose content vector is shorter than others of the same day and encoder."""
+    rows = pins.filter(_.content.notnull()).select(
+        "dt", "pin_id", encoder=_.content_version.fill_null(""), length=_.content.length()
+    )
+    longest = rows.group_by("dt", "encoder").agg(day_length=_.length.max())
+    joined = rows.inner_join(longest, ["dt", "encoder"])
     return joined.filter(_.length != _.day_length).select("dt", "pin_id", "length", "day_length")
 
 
@@ -110,7 +112,7 @@ _MORE_CHECKS = {
     "pins": (
         Check(
             "content_of_one_length",
-            "The content vectors of a snapshot have one length.",
+            "The content vectors of a snapshot's encoder have one length.",
             error=lambda i: uneven_content(i.own),
         ),
     ),
