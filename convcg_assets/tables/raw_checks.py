@@ -9,10 +9,10 @@ from ibis import _
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.table import Check, Inputs
 
-OUTSIZED = {"user_id": 0.1, "advertiser_id": 0.8, "event_id": 0.05}
+OUTSIZED = {"user_id": 0.2, "advertiser_id": 0.8, "event_id": 0.05}
 """The share of rows from which one id looks as if it stood for many or for nobody."""
-OUTSIZED_ROWS, OUTSIZED_OF = 20, 100
-"""Of fewer rows of an id, or of all ids, a share says little: a few people buy much on one day."""
+OUTSIZED_ROWS = 20
+"""Of fewer rows of an id a share says little."""
 NOTHING = ("null", "none", "nan", "nil", "n/a", "na", "\\n", "undefined", "unknown", "-", "(null)")
 """Ids that stand for nothing, whatever their case."""
 REPEATED_SHARE = 0.1
@@ -26,25 +26,26 @@ REMEDY = "if it stands for nothing, name it in null_values"
 def outsized_ids(rows: ibis.Table, *, columns: tuple[str, ...]) -> ibis.Table:
     """Ids that hold a large share of all rows, beside others, and those that stand for nothing.
 
-    One row per column and id (`value`), with its first day.
+    One row per column and id (`value`), with its first day: on a single day a few people may well
+    do most of what is done.
     """
-    found = []
+    found, together = [], ibis.window()
     for column in columns:
         named = rows.filter(rows[column].notnull()).select("dt", value=_[column])
         counts = named.group_by("value").agg(num_rows=_.count(), first_dt=_.dt.min())
-        together = ibis.window()
         shares = counts.mutate(
-            of=counts.num_rows.sum().over(together), num_ids=counts.count().over(together)
-        ).mutate(share=_.num_rows / _.of)
+            share=counts.num_rows / counts.num_rows.sum().over(together),
+            num_ids=counts.count().over(together),
+        )
         large = (_.share > double(OUTSIZED[column])) & (_.num_rows >= OUTSIZED_ROWS)
-        is_outsized = large & (_.of >= OUTSIZED_OF) & (_.num_ids > 1)
+        is_outsized = large & (_.num_ids > 1)
         if rows[column].type().is_string():
             is_outsized = is_outsized | _.value.strip().lower().isin(NOTHING)
         found.append(
             shares.filter(is_outsized).select(
+                dt=_.first_dt,
                 column=ibis.literal(column),
                 value=_.value.cast("string"),
-                first_dt=_.first_dt,
                 num_rows=_.num_rows,
                 share=_.share,
                 remedy=ibis.literal(REMEDY),
