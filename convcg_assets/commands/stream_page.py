@@ -28,7 +28,7 @@ def describe_stream(found: Preview, *, errors: list[str], warnings: list[str]) -
     answer: dict[str, Any] = {
         "stream": found.stream,
         "folder": str(found.folder),
-        "files": {str(day): [p.name for p in paths] for day, paths in found.files.items()},
+        "files": {str(day): names for day, names in found.files.items()},
         "missing": {str(day): why for day, why in found.missing.items()},
         "newest_landed": str(found.newest) if found.newest else None,
         "format": found.format,

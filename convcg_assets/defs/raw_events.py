@@ -8,6 +8,7 @@ from convcg_assets.days import Days
 from convcg_assets.defs.metadata import count_by, describe_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.sources.finding import stream_layout
 from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED
 from convcg_assets.tables.table import Table
 
@@ -54,4 +55,4 @@ def _landing(warehouse: Warehouse, table: str, days: Days) -> str:
     stream = warehouse.source.stream(table) if table != REJECTED else None
     if stream is None:
         return "all streams" if table == REJECTED else "implied by the other streams"
-    return f"{warehouse.source.landing / (stream.path or table)}/dt={days.first}"
+    return str(stream_layout(warehouse.source, table).folder(warehouse.source.landing, days.first))

@@ -6,10 +6,8 @@ Which columns a stream needs belongs to `reading.py`.
 import codecs
 import csv
 import datetime as dt
-import gzip
 import io
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,34 +16,64 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convcg_assets.sources.avro import AvroError, avro_columns
+from convcg_assets.sources.compression import (
+    Compression,
+    DamagedError,
+    compression_of,
+    read_chunks,
+    without_suffix,
+)
 from convcg_assets.sources.stream import Stream
 
-Format = Literal["parquet", "csv", "jsonl"]
+Format = Literal["parquet", "csv", "jsonl", "avro"]
 _SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".avro": "avro",
 }
-_CHUNK_BYTES = 8 * 1024 * 1024
+
+
+_SHOWN_FAULTS = 5
 
 
 class LandingError(ValueError):
-    """A log that cannot be read: which file, what is wrong, what would be right."""
+    """A log that cannot be read: which file, what is wrong, what would be right.
+
+    `days` are those that cannot be read, each with its reason; empty where they are not known.
+    """
+
+    def __init__(self, message: str, *, days: Mapping[dt.date, str] | None = None):
+        super().__init__(message)
+        self.days = dict(days or {})
+
+
+def summarize(title: str, faults: Iterable[str]) -> str:
+    """A title and the first few faults below it."""
+    faults = list(faults)
+    more = [f"  ... and {len(faults) - _SHOWN_FAULTS} more"] if len(faults) > _SHOWN_FAULTS else []
+    return "\n".join([f"{title}:", *(f"  {f}" for f in faults[:_SHOWN_FAULTS]), *more])
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file of one day's log that can be read; `columns` in order, of JSON lines the keys."""
+    """A file of one day's log that can be read; `columns` in order, of JSON lines the keys.
+
+    `name` is that of the file within its day, which rejected rows are told by.
+    """
 
     path: Path
     day: dt.date
     format: Format
     columns: tuple[str, ...]
     num_bytes: int
+    name: str
+    compression: Compression | None = None
 
 
-def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
+def inspect_file(path: Path, *, day: dt.date, options: Stream, name: str | None = None) -> LogFile:
     """Look into a file: text is read through once, of Parquet only the footer.
 
     Raises LandingError naming the file where it is empty, cut off, damaged, not of its encoding, or
@@ -58,23 +86,41 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
             f"{path}: empty file (0 bytes). Land it again; a day without events is a folder with "
             "only a file named _SUCCESS"
         )
+    compression = None
     if kind == "parquet":
         columns = _parquet_columns(path)
+    elif kind == "avro":
+        columns = _avro_columns(path)
     else:
+        compression = compression_of(path)
         first = _check_text(path, encoding=options.encoding if kind == "csv" else "utf-8")
         columns = _header(path, first, options=options) if kind == "csv" else _keys(path)
-    return LogFile(path, day, kind, columns, num_bytes)
+    return LogFile(path, day, kind, columns, num_bytes, name or path.name, compression)
 
 
 def file_format(path: Path) -> Format:
-    """Format by suffix, `.gz` aside."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    """Format by suffix, that of a compression aside."""
+    suffix = Path(without_suffix(path.name)).suffix.lower()
     if suffix not in _SUFFIXES:
         raise LandingError(
             f"{path}: cannot tell the format by this name; right would be .parquet, .csv, .jsonl, "
-            "also with .gz, or `format` in the stream's section of the source file"
+            ".avro, text also with .gz, .zst, .bz2, or `format` in the stream's section of the "
+            "source file"
         )
-    return _SUFFIXES[suffix]
+    kind = _SUFFIXES[suffix]
+    if kind in ("parquet", "avro") and without_suffix(path.name) != path.name:
+        raise LandingError(
+            f"{path}: {kind} carries its own compression, and this file is compressed once more. "
+            f"Land it as {without_suffix(path.name)}"
+        )
+    return kind
+
+
+def _avro_columns(path: Path) -> tuple[str, ...]:
+    try:
+        return avro_columns(path)
+    except AvroError as error:
+        raise LandingError(f"{path}: {error}. Land the file again") from error
 
 
 def _parquet_columns(path: Path) -> tuple[str, ...]:
@@ -129,15 +175,10 @@ def _check_text(path: Path, *, encoding: str) -> bytes:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    zipped = path.name.endswith(".gz")
     try:
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise LandingError(
-            f"{path}: cut off or damaged gzip ({error}). Land the file again"
-        ) from error
+        yield from read_chunks(path)
+    except DamagedError as error:
+        raise LandingError(f"{path}: {error}. Land the file again") from error
 
 
 def _header(path: Path, first: bytes, *, options: Stream) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """The landing zone as it is now: which days have logs, a fingerprint of each day's files."""
 
 import datetime as dt
-import os
 from dataclasses import dataclass
 
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.files import LandingError
-from convcg_assets.sources.reading import find_files
+from convcg_assets.sources.finding import find_files, stream_layout
+from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 
 
@@ -39,9 +39,8 @@ def days_with_folders(source: Source, *streams: str) -> list[dt.date]:
     """
     days: set[dt.date] = set()
     for stream in streams or _present(source):
-        options = source.stream(stream)
-        assert options is not None
-        days |= _folder_days(source.landing / (options.path or stream))
+        options, layout = stream_options(source, stream), stream_layout(source, stream)
+        days |= layout.days(source.landing, unfinished=options.unfinished)
     return sorted(days)
 
 
@@ -63,14 +62,14 @@ def inspect_day(source: Source, day: dt.date) -> LandedDay:
         except FileNotFoundError:
             missing.append(f"{stream} changed while it was looked at")
             continue
-        for _, path in found:
+        for _, name, path in found:
             try:
                 status = path.stat()
             except FileNotFoundError:
                 missing.append(f"{path} was removed while it was looked at")
                 continue
             stamp = f"{status.st_size}.{status.st_mtime_ns:x}.{status.st_ctime_ns:x}"
-            files[f"{stream}/{path.name}"] = stamp
+            files[f"{stream}/{name}"] = stamp
     return LandedDay(files, "; ".join(missing) or None)
 
 
@@ -81,20 +80,3 @@ def stream_of(file: str) -> str:
 
 def _present(source: Source) -> list[str]:
     return [stream for stream in STREAMS if source.stream(stream) is not None]
-
-
-def _folder_days(folder: os.PathLike[str]) -> set[dt.date]:
-    """The days of a stream's `dt=YYYY-MM-DD` folders; names that are no day are nobody's."""
-    days = set()
-    try:
-        entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    for entry in entries:
-        name, _, value = entry.name.partition("=")
-        if name == "dt" and len(value) == len("2026-01-01"):
-            try:
-                days.add(dt.date.fromisoformat(value))
-            except ValueError:
-                continue
-    return days

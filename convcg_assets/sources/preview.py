@@ -22,7 +22,8 @@ from convcg_assets.sources.files import LandingError, LogFile
 from convcg_assets.sources.hints import advise
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.origin import describe_origin, unused_columns
-from convcg_assets.sources.reading import check_files, find_files, read_files, reading
+from convcg_assets.sources.finding import find_files, stream_layout
+from convcg_assets.sources.reading import check_files, read_files, reading
 from convcg_assets.sources.row_text import row_as_json
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
@@ -82,7 +83,8 @@ class Preview:
 
     stream: str
     folder: Path
-    files: dict[dt.date, list[Path]] = field(default_factory=dict)
+    files: dict[dt.date, list[str]] = field(default_factory=dict)
+    """Their names within the day."""
     missing: dict[dt.date, str] = field(default_factory=dict)
     newest: dt.date | None = None
     """The newest day that the stream has a folder for."""
@@ -98,13 +100,13 @@ def preview_stream(
 ) -> Preview:
     """Read the stream's files of those days as a landing would, with its first `num_rows` rows."""
     options = stream_options(source, stream)
-    found = Preview(stream, source.landing / (options.path or stream))
+    found = Preview(stream, stream_layout(source, stream).root(source.landing))
     found.newest = max(days_with_folders(source, stream), default=None)
     for day in days:
         try:
-            found.files[day] = [path for _, path in find_files(source, stream, [day])]
+            found.files[day] = [file.name for file in find_files(source, stream, [day])]
         except LandingError as error:
-            found.missing[day] = str(error).splitlines()[1 if "\n" in str(error) else 0].strip()
+            found.missing[day] = error.days.get(day, str(error))
     try:
         files = check_files(source, stream, list(found.files))
         found.format = files[0].format if files else None

@@ -1,63 +1,28 @@
-"""The landing zone: finds the files of a stream's days, checks them and reads them.
+"""The files of a stream's days as rows: checked one by one, read together.
 
-`<landing>/<path>/dt=YYYY-MM-DD/*`; names that begin with `_` or `.` are markers, not logs. What a
-row must be like belongs to `contract.py`, how a single file is looked into to
-`files.py`.
+Where they lie belongs to `finding.py`, how a single file is looked into to `files.py`, what a row
+must be like to `contract.py`.
 """
 
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.files import LandingError, LogFile, inspect_file
+from convcg_assets.sources.files import LandingError, LogFile, inspect_file, summarize
+from convcg_assets.sources.finding import find_files
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import Stream, nearest
+from convcg_assets.sources.unpacked import is_packed, unpacked
 
-_SHOWN_FAULTS = 5
 ALIKE = 0.85
 """From this likeness on a column of another name is taken for a misspelt one."""
-
-
-def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[tuple[dt.date, Path]]:
-    """Every log file of the stream's days, in order of day and name.
-
-    Raises LandingError naming the folders looked for, where a day has none and the source does not
-    take missing days for empty ones. A folder that holds only markers (`_SUCCESS`) is an empty day.
-    """
-    options = stream_options(source, stream)
-    root = source.landing / (options.path or stream)
-    missing: list[str] = []
-    found: list[tuple[dt.date, Path]] = []
-    for day in days:
-        folder = root / f"dt={day.isoformat()}"
-        entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        files = [e for e in entries if not e.name.startswith(("_", "."))]
-        if not folder.is_dir():
-            missing.append(f"{folder} does not exist")
-        elif not entries:
-            missing.append(f"{folder} is empty (a day without events holds a file named _SUCCESS)")
-        for file in files:
-            if not file.is_file():
-                raise LandingError(
-                    f"{file}: logs lie directly in a day's folder, and this is no file"
-                )
-            found.append((day, file))
-    if missing and (options.on_missing_day or source.on_missing_day) == "fail":
-        raise LandingError(
-            _summary(
-                f"{source.name}: no {stream} for {len(missing)} of the days asked for", missing
-            )
-            + "\nLand the day, or set `on_missing_day: empty` if days without events have no folder"
-        )
-    return found
 
 
 def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[LogFile]:
@@ -67,25 +32,32 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
     """
     options = stream_options(source, stream)
     files: list[LogFile] = []
-    faults: list[str] = []
-    for day, path in find_files(source, stream, days):
+    faults: list[tuple[dt.date, str]] = []
+    for day, name, path in find_files(source, stream, days):
         try:
-            file = inspect_file(path, day=day, options=options)
+            file = inspect_file(path, day=day, options=options, name=name)
             _check_columns(file, stream=stream, options=options)
             files.append(file)
         except LandingError as error:
-            faults.append(str(error))
+            faults.append((day, str(error)))
+    title = f"{source.name}: {stream} cannot be read"
+    if faults:
+        by_day: dict[dt.date, list[str]] = {}
+        for day, fault in faults:
+            by_day.setdefault(day, []).append(fault)
+        raise LandingError(
+            summarize(title, [fault for _, fault in faults]),
+            days={day: summarize(title, of_day) for day, of_day in by_day.items()},
+        )
     formats = {file.format: file.path for file in files}
     if len(formats) > 1:
         named = ", ".join(f"{path} ({kind})" for kind, path in sorted(formats.items()))
-        faults.append(f"files of several formats in one stream: {named}; land one format")
-    if not faults:
-        try:
-            _check_alike(files, stream=stream, options=options)
-        except LandingError as error:
-            faults.append(str(error))
-    if faults:
-        raise LandingError(_summary(f"{source.name}: {stream} cannot be read", faults))
+        several = f"files of several formats in one stream: {named}; land one format"
+        raise LandingError(summarize(title, [several]))
+    try:
+        _check_alike(files, stream=stream, options=options)
+    except LandingError as error:
+        raise LandingError(summarize(title, [str(error)])) from None
     return files
 
 
@@ -111,10 +83,14 @@ def read_files(source: Source, stream: str, files: list[LogFile], *, con: Backen
         needed = _needed_columns(stream, stream_options(source, stream), only_required=False)
         nulls = "".join(f"NULL::VARCHAR AS {_name(c)}, " for c in needed)
         return _view(_NO_ROWS.format(columns=nulls), con=con)
+    options = stream_options(source, stream)
     with reading(stream):
+        if any(is_packed(file) for file in files):
+            with unpacked(files) as plain:
+                return _stage(plain, options=options, con=con)
         if files[0].format == "jsonl":
-            return _stage(files, options=stream_options(source, stream), con=con)
-        return _view(raw_sql(files, options=stream_options(source, stream)), con=con)
+            return _stage(files, options=options, con=con)
+        return _view(raw_sql(files, options=options), con=con)
 
 
 def raw_sql(files: list[LogFile], *, options: Stream) -> str:
@@ -139,11 +115,6 @@ def reading(stream: str) -> Iterator[None]:
     ) as error:
         said = str(error).strip().splitlines()[0]
         raise LandingError(f"{stream}: a file broke while it was read: {said}") from error
-
-
-def _summary(title: str, faults: list[str]) -> str:
-    more = [f"  ... and {len(faults) - _SHOWN_FAULTS} more"] if len(faults) > _SHOWN_FAULTS else []
-    return "\n".join([f"{title}:", *(f"  {f}" for f in faults[:_SHOWN_FAULTS]), *more])
 
 
 def _needed_columns(stream: str, options: Stream, *, only_required: bool) -> dict[str, str]:
@@ -211,20 +182,22 @@ NULL::VARCHAR AS _defect WHERE false"""
 
 
 def _parquet_sql(files: list[LogFile]) -> str:
-    """One scan of all files: below one root, the day stands at one place of each path."""
+    """One scan of all files; each row is given the day and the name of its file."""
     paths = ", ".join(_text(str(f.path)) for f in files)
+    scan = f"""read_parquet([{paths}], union_by_name = true, hive_partitioning = false,
+  binary_as_string = true, filename = '_path', file_row_number = true)"""
+    number = "CAST(file_row_number + 1 AS BIGINT) AS _row, CAST(NULL AS VARCHAR) AS _defect"
     if len(files) == 1:
-        day, name = f"DATE '{files[0].day}'", _text(files[0].path.name)
-    else:
-        offset = len(str(files[0].path.parent.parent)) + len("/dt=") + 1
-        day = f"CAST(substr(filename, {offset}, 10) AS DATE)"
-        name = f"substr(filename, {offset + 11})"
+        (file,) = files
+        return f"""
+SELECT * EXCLUDE (_path, file_row_number), DATE '{file.day}' AS _dt, {_text(file.name)} AS _file,
+  {number}
+FROM {scan}"""
+    places = ", ".join(f"({_text(str(f.path))}, DATE '{f.day}', {_text(f.name)})" for f in files)
     return f"""
-SELECT * EXCLUDE (filename, file_row_number),
-  {day} AS _dt, {name} AS _file,
-  CAST(file_row_number + 1 AS BIGINT) AS _row, CAST(NULL AS VARCHAR) AS _defect
-FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false,
-  binary_as_string = true, filename = true, file_row_number = true)"""
+SELECT logged.* EXCLUDE (_path, file_row_number), _dt, _file, {number}
+FROM {scan} AS logged
+JOIN (VALUES {places}) AS places(_place, _dt, _file) ON logged._path = places._place"""
 
 
 def _csv_sql(file: LogFile, *, options: Stream) -> str:
@@ -233,28 +206,32 @@ def _csv_sql(file: LogFile, *, options: Stream) -> str:
     values = ", ".join(f"nullif({_name(c)}, '') AS {_name(c)}" for c in file.columns)
     quote = options.quote.replace("'", "''")
     return f"""
-SELECT {values}, DATE '{file.day}' AS _dt, {_text(file.path.name)} AS _file, _row,
+SELECT {values}, DATE '{file.day}' AS _dt, {_text(file.name)} AS _file, _row,
   CASE WHEN _surplus IS NOT NULL OR {_name(file.columns[-1])} IS NULL
     THEN 'wrong number of fields' END AS _defect
 FROM (SELECT *, row_number() OVER () AS _row FROM read_csv({_text(str(file.path))},
   auto_detect = false, header = true, columns = {{{columns}}}, delim = {_text(options.delimiter)},
   quote = '{quote}', escape = '{quote}', encoding = '{options.encoding}', nullstr = '\x01',
-  null_padding = true, strict_mode = false, parallel = false, hive_partitioning = false))"""
+  compression = '{file.compression or "none"}', null_padding = true, strict_mode = false, parallel = false, hive_partitioning = false))"""
 
 
 def _jsonl_sql(file: LogFile, *, keys: list[str]) -> str:
     values = "".join(f"""json ->> {_text(f'$."{k}"')} AS {_name(k)}, """ for k in keys)
     return f"""
 SELECT {values}CAST(json AS VARCHAR) AS _line, DATE '{file.day}' AS _dt,
-  {_text(file.path.name)} AS _file, _row,
+  {_text(file.name)} AS _file, _row,
   CASE WHEN json IS NULL OR json_type(json) <> 'OBJECT' THEN 'not a JSON object' END AS _defect
 FROM (SELECT *, row_number() OVER () AS _row FROM read_ndjson_objects({_text(str(file.path))},
-  ignore_errors = true, maximum_object_size = 67108864, hive_partitioning = false))"""
+  ignore_errors = true, maximum_object_size = 67108864, hive_partitioning = false,
+  compression = '{file.compression or "none"}'))"""
 
 
 def _stage(files: list[LogFile], *, options: Stream, con: Backend) -> ibis.Table:
-    """JSON lines as a temporary table, file by file: each scan holds a buffer of 128 MB."""
+    """The rows as a temporary table, JSON lines file by file: each scan holds a buffer of 128 MB."""
     name = f"raw_{uuid.uuid4().hex}"
+    if files[0].format != "jsonl":
+        con.raw_sql(f"CREATE TEMP TABLE {name} AS {raw_sql(files, options=options)}")
+        return con.table(name)
     keys = sorted({key for file in files for key in file.columns})
     threads = con.con.execute("SELECT current_setting('threads')").fetchall()[0][0]
     con.raw_sql("SET threads = 1")  # Rows are numbered in the order of the file.

@@ -16,6 +16,7 @@ from convcg_assets.sources.casting import cast_time
 from convcg_assets.sources.files import LandingError, inspect_file
 from convcg_assets.sources.reading import raw_sql
 from convcg_assets.sources.stream import Stream, TimeUnit, nearest
+from convcg_assets.sources.unpacked import unpacked
 
 EMPTY_MARKER = "_SUCCESS"
 
@@ -48,10 +49,13 @@ def split_file(
         )
     folder = into / stream
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".splitting-", dir=folder) as work:
+    with (
+        tempfile.TemporaryDirectory(prefix=".splitting-", dir=folder) as work,
+        unpacked([file]) as (plain,),
+    ):
         con = ibis.duckdb.connect(Path(work) / "rows.duckdb")
         con.raw_sql("SET TimeZone = 'UTC'")
-        con.raw_sql(f"CREATE TEMP VIEW raw AS {raw_sql([file], options=options or Stream())}")
+        con.raw_sql(f"CREATE TEMP VIEW raw AS {raw_sql([plain], options=options or Stream())}")
         raw = con.table("raw")
         raw = raw.drop("_dt", "_file", "_defect", *({"_line"} & set(raw.columns)))
         time, _ = cast_time(

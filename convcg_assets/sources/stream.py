@@ -8,8 +8,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from convcg_assets.config import Frozen
+from convcg_assets.config import Frozen, added
 from convcg_assets.sources.columns import STREAMS, SURFACES
+from convcg_assets.sources.layout import UNFINISHED, parse_layout
 
 TimeUnit = Literal["iso", "s", "ms", "us"]
 
@@ -68,12 +69,18 @@ class Stream(Frozen):
 
     path: str | None = Field(
         default=None,
-        description="folder below the landing folder; default: the stream's name. "
-        "Several streams may read the same folder",
+        description="folder of the dt= folders below the landing folder, or a template such as "
+        "events/{year}/{month}/{day}/{hour}/; default: the stream's name. Several streams may "
+        "read the same files",
     )
-    format: Literal["parquet", "csv", "jsonl"] | None = Field(
+    unfinished: tuple[str, ...] = added(
+        UNFINISHED,
+        description="names of files and folders that are not read: * stands for any characters",
+    )
+    format: Literal["parquet", "csv", "jsonl", "avro"] | None = Field(
         default=None,
-        description="format of the files; default: by suffix (.parquet, .csv, .jsonl; .gz too)",
+        description="format of the files; default: by suffix (.parquet, .csv, .jsonl, .avro; text "
+        "also with .gz, .zst, .bz2)",
     )
     delimiter: str = Field(
         default=",", min_length=1, max_length=1, description="CSV: field delimiter"
@@ -110,6 +117,13 @@ class Stream(Frozen):
     on_missing_day: Literal["fail", "empty"] | None = Field(
         default=None, description="this stream's own answer to a missing day; default: the source's"
     )
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_layout(value)
+        return value
 
     @field_validator("where", mode="before")
     @classmethod
