@@ -5,11 +5,13 @@ How files are found and read belongs to `sources/reading.py`, the rules for rows
 """
 
 import datetime as dt
+import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.compiled import Compiled
 from convcg_assets.builds.raw_queries import READ_ORDER, compile_contract, compile_implied
 from convcg_assets.builds.record import record_days
 from convcg_assets.builds.staleness import Detail, raw_detail, raw_inputs, stale_raw_tables
@@ -19,21 +21,38 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake, Version
 from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.files import LandingError, LogFile, summarize
 from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
-from convcg_assets.sources.reading import check_files, read_files, reading
+from convcg_assets.sources.reading import check_files, name_broken, read_files, reading
+from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.raw import RAW_TABLES, REJECTED, RawRecipe, make_raw_recipes
+from convcg_assets.tables.table import DAY
 
 IMPLIED = ("impressions", *(stream for stream in STREAMS if stream != "impressions"))
 """Streams that a log may lack: impressions first, since they are implied for events alone."""
+MAX_UNNAMED = 8
+"""After so many days that cannot be read for a reason that names none, all are taken for such."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ingested:
-    """What a landing came to, per stream: rows ignored on purpose per day, and table versions."""
+    """What a landing came to: per stream rows ignored on purpose per day, table versions.
 
-    num_ignored: dict[str, dict[str, int]]
-    versions: dict[str, int]
+    `failed` are the days that could not be read, each with what is wrong and what would be right:
+    the tables hold of them what they held before.
+    """
+
+    num_ignored: dict[str, dict[str, int]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    failed: dict[dt.date, str] = field(default_factory=dict)
+
+    def add(self, other: "Ingested") -> None:
+        """Take in what the landing of other days came to."""
+        for stream, by_day in other.num_ignored.items():
+            self.num_ignored.setdefault(stream, {}).update(by_day)
+        self.versions.update(other.versions)
+        self.failed.update(other.failed)
 
 
 def build_raw(
@@ -44,18 +63,69 @@ def build_raw(
     Only the streams with a file that has changed are read; if none has, all are. The fingerprint of
     the files is taken before they are read: a file that changes meanwhile leaves a day that differs
     from what was recorded.
+
+    A day that cannot be read does not hold up the others (`Ingested.failed`). Raises LandingError
+    where none of the days can be read.
     """
     recipes = make_raw_recipes(deployment.source)
     logs = {day: inspect_day(deployment.source, day) for day in days}
     tables = _tables_to_read(deployment, recipes, logs) or set(RAW_TABLES)
 
-    def record(table: str, version: Version) -> None:
-        details = {day: raw_detail(recipes[table], found) for day, found in logs.items()}
-        record_days(deployment, table, version, details=details, con=con, run_id=run_id)
+    def land(part: Days) -> Ingested:
+        def record(table: str, version: Version) -> None:
+            details = {day: raw_detail(recipes[table], logs[day]) for day in part}
+            record_days(deployment, table, version, details=details, con=con, run_id=run_id)
 
-    return ingest(
-        deployment.source, days, lake=deployment.lake, con=con, tables=tables, on_write=record
-    )
+        return ingest(
+            deployment.source, part, lake=deployment.lake, con=con, tables=tables, on_write=record
+        )
+
+    return land_good_days(days, land)
+
+
+def land_good_days(days: Days, land: Callable[[Days], Ingested]) -> Ingested:
+    """Land a range of days, those that cannot be read left out.
+
+    `land` lands some of them as a whole or raises LandingError: if that names days, the others are
+    tried again without them, else each half by itself. Raises LandingError where no day is landed.
+    """
+    done, errors, num_unnamed = Ingested(), [], 0
+    parts = [days]
+    while parts:
+        part = parts.pop()
+        try:
+            done.add(land(part))
+        except LandingError as error:
+            errors.append(error)
+            bad = {day: why for day, why in error.days.items() if day in part}
+            if not bad and len(part) > 1:
+                middle = part.first + (len(part) // 2) * DAY
+                parts += [Days(middle, part.last), Days(part.first, middle - DAY)]
+                continue
+            if not bad:
+                bad, num_unnamed = {part.first: str(error)}, num_unnamed + 1
+            done.failed |= bad
+            if num_unnamed == MAX_UNNAMED and not done.versions:
+                raise errors[0] from None
+            parts += reversed(_ranges([day for day in part if day not in bad]))
+    if not done.versions and len(errors) == 1:
+        raise errors[0]
+    if not done.versions:
+        raise LandingError(explain_failed(done.failed, days), days=done.failed)
+    return done
+
+
+def explain_failed(failed: Mapping[dt.date, str], days: Days) -> str:
+    """The days that could not be read, in words: each with its file and the remedy."""
+    title = f"{len(failed)} of {len(days)} days cannot be read"
+    return summarize(title, [f"{day}: {why}" for day, why in sorted(failed.items())])
+
+
+def _ranges(days: list[dt.date]) -> list[Days]:
+    """Contiguous days together, in order."""
+    firsts = [day for day in days if day - DAY not in days]
+    lasts = [day for day in days if day + DAY not in days]
+    return [Days(*ends) for ends in zip(firsts, lasts, strict=True)]
 
 
 def ingest(
@@ -73,17 +143,14 @@ def ingest(
     they are. `on_write` is told each table with the version that was made of
     it, `rejected_events` last.
 
-    Every file is looked into before anything is written: LandingError leaves the tables as they
-    were. Streams that the source lacks are implied by those that it has, or empty.
+    Every file is looked into, and every row checked, before anything is written: LandingError
+    leaves the tables as they were. Streams that the source lacks are implied by those that it has,
+    or empty.
     """
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
-    files = {stream: check_files(source, stream, days) for stream in read}
-    num_ignored: dict[str, dict[str, int]] = {}
+    streams = [_prepare(s, f, source=source, con=con) for s, f in _check(source, read, days)]
     made: dict[str, Version] = {}
-    rejects: list[Query] = []
-    if REJECTED in tables and read != present:
-        rejects.append(_other_rejects(lake, days, read=read))
 
     def held(table: str) -> Files:
         """What was written here, whatever another has written since."""
@@ -95,26 +162,74 @@ def ingest(
         if on_write is not None:
             on_write(table, made[table])
 
-    for stream in read:
-        raw = read_files(source, stream, files[stream], con=con)
-        rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
-        num_bytes = sum(file.num_bytes for file in files[stream])
-        given = {"raw": f"SELECT * FROM {raw.get_name()}"}
-        named = {"pins": held("pins")} if "pins" in rows["valid"].inputs else {}
-        write(stream, Query(rows["valid"].text, {**given, **named}, num_bytes=num_bytes))
-        rejects.append(Query(rows["rejected"].text, given, num_bytes=num_bytes))
-        with reading(stream):
-            ignored = con.con.execute(Query(rows["ignored"].text, given).sql).fetchall()
-        num_ignored[stream] = {str(day): count for day, count in ignored}
+    for found in streams:
+        named = {"pins": held("pins")} if "pins" in found.valid.inputs else {}
+        inputs = {"raw": found.raw, **named}
+        write(found.stream, Query(found.valid.text, inputs, num_bytes=found.num_bytes))
     for table in IMPLIED:
         if table in tables and table not in present:
             rows = compile_implied(table, present, source=source, con=con)
             write(table, Query(rows.text, {name: held(name) for name in rows.inputs}))
     if REJECTED in tables:
+        rejects = [Query(f"SELECT * FROM {found.rejects}", num_bytes=0) for found in streams]
+        if read != present:
+            rejects.append(_other_rejects(lake, days, read=read))
         together = " UNION ALL BY NAME ".join(f"({query.sql})" for query in rejects)
-        num_bytes = sum(query.num_bytes or 0 for query in rejects)
+        num_bytes = sum(found.num_bytes for found in streams)
         write(REJECTED, Query(together, num_bytes=num_bytes))
+    for found in streams:
+        con.raw_sql(f"DROP TABLE {found.rejects}")
+    num_ignored = {found.stream: found.num_ignored for found in streams}
     return Ingested(num_ignored, {table: version.number for table, version in made.items()})
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A stream whose rows have been checked: `rejects` is a table of the engine."""
+
+    stream: str
+    raw: str
+    valid: Compiled
+    rejects: str
+    num_ignored: dict[str, int]
+    num_bytes: int
+
+
+def _check(
+    source: Source, streams: Collection[str], days: Days
+) -> list[tuple[str, list[LogFile]]]:
+    """The files of each stream; LandingError names the faults of all streams."""
+    files: list[tuple[str, list[LogFile]]] = []
+    errors: list[LandingError] = []
+    for stream in streams:
+        try:
+            files.append((stream, check_files(source, stream, days)))
+        except LandingError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        bad = sorted({day for error in errors for day in error.days})
+        by_day = {d: "; ".join(e.days[d] for e in errors if d in e.days) for d in bad}
+        raise LandingError("\n".join(map(str, errors)), days=by_day)
+    if errors:
+        raise errors[0]
+    return files
+
+
+def _prepare(stream: str, files: list[LogFile], *, source: Source, con: Backend) -> _Prepared:
+    """Read a stream's rows through once: what breaks the contract, and what is left out."""
+    raw = read_files(source, stream, files, con=con)
+    rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
+    given, rejects = {"raw": f"SELECT * FROM {raw.get_name()}"}, f"rejects_{uuid.uuid4().hex}"
+    num_bytes = sum(file.num_bytes for file in files)
+    try:
+        with reading(stream):
+            con.raw_sql(f"CREATE TEMP TABLE {rejects} AS {Query(rows['rejected'].text, given).sql}")
+            ignored = con.con.execute(Query(rows["ignored"].text, given).sql).fetchall()
+    except LandingError:
+        name_broken(files, options=stream_options(source, stream), con=con)
+        raise
+    num_ignored = {str(day): count for day, count in ignored}
+    return _Prepared(stream, given["raw"], rows["valid"], rejects, num_ignored, num_bytes)
 
 
 def _other_rejects(lake: Lake, days: Days, *, read: Collection[str]) -> Query:

@@ -11,12 +11,15 @@ from typing import Any
 import click
 from rich.console import Console
 
+from convcg_assets.builds.raw import explain_failed
+from convcg_assets.builds.state import load_state
 from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
 from convcg_assets.commands.options import DAY, RUN_CONFIG
 from convcg_assets.commands.outcome import print_outcome, report_page
 from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.tables.raw import RAW_TABLES
 
 Outcome = dict[str, Any]
 """What a run came to, as `--json` prints it."""
@@ -61,6 +64,8 @@ def command(
     )
     if as_json:
         print_json(outcome)
+    if outcome["failed_days"]:
+        raise Failure(explain_failed(outcome["failed_days"], logs))
 
 
 def _check_usage(only: Sequence[str], config: Mapping[str, Any]) -> list[Step]:
@@ -86,7 +91,9 @@ def run_steps(
 ) -> Outcome:
     """Run steps for the logs of some days, with a line of progress before and after each.
 
-    Raises Failure with what a failed step said, ValueError where the logs are too short.
+    Days that cannot be read do not hold up the others: they are `failed_days` of the outcome, and
+    what comes after is built of the logs that the lake holds. Raises Failure with what a failed
+    step said, ValueError where the logs are too short.
     """
     from convcg_assets.commands.instance import open_instance
     from convcg_assets.commands.materialize import check_config
@@ -103,28 +110,44 @@ def run_steps(
         "first_day": logs.first,
         "last_day": logs.last,
         "model_day": model_day,
+        "failed_days": {},
         "steps": [],
         "report": None,
     }
     with open_instance(deployment) as instance:
         for number, step in enumerate(steps, 1):
-            outcome["steps"].append(
-                _run_step(
-                    step,
-                    step.days(logs),
-                    place=f"[{number}/{len(steps)}]",
-                    instance=instance,
-                    config={k: v for k, v in config.items() if k == step.name},
-                    checks=checks,
-                    console=console,
-                )
+            done, failed = _run_step(
+                step,
+                step.days(logs),
+                place=f"[{number}/{len(steps)}]",
+                instance=instance,
+                config={k: v for k, v in config.items() if k == step.name},
+                checks=checks,
+                console=console,
             )
+            outcome["steps"].append(done)
+            if failed:
+                outcome["failed_days"] = failed
+                logs = _logs_in_lake(deployment, logs)
+                model_day = logs.last + dt.timedelta(days=1)
+                outcome |= {"last_day": logs.last, "model_day": model_day}
+                if any(step.domain == "models" for step in steps):
+                    check_length(deployment.settings, logs)
     if steps[-1] is STEPS[-1]:
         print_outcome(deployment, model_day, console=console)
         outcome["report"] = report_page(deployment, model_day)
     seconds = time.perf_counter() - started
     say(console, f"{seconds:.0f} s in all")
     return outcome | {"seconds": round(seconds, 1)}
+
+
+def _logs_in_lake(deployment: Deployment, logs: Days) -> Days:
+    """From the first to the last of those days whose logs are in the lake."""
+    state = load_state(
+        RAW_TABLES, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home
+    )
+    first, last = state.log_days()
+    return Days(max(first, logs.first), min(last, logs.last))
 
 
 def _run_step(
@@ -136,10 +159,14 @@ def _run_step(
     config: Mapping[str, Any],
     checks: bool,
     console: Console,
-) -> Outcome:
+) -> tuple[Outcome, dict[dt.date, str]]:
+    """What a step came to, and the days whose logs it could not read."""
     from convcg_assets.commands.materialize import (
         explain_checks,
         explain_failures,
+        failed_days,
+        failed_days_alone,
+        left_out_files,
         materialize,
         materialized_rows,
     )
@@ -149,10 +176,12 @@ def _run_step(
     say(console, f"{title} ...", style="dim")
     result = materialize(step.assets, days, instance=instance, config=config, checks=checks)
     seconds = time.perf_counter() - begun
-    if not result.success:
+    failed = failed_days(result)
+    if not result.success and not failed_days_alone(result):
         say(console, f"{title} failed after {seconds:.1f} s", style="red")
         raise Failure("\n".join(explain_failures(result)))
-    rows, warnings = materialized_rows(result), explain_checks(result)
+    rows, left_out = materialized_rows(result), left_out_files(result)
+    warnings = [] if failed else explain_checks(result)
     counts = ", ".join(
         f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
         for table, count in rows.items()
@@ -160,11 +189,17 @@ def _run_step(
     say(console, f"{title} {seconds:5.1f} s  {counts}".rstrip(), style="green")
     for warning in warnings:
         say(console, f"  warning: {warning}", style="yellow")
-    return {
+    for line in left_out:
+        say(console, f"  {line}", style="yellow")
+    for day, why in failed.items():
+        say(console, f"  {day} cannot be read: {why}", style="red")
+    outcome = {
         "step": step.name,
         "first_day": days.first,
         "last_day": days.last,
         "seconds": round(seconds, 1),
         "rows": rows,
+        "left_out_files": left_out,
         "warnings": warnings,
     }
+    return outcome, failed

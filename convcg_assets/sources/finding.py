@@ -58,10 +58,10 @@ def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Fou
         )
     if missing:
         title = f"{source.name}: no {stream} for {len(missing)} of the days asked for"
+        remedy = "Land the day, or set `on_missing_day: empty` if days without events have no folder"
         raise LandingError(
-            summarize(title, missing.values())
-            + "\nLand the day, or set `on_missing_day: empty` if days without events have no folder",
-            days=missing,
+            f"{summarize(title, missing.values())}\n{remedy}",
+            days={day: f"no {stream}: {why}. {remedy}" for day, why in missing.items()},
         )
     return files
 

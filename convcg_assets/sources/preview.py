@@ -106,7 +106,7 @@ def preview_stream(
         try:
             found.files[day] = [file.name for file in find_files(source, stream, [day])]
         except LandingError as error:
-            found.missing[day] = error.days.get(day, str(error))
+            found.missing[day] = str(error).splitlines()[1].strip()
     try:
         files = check_files(source, stream, list(found.files))
         found.format = files[0].format if files else None

@@ -47,7 +47,7 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
             by_day.setdefault(day, []).append(fault)
         raise LandingError(
             summarize(title, [fault for _, fault in faults]),
-            days={day: summarize(title, of_day) for day, of_day in by_day.items()},
+            days={day: _shorten(of_day) for day, of_day in by_day.items()},
         )
     formats = {file.format: file.path for file in files}
     if len(formats) > 1:
@@ -103,18 +103,44 @@ def raw_sql(files: list[LogFile], *, options: Stream) -> str:
     return "\nUNION ALL BY NAME\n".join(_jsonl_sql(f, keys=keys) for f in files)
 
 
+def _shorten(faults: list[str]) -> str:
+    more = f" (and {len(faults) - 1} more files)" if len(faults) > 1 else ""
+    return faults[0] + more
+
+
 @contextmanager
 def reading(stream: str) -> Iterator[None]:
     """Turn what the engine says of a file that breaks while it is read into a LandingError."""
     try:
         yield
-    except (
-        duckdb.IOException,
-        duckdb.InvalidInputException,
-        duckdb.SerializationException,
-    ) as error:
-        said = str(error).strip().splitlines()[0]
-        raise LandingError(f"{stream}: a file broke while it was read: {said}") from error
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise LandingError(f"{stream}: a file broke while it was read: {_said(error)}") from error
+
+
+def name_broken(files: list[LogFile], *, options: Stream, con: Backend) -> None:
+    """Raise LandingError naming those of a stream's files that the engine cannot read to the end.
+
+    Nothing happens where it can read each: what broke may be mended, or is no file's fault.
+    """
+    faults: dict[dt.date, list[str]] = {}
+    for file in files:
+        try:
+            con.con.execute(f"SELECT bit_xor(hash(rows)) FROM ({raw_sql([file], options=options)}) rows")
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            said = f"{file.path}: broke while it was read: {_said(error)}. Land the file again"
+            faults.setdefault(file.day, []).append(said)
+    if faults:
+        listed = [fault for of_day in faults.values() for fault in of_day]
+        by_day = {day: _shorten(of_day) for day, of_day in faults.items()}
+        raise LandingError(summarize("files broke while they were read", listed), days=by_day)
+
+
+def _said(error: duckdb.Error) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def _needed_columns(stream: str, options: Stream, *, only_required: bool) -> dict[str, str]:
