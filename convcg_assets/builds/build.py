@@ -23,7 +23,7 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import NO_VERSION, Version
 from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
-from convcg_assets.sources.files import LandingError
+from convcg_assets.sources.faults import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.registry import ARTIFACTS
 from convcg_assets.tables.table import Recipe

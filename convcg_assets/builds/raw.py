@@ -7,12 +7,19 @@ How files are found and read belongs to `sources/reading.py`, the rules for rows
 import datetime as dt
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import Compiled
-from convcg_assets.builds.raw_queries import READ_ORDER, compile_contract, compile_implied
+from convcg_assets.builds.raw_queries import (
+    READ_ORDER,
+    compile_contract,
+    compile_implied,
+    raw_names,
+)
 from convcg_assets.builds.record import record_days
 from convcg_assets.builds.staleness import Detail, raw_detail, raw_inputs, stale_raw_tables
 from convcg_assets.builds.state import load_state
@@ -21,11 +28,13 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake, Version
 from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.files import LandingError, LogFile, summarize
+from convcg_assets.sources.faults import LandingError, summarize
+from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
-from convcg_assets.sources.reading import check_files, name_broken, read_files, reading
+from convcg_assets.sources.reading import check_counts, check_files, read_files, reading
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import Stream
 from convcg_assets.tables.raw import RAW_TABLES, REJECTED, RawRecipe, make_raw_recipes
 from convcg_assets.tables.table import DAY
 
@@ -35,22 +44,30 @@ MAX_UNNAMED = 8
 """After so many days that cannot be read for a reason that names none, all are taken for such."""
 
 
+class RowCounts(NamedTuple):
+    """Rows of a day's files; of these, what `where` does not select, and what is ignored."""
+
+    rows: int = 0
+    elsewhere: int = 0
+    ignored: int = 0
+
+
 @dataclass
 class Ingested:
-    """What a landing came to: per stream rows ignored on purpose per day, table versions.
+    """What a landing came to: per stream and day the rows of the files, and table versions.
 
     `failed` are the days that could not be read, each with what is wrong and what would be right:
     the tables hold of them what they held before.
     """
 
-    num_ignored: dict[str, dict[str, int]] = field(default_factory=dict)
+    counts: dict[str, dict[str, RowCounts]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     failed: dict[dt.date, str] = field(default_factory=dict)
 
     def add(self, other: "Ingested") -> None:
         """Take in what the landing of other days came to."""
-        for stream, by_day in other.num_ignored.items():
-            self.num_ignored.setdefault(stream, {}).update(by_day)
+        for stream, by_day in other.counts.items():
+            self.counts.setdefault(stream, {}).update(by_day)
         self.versions.update(other.versions)
         self.failed.update(other.failed)
 
@@ -149,7 +166,8 @@ def ingest(
     """
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
-    streams = [_prepare(s, f, source=source, con=con) for s, f in _check(source, read, days)]
+    files = _check(source, read, days)
+    streams = {s: _open_stream(source, s, of_s, con=con) for s, of_s in files.items()}
     made: dict[str, Version] = {}
 
     def held(table: str) -> Files:
@@ -157,53 +175,63 @@ def ingest(
         return lake.held(table, days, version=made.get(table) or lake.snapshot(table))
 
     def write(table: str, query: Query) -> None:
-        with reading(table):
-            made[table] = lake.replace(table, days, query, con=con)
+        made[table] = lake.replace(table, days, query, con=con)
         if on_write is not None:
             on_write(table, made[table])
 
-    for found in streams:
-        named = {"pins": held("pins")} if "pins" in found.valid.inputs else {}
-        inputs = {"raw": found.raw, **named}
-        write(found.stream, Query(found.valid.text, inputs, num_bytes=found.num_bytes))
+    for stream, logs in streams.items():
+        valid = logs.rows["valid"]
+        named = {"pins": held("pins")} if "pins" in valid.inputs else {}
+        with logs.reading():
+            write(stream, Query(valid.text, {**logs.raws, **named}, num_bytes=logs.num_bytes))
     for table in IMPLIED:
         if table in tables and table not in present:
             rows = compile_implied(table, present, source=source, con=con)
             write(table, Query(rows.text, {name: held(name) for name in rows.inputs}))
     if REJECTED in tables:
-        rejects = [Query(f"SELECT * FROM {found.rejects}", num_bytes=0) for found in streams]
+        rejects = [f"SELECT * FROM {logs.rejects}" for logs in streams.values()]
         if read != present:
-            rejects.append(_other_rejects(lake, days, read=read))
-        together = " UNION ALL BY NAME ".join(f"({query.sql})" for query in rejects)
-        num_bytes = sum(found.num_bytes for found in streams)
+            rejects.append(_other_rejects(lake, days, read=read).sql)
+        together = " UNION ALL BY NAME ".join(f"({sql})" for sql in rejects)
+        num_bytes = sum(logs.num_bytes for logs in streams.values())
         write(REJECTED, Query(together, num_bytes=num_bytes))
-    for found in streams:
-        con.raw_sql(f"DROP TABLE {found.rejects}")
-    num_ignored = {found.stream: found.num_ignored for found in streams}
-    return Ingested(num_ignored, {table: version.number for table, version in made.items()})
+    for logs in streams.values():
+        con.raw_sql(f"DROP TABLE {logs.rejects}")
+    counts = {stream: logs.counts for stream, logs in streams.items()}
+    return Ingested(counts, {table: version.number for table, version in made.items()})
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A stream whose rows have been checked: `rejects` is a table of the engine."""
+class _Logs:
+    """A stream's files, read through: their rows, and the SQL for what they become.
+
+    `rejects` is a table of the engine: the rows that break the contract.
+    """
 
     stream: str
-    raw: str
-    valid: Compiled
+    files: list[LogFile]
+    options: Stream
+    raws: dict[str, str]
+    rows: dict[str, Compiled]
+    counts: dict[str, RowCounts]
     rejects: str
-    num_ignored: dict[str, int]
-    num_bytes: int
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(file.num_bytes for file in self.files)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Says of an error which of the files it is of."""
+        return reading(self.stream, self.files, options=self.options)
 
 
-def _check(
-    source: Source, streams: Collection[str], days: Days
-) -> list[tuple[str, list[LogFile]]]:
+def _check(source: Source, streams: Collection[str], days: Days) -> dict[str, list[LogFile]]:
     """The files of each stream; LandingError names the faults of all streams."""
-    files: list[tuple[str, list[LogFile]]] = []
+    files: dict[str, list[LogFile]] = {}
     errors: list[LandingError] = []
     for stream in streams:
         try:
-            files.append((stream, check_files(source, stream, days)))
+            files[stream] = check_files(source, stream, days)
         except LandingError as error:
             errors.append(error)
     if len(errors) > 1:
@@ -215,21 +243,28 @@ def _check(
     return files
 
 
-def _prepare(stream: str, files: list[LogFile], *, source: Source, con: Backend) -> _Prepared:
-    """Read a stream's rows through once: what breaks the contract, and what is left out."""
-    raw = read_files(source, stream, files, con=con)
-    rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
-    given, rejects = {"raw": f"SELECT * FROM {raw.get_name()}"}, f"rejects_{uuid.uuid4().hex}"
-    num_bytes = sum(file.num_bytes for file in files)
-    try:
-        with reading(stream):
-            con.raw_sql(f"CREATE TEMP TABLE {rejects} AS {Query(rows['rejected'].text, given).sql}")
-            ignored = con.con.execute(Query(rows["ignored"].text, given).sql).fetchall()
-    except LandingError:
-        name_broken(files, options=stream_options(source, stream), con=con)
-        raise
-    num_ignored = {str(day): count for day, count in ignored}
-    return _Prepared(stream, given["raw"], rows["valid"], rejects, num_ignored, num_bytes)
+def _open_stream(source: Source, stream: str, files: list[LogFile], *, con: Backend) -> _Logs:
+    """Read a stream's rows through; LandingError where the engine finds others than were counted.
+
+    The files were counted without it: a row that it does not see would be lost without a word.
+    """
+    options = stream_options(source, stream)
+    raws = read_files(source, stream, files, con=con)
+    rows = compile_contract([raw.schema() for raw in raws], stream=stream, source=source, con=con)
+    views = {
+        name: f"SELECT * FROM {raw.get_name()}"
+        for name, raw in zip(raw_names(len(raws)), raws, strict=True)
+    }
+    rejects = f"rejects_{uuid.uuid4().hex}"
+    with reading(stream, files, options=options):
+        con.raw_sql(f"CREATE TEMP TABLE {rejects} AS {Query(rows['rejected'].text, views).sql}")
+        counted = con.con.execute(Query(rows["counts"].text, views).sql).fetchall()
+    check_counts(stream, files, {(day, file): num for day, file, num, *_ in counted})
+    counts: dict[str, RowCounts] = {}
+    for day, _file, *numbers in counted:
+        before = counts.get(str(day), RowCounts())
+        counts[str(day)] = RowCounts(*map(sum, zip(before, numbers, strict=True)))
+    return _Logs(stream, files, options, views, rows, counts, rejects)
 
 
 def _other_rejects(lake: Lake, days: Days, *, read: Collection[str]) -> Query:

@@ -53,8 +53,11 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
             metadata["rejected_rows"] = con.to_pyarrow(mine.count()).as_py()
             metadata["rejected_by_reason"] = count_by(mine, "stream", "reason", con=con)
             metadata["is_read_again"] = table in ingested.versions
-            if table in ingested.num_ignored:
-                metadata["ignored_rows"] = sum(ingested.num_ignored[table].values())
+            if table in ingested.counts:
+                counts = ingested.counts[table].values()
+                metadata["landed_rows"] = sum(count.rows for count in counts)
+                metadata["not_selected_rows"] = sum(count.elsewhere for count in counts)
+                metadata["ignored_rows"] = sum(count.ignored for count in counts)
             metadata["landing"] = _landing(warehouse, table, days)
             if left_out := _left_out(warehouse, table, days):
                 metadata[LEFT_OUT] = dg.MetadataValue.json(left_out)

@@ -1,17 +1,20 @@
-"""Avro files: what they hold, and the same rows as Parquet, which the engine reads."""
+"""Avro files: which columns they have, and their rows, which the engine is given."""
 
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import fastavro
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fastavro.schema import SchemaParseException, UnknownType
+
+from convcg_assets.sources.faults import LandingError
 
 _BATCH_ROWS = 50_000
 _PLAIN: dict[str, pa.DataType] = {
@@ -50,50 +53,60 @@ _FAULTS = (
 """What the reader raises of a file that is cut off, damaged or no Avro."""
 
 
-class AvroError(ValueError):
-    """A file that is not whole Avro of records: what is wrong with it."""
+@dataclass(frozen=True)
+class AvroFile:
+    """An Avro file looked into: its fields as columns of Arrow's types, and how many rows."""
+
+    types: dict[str, pa.DataType]
+    num_rows: int
 
 
-def avro_columns(path: Path) -> tuple[str, ...]:
-    """The fields of a file's records, in order; every block is looked at, its rows are not decoded.
+def scan_avro(path: Path) -> AvroFile:
+    """Look at every block of an Avro file; its rows are not decoded.
 
-    Raises AvroError where the file is cut off, damaged or no Avro.
+    Values of several types are text. Raises LandingError where the file is cut off, damaged or no
+    Avro.
     """
-    with _reading(), path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         blocks = fastavro.block_reader(file)
-        for _ in blocks:
-            pass
-        return tuple(name for name, _ in _fields(blocks.writer_schema))
+        num_rows = sum(block.num_records for block in blocks)
+        fields = _fields(blocks.writer_schema)
+        return AvroFile({name: _arrow_type(kind) or pa.string() for name, kind in fields}, num_rows)
 
 
-def write_parquet(path: Path, into: Path) -> None:
-    """The rows of an Avro file as Parquet, in their order; values of several types become text.
+def avro_batches(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of an Avro file in their order, its columns under other names, and `_row` (from 1).
 
-    Raises AvroError where a row cannot be decoded.
+    Raises LandingError where a row cannot be decoded.
     """
-    with _reading(), path.open("rb") as file:
+    first = 1
+    with _reading(path), path.open("rb") as file:
         rows = fastavro.reader(file)
-        fields = _fields(rows.writer_schema)
-        types = {name: _arrow_type(kind) for name, kind in fields}
-        schema = pa.schema([(name, kind or pa.string()) for name, kind in types.items()])
-        as_text = {name for name, kind in types.items() if kind is None}
-        with pq.ParquetWriter(into, schema) as writer:
-            while batch := list(islice(rows, _BATCH_ROWS)):
-                for name in as_text:
-                    for row in batch:
-                        row[name] = None if row[name] is None else str(row[name])
-                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+        fields = [(name, _arrow_type(kind)) for name, kind in _fields(rows.writer_schema)]
+        while batch := list(islice(rows, _BATCH_ROWS)):
+            columns = [_column([row[name] for row in batch], kind) for name, kind in fields]
+            numbers = pa.array(np.arange(first, first + len(batch)))
+            first += len(batch)
+            yield pa.RecordBatch.from_arrays([*columns, numbers], names=[*names, "_row"])
+
+
+def _column(values: list[Any], kind: pa.DataType | None) -> pa.Array:
+    if kind is None:
+        return pa.array([None if v is None else str(v) for v in values], pa.string())
+    return pa.array(values, kind)
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
         raise
     except _FAULTS as error:
         said = str(error) or type(error).__name__
-        raise AvroError(f"cut off or damaged Avro ({said})") from error
+        raise LandingError(
+            f"{path}: cut off or damaged Avro ({said}). Land the file again"
+        ) from error
 
 
 def _fields(schema: Any) -> list[tuple[str, Any]]:

@@ -21,8 +21,6 @@ SUFFIXES: dict[str, Compression] = {
     ".zstd": "zstd",
     ".bz2": "bz2",
 }
-READ_BY_ENGINE: tuple[Compression | None, ...] = (None, "gzip", "zstd")
-"""What the embedded engine reads as it is; the others are unpacked for it."""
 _BEGINNINGS: dict[Compression, bytes] = {
     "gzip": b"\x1f\x8b\x08",
     "zstd": b"\x28\xb5\x2f\xfd",
@@ -30,7 +28,6 @@ _BEGINNINGS: dict[Compression, bytes] = {
 }
 _BZ2_BLOCK = b"\x31\x41\x59\x26\x53\x59"
 """What follows `BZh` and the block size: text may begin with the letters alone."""
-CHUNK_BYTES = 8 * 1024 * 1024
 
 
 class DamagedError(ValueError):
@@ -58,16 +55,16 @@ def without_suffix(name: str) -> str:
     return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in SUFFIXES else name
 
 
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """A file's bytes, its compression taken off, in chunks of some MB.
+def read_blocks(path: Path, num_bytes: int) -> Iterator[bytes]:
+    """A file's bytes, its compression taken off, in blocks of at most so many.
 
     Raises DamagedError where it is cut off or damaged.
     """
     compression = compression_of(path)
     with path.open("rb") as packed, _opened(packed, compression) as file:
         try:
-            while chunk := file.read(CHUNK_BYTES):
-                yield bytes(chunk)
+            while block := file.read(num_bytes):
+                yield bytes(block)
         except (EOFError, zlib.error, OSError) as error:
             if compression is None:
                 raise

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from convcg_assets.sources.files import LandingError, summarize
+from convcg_assets.sources.faults import LandingError, summarize
 from convcg_assets.sources.layout import DayFiles, Layout, parse_layout
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
@@ -58,7 +58,9 @@ def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Fou
         )
     if missing:
         title = f"{source.name}: no {stream} for {len(missing)} of the days asked for"
-        remedy = "Land the day, or set `on_missing_day: empty` if days without events have no folder"
+        remedy = (
+            "Land the day, or set `on_missing_day: empty` if days without events have no folder"
+        )
         raise LandingError(
             f"{summarize(title, missing.values())}\n{remedy}",
             days={day: f"no {stream}: {why}. {remedy}" for day, why in missing.items()},

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.files import LandingError
+from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.finding import find_files, stream_layout
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source

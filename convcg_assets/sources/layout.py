@@ -251,7 +251,11 @@ class _Search:
         if entry.is_file() and _regex(pattern)[0].fullmatch(entry.name):
             self.found.files.append((label, path))
         elif is_own:
-            (self.found.left_out.append(label) if entry.is_file() else self.found.strays.append(path))
+            (
+                self.found.left_out.append(label)
+                if entry.is_file()
+                else self.found.strays.append(path)
+            )
 
 
 def _begins_alike(name: str, pattern: str) -> bool:

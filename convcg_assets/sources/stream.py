@@ -86,8 +86,20 @@ class Stream(Frozen):
         default=",", min_length=1, max_length=1, description="CSV: field delimiter"
     )
     quote: str = Field(default='"', max_length=1, description="CSV: quote character; '' for none")
+    escape: str = added(
+        "",
+        max_length=1,
+        description="CSV: what stands before a quote that is text; default: the quote, twice",
+    )
+    line_breaks: bool | None = added(
+        None,
+        description="CSV: whether quoted values may hold line breaks; default: where it is certain",
+    )
     encoding: Literal["utf-8", "latin-1"] = Field(
         default="utf-8", description="CSV: encoding of the text"
+    )
+    null_values: tuple[str, ...] = added(
+        (), description="texts that stand for nothing in this stream, besides the source's"
     )
     where: dict[str, tuple[str | None, ...]] = Field(
         default_factory=dict,
@@ -125,6 +137,11 @@ class Stream(Frozen):
             parse_layout(value)
         return value
 
+    @field_validator("null_values", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return log_values(value)
+
     @field_validator("where", mode="before")
     @classmethod
     def _values(cls, value: Any) -> Any:
@@ -153,23 +170,18 @@ class Streams(Frozen):
     engagements: Stream | None = Field(
         default=None, description="onsite actions: click, repin, close_up"
     )
-    conversions: Stream = Field(description="checkout, add_to_cart, signup, lead")
+    conversions: Stream | None = Field(
+        default=None, description="checkout, add_to_cart, signup, lead"
+    )
     pins: Stream | None = Field(default=None, description="daily snapshots of the catalogue")
     users: Stream | None = Field(default=None, description="daily snapshots of the users")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_keys(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "conversions" in value and value["conversions"] is None:
-            return value | {"conversions": {}}
-        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.impressions is None and self.engagements is None:
             raise ValueError(
-                "a source needs conversions and impressions or engagements (or both): add "
-                "`impressions:` or `engagements:`"
+                "a source needs impressions or engagements (or both): add `impressions:` or "
+                "`engagements:`"
             )
         for name in STREAMS:
             stream = getattr(self, name)
@@ -208,6 +220,14 @@ def _check_stream(name: str, stream: Stream) -> None:
 def _log_value(value: Any) -> str:
     """A YAML value as it stands in a log: YAML reads `yes` and `1` as no text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def log_values(value: Any) -> Any:
+    """A list of values, or one, as they stand in a log."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if None in values:
+        raise ValueError("quote what stands for nothing: 'null', '', '\\N'")
+    return tuple(_log_value(v) for v in values)
 
 
 def check_known(value: str, known: tuple[str, ...], what: str) -> None:

@@ -1,4 +1,4 @@
-"""Days of logs that cannot be read: the others land and are built; mended, all is as it would be."""
+"""Days of logs that cannot be read: the others are built; mended, all is as it would be."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.raw import Ingested, build_raw, land_good_days
 from convcg_assets.days import Days
-from convcg_assets.sources.files import LandingError
+from convcg_assets.sources.faults import LandingError
 from convcg_assets.tables.table import DAY
 
 from .deployment import build_once, contents, converge, look, make_deployment

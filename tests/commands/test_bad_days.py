@@ -58,7 +58,7 @@ def test_the_good_days_are_built_and_the_bad_one_is_named(shop: Home) -> None:
     raw, attributed = outcome["steps"]
     assert raw["rows"]["engagements"] == 20
     assert raw["left_out_files"] == ["engagements: not read: dt=2026-01-04/03/part-1.tmp"]
-    # What comes after is built to the last day that has landed; the day between is one without logs.
+    # What comes after is built to the last day that has landed; the bad day between has no rows.
     assert (attributed["first_day"], attributed["last_day"]) == ("2026-01-02", "2026-01-04")
     assert attributed["rows"] == {"attributed_conversions": 4}
     assert outcome["model_day"] == "2026-01-05"

@@ -199,4 +199,7 @@ def test_days_outside_the_source_are_not_read_and_said_so(convcg: Convcg, shop: 
 def test_nothing_landed_says_where_it_was_looked_for(convcg: Convcg, tmp_path: Path) -> None:
     failed = convcg("check", write_source(tmp_path))
     assert failed.exit_code == 1
-    assert f"nothing has landed below {tmp_path / 'landing'}: looked for log/dt={{date}}" in failed.stderr
+    assert (
+        f"nothing has landed below {tmp_path / 'landing'}: looked for log/dt={{date}}"
+        in failed.stderr
+    )

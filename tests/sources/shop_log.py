@@ -141,7 +141,9 @@ def as_parquet(rows: list[Row]) -> bytes:
 def as_avro(rows: list[Row]) -> bytes:
     kinds = sorted({row[2] for row in rows})
     fields = [
-        {**field, "type": {**field["type"], "symbols": kinds}} if field["name"] == "event" else field
+        {**field, "type": {**field["type"], "symbols": kinds}}
+        if field["name"] == "event"
+        else field
         for field in AVRO["fields"]
     ]
     sink = io.BytesIO()

@@ -11,7 +11,7 @@ from random import Random
 import fastavro
 import pytest
 
-from convcg_assets.sources.files import LandingError
+from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.reading import check_files
 
 from .shop_log import (
@@ -69,7 +69,9 @@ def test_a_public_log_is_the_same_however_it_is_delivered(read_log, delivery):
 def test_rejected_rows_are_told_by_their_place_below_the_day(source, land, outcome):
     header = "impression_id,user_id,pin_id,impression_ts,surface\n"
     for hour in ("03", "04"):
-        land("impressions", header + f"i{hour},,p,2026-01-02 10:00,homefeed\n", name=f"{hour}/a.csv")
+        land(
+            "impressions", header + f"i{hour},,p,2026-01-02 10:00,homefeed\n", name=f"{hour}/a.csv"
+        )
     streams = {"impressions": {"path": "impressions/dt={date}/{hour}/"}, "conversions": {}}
     _, rejected = outcome(source(streams=streams), "impressions")
     assert [(r["file"], r["row"]) for r in rejected] == [("03/a.csv", 1), ("04/a.csv", 1)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convcg_assets.sources.files import LandingError
+from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.finding import find_files, look_at_day
 from convcg_assets.sources.landed import days_with_folders, inspect_day
 from convcg_assets.sources.layout import parse_layout
