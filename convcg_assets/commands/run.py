@@ -13,7 +13,14 @@ from rich.console import Console
 
 from convcg_assets.builds.raw import explain_failed
 from convcg_assets.builds.state import load_state
-from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
+from convcg_assets.commands.console import (
+    Failure,
+    begin,
+    json_option,
+    open_console,
+    print_json,
+    say,
+)
 from convcg_assets.commands.options import DAY, RUN_CONFIG
 from convcg_assets.commands.outcome import print_outcome, report_page
 from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
@@ -21,6 +28,8 @@ from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
 from convcg_assets.tables.raw import RAW_TABLES
 
+INDENT = " " * 8
+"""Of what belongs to a step, below its line."""
 Outcome = dict[str, Any]
 """What a run came to, as `--json` prints it."""
 
@@ -162,37 +171,44 @@ def _run_step(
 ) -> tuple[Outcome, dict[dt.date, str]]:
     """What a step came to, and the days whose logs it could not read."""
     from convcg_assets.commands.materialize import (
-        explain_checks,
         explain_failures,
         failed_days,
         failed_days_alone,
+        find_failed,
         left_out_files,
         materialize,
         materialized_rows,
+        said_in_short,
     )
 
     title = f"{place:>7} {step.name:<22} {days}"
     begun = time.perf_counter()
-    say(console, f"{title} ...", style="dim")
+    begin(console, f"{title} ...")
     result = materialize(step.assets, days, instance=instance, config=config, checks=checks)
     seconds = time.perf_counter() - begun
     failed = failed_days(result)
     if not result.success and not failed_days_alone(result):
         say(console, f"{title} failed after {seconds:.1f} s", style="red")
         raise Failure("\n".join(explain_failures(result)))
-    rows, left_out = materialized_rows(result), left_out_files(result)
-    warnings = [] if failed else explain_checks(result)
+    rows, short = materialized_rows(result), said_in_short(result)
+    left_out = left_out_files(result)
+    found = [finding for finding in find_failed(result) if not (failed and finding.is_error)]
     counts = ", ".join(
         f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
         for table, count in rows.items()
     )
     say(console, f"{title} {seconds:5.1f} s  {counts}".rstrip(), style="green")
-    for warning in warnings:
-        say(console, f"  warning: {warning}", style="yellow")
+    for line in short:
+        say(console, f"{INDENT}{line}", style="dim")
+    for finding in found:
+        first, *table = finding.lines
+        say(console, f"{INDENT}warning: {first}", style="yellow")
+        for line in table:
+            say(console, f"{INDENT}{line}")
     for line in left_out:
-        say(console, f"  {line}", style="yellow")
+        say(console, f"{INDENT}{line}", style="yellow")
     for day, why in failed.items():
-        say(console, f"  {day} cannot be read: {why}", style="red")
+        say(console, f"{INDENT}{day} cannot be read: {why}", style="red")
     outcome = {
         "step": step.name,
         "first_day": days.first,
@@ -200,6 +216,7 @@ def _run_step(
         "seconds": round(seconds, 1),
         "rows": rows,
         "left_out_files": left_out,
-        "warnings": warnings,
+        "in_short": short,
+        "warnings": [finding.said for finding in found],
     }
     return outcome, failed

@@ -74,4 +74,5 @@ def test_every_table_is_built(
     assert bool(found["attributed_conversions"]) == ("conversions" in streams)
     assert bool(found["weighted_labels"]) == (events != ("impressions",))
     assert bool(found["hard_negatives"]) == ("impressions" in streams)
-    assert found["user_features"] and found["pin_features"]
+    assert found["user_features"]
+    assert found["pin_features"]
