@@ -74,7 +74,8 @@ def command(
     if as_json:
         print_json(outcome)
     if outcome["failed_days"]:
-        raise Failure(explain_failed(outcome["failed_days"], logs))
+        failed = {dt.date.fromisoformat(d): why for d, why in outcome["failed_days"].items()}
+        raise Failure(explain_failed(failed, logs))
 
 
 def _check_usage(only: Sequence[str], config: Mapping[str, Any]) -> list[Step]:
@@ -136,7 +137,7 @@ def run_steps(
             )
             outcome["steps"].append(done)
             if failed:
-                outcome["failed_days"] = failed
+                outcome["failed_days"] = {str(day): why for day, why in failed.items()}
                 logs = _logs_in_lake(deployment, logs)
                 model_day = logs.last + dt.timedelta(days=1)
                 outcome |= {"last_day": logs.last, "model_day": model_day}

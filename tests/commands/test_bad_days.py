@@ -52,6 +52,7 @@ def test_the_good_days_are_built_and_the_bad_one_is_named(shop: Home) -> None:
         *("--no-checks", "--json"),
     )
     assert done.returncode == 1
+    assert done.stdout, done.stderr
     outcome = json.loads(done.stdout)
     assert set(outcome["failed_days"]) == {"2026-01-03", "2026-01-05"}
     assert f"{bad}: no column 'user_id'; nearest: 'user'" in outcome["failed_days"]["2026-01-03"]
