@@ -35,10 +35,12 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake, Version
 from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.contract import has_column
 from convcg_assets.sources.faults import LandingError, summarize
 from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
 from convcg_assets.sources.reading import check_counts, check_files, read_files, reading
+from convcg_assets.sources.repeats import Repeats, check_repeats
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import Stream
@@ -57,6 +59,11 @@ class RowCounts(NamedTuple):
     rows: int = 0
     elsewhere: int = 0
     ignored: int = 0
+
+    @property
+    def judged(self) -> int:
+        """The rows that are to be valid or rejected."""
+        return self.rows - self.elsewhere - self.ignored
 
 
 @dataclass
@@ -290,6 +297,13 @@ def _open_stream(source: Source, stream: str, files: list[LogFile], *, con: Back
     for day, _file, *numbers in counted:
         before = counts.get(str(day), RowCounts())
         counts[str(day)] = RowCounts(*map(sum, zip(before, numbers, strict=True)))
+    key = STREAMS[stream].key
+    if not any(has_column(raw, key, stream=stream, source=source) for raw in raws):
+        late = con.con.execute(
+            f"SELECT dt, count(*) FROM {rejects} WHERE reason = 'duplicate {key}' GROUP BY dt"
+        ).fetchall()
+        repeats = {day: Repeats(num, counts[str(day)].judged) for day, num in late}
+        check_repeats(repeats, stream=stream)
     return _Logs(stream, files, options, views, rows, counts, rejects)
 
 

@@ -89,7 +89,7 @@ def command(
             with working(console, f"reading {stream}", is_short=True):
                 found = preview_stream(source, stream, days, num_rows=num_rows, con=con)
                 errors, warnings = _broken_checks(source, found, days, con=con)
-            answers[stream] = describe_stream(found, errors=errors, warnings=warnings)
+            answers[stream] = describe_stream(found, source, errors=errors, warnings=warnings)
             print_stream(answers[stream], console=console)
         con.disconnect()
     console.print()

@@ -58,6 +58,10 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
                 metadata["landed_rows"] = sum(count.rows for count in counts)
                 metadata["not_selected_rows"] = sum(count.elsewhere for count in counts)
                 metadata["ignored_rows"] = sum(count.ignored for count in counts)
+                options = warehouse.source.stream(table)
+                if options is not None and options.repeats == "drop":
+                    left = metadata["rows"] + metadata["rejected_rows"]
+                    metadata["dropped_repeats"] = sum(count.judged for count in counts) - left
             metadata["landing"] = _landing(warehouse, table, days)
             if left_out := _left_out(warehouse, table, days):
                 metadata[LEFT_OUT] = dg.MetadataValue.json(left_out)

@@ -126,6 +126,11 @@ class Stream(Frozen):
         description="engagements, conversions: {value in the log: canonical event}; null: rows "
         "of that event are left out on purpose, not rejected",
     )
+    repeats: Literal["keep", "drop"] | None = added(
+        None,
+        description="a log without an id: whether rows that are equal are events of their own "
+        "(keep) or were written again (drop); default: few are rejected, many are an error",
+    )
     on_missing_day: Literal["fail", "empty"] | None = Field(
         default=None, description="this stream's own answer to a missing day; default: the source's"
     )
@@ -205,6 +210,16 @@ def _check_stream(name: str, stream: Stream) -> None:
             raise ValueError(
                 f"{name}.columns.{column}: only ids and text can be joined, and this is {spec}"
             )
+    if stream.repeats is not None and known.key in known.logged:
+        raise ValueError(
+            f"{name}.repeats: {name} cannot be without {known.key}, which tells rows apart"
+        )
+    mapped = stream.columns.get(known.key)
+    if stream.repeats is not None and mapped is not None and not mapped.absent:
+        raise ValueError(
+            f"{name}.repeats: rows with the same {known.key} are duplicates; leave repeats out, or "
+            f"set {name}.columns.{known.key} to null if it is no id"
+        )
     if stream.surfaces is not None and name != "impressions":
         raise ValueError(f"{name}.surfaces: only impressions have surfaces")
     if stream.events is not None:
