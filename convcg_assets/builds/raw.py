@@ -38,7 +38,7 @@ from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.contract import has_column
 from convcg_assets.sources.faults import LandingError, summarize
 from convcg_assets.sources.files import LogFile
-from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
+from convcg_assets.sources.landed import LandedDay, inspect_days, stream_of
 from convcg_assets.sources.reading import check_counts, check_files, read_files, reading
 from convcg_assets.sources.repeats import Repeats, check_repeats
 from convcg_assets.sources.selection import stream_options
@@ -99,7 +99,7 @@ def build_raw(
     where none of the days can be read.
     """
     recipes = make_raw_recipes(deployment.source)
-    logs = {day: inspect_day(deployment.source, day) for day in days}
+    logs = inspect_days(deployment.source, days)
     tables = _tables_to_read(deployment, recipes, logs) or set(RAW_TABLES)
     catalogue = deployment.lake.snapshot("pins")
 

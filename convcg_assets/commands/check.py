@@ -22,7 +22,7 @@ from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.engine import connect
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.finding import stream_layout
+from convcg_assets.sources.finding import describe_place, stream_layout
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.preview import Preview, preview_stream
 from convcg_assets.sources.source import Source, load_source
@@ -111,9 +111,9 @@ def _choose_days(
     """The last landed days up to a day, which is one of them whether or not it has landed."""
     if day is None and not landed:
         folders = ", ".join(
-            stream_layout(source, name).template
+            describe_place(source, name) if options.table else stream_layout(source, name).template
             for name in STREAMS
-            if source.stream(name) is not None
+            if (options := source.stream(name)) is not None
         )
         raise ValueError(f"nothing has landed below {source.landing}: looked for {folders}")
     last = day or landed[-1]

@@ -32,7 +32,7 @@ def describe_stream(
     errors, options = [*errors, *_many_repeats(found, source)], source.stream(found.stream)
     answer: dict[str, Any] = {
         "stream": found.stream,
-        "folder": str(found.folder),
+        "folder": found.folder,
         "files": {str(day): names for day, names in found.files.items()},
         "missing": {str(day): why for day, why in found.missing.items()},
         "repeats_are": options.repeats if options is not None else None,

@@ -8,7 +8,7 @@ from convcg_assets.days import Days
 from convcg_assets.defs.metadata import count_by, describe_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
-from convcg_assets.sources.finding import look_at_day, stream_layout
+from convcg_assets.sources.finding import describe_place, look_at_day, stream_layout
 from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED
 from convcg_assets.tables.table import Table
 
@@ -73,7 +73,8 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
 
 def _left_out(warehouse: Warehouse, table: str, days: Days) -> dict[str, list[str]]:
     """By day the files of a stream that are not read, such as unfinished ones."""
-    if table == REJECTED or warehouse.source.stream(table) is None:
+    options = warehouse.source.stream(table) if table != REJECTED else None
+    if options is None or options.table is not None:
         return {}
     found = ((day, look_at_day(warehouse.source, table, day).left_out) for day in days)
     return {str(day): names for day, names in found if names}
@@ -83,4 +84,6 @@ def _landing(warehouse: Warehouse, table: str, days: Days) -> str:
     stream = warehouse.source.stream(table) if table != REJECTED else None
     if stream is None:
         return "all streams" if table == REJECTED else "implied by the other streams"
+    if stream.table is not None:
+        return describe_place(warehouse.source, table)
     return str(stream_layout(warehouse.source, table).folder(warehouse.source.landing, days.first))

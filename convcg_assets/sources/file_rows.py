@@ -20,8 +20,10 @@ from convcg_assets.sources.avro import avro_batches, scan_avro
 from convcg_assets.sources.csv_text import CsvForm, batch_names, csv_rows
 from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.json_text import NOT_AN_OBJECT, SEVERAL_OBJECTS, json_lines
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.row_text import inner_name
 from convcg_assets.sources.stream import Stream
+from convcg_assets.sources.table_rows import read_day, table_schema
 
 NOT_TEXT = "not UTF-8 text"
 DEFECT_COLUMN, LINE_COLUMN = "_convcg_defect", "_convcg_line"
@@ -64,6 +66,8 @@ def rows_sql(
         return _json_sql(files, used, con=con)
     if files[0].format == "avro":
         return _avro_sql(files, used, con=con)
+    if files[0].table is not None:
+        return _table_sql(files, files[0].table, used, con=con)
     is_engines = {file: file.is_plain and file.num_bytes > _SMALL_BYTES for file in files}
     parts = [_plain_csv_sql(file, options) for file in files if is_engines[file]]
     given = [file for file in files if not is_engines[file]]
@@ -206,6 +210,28 @@ def _avro_sql(files: Sequence[LogFile], used: Collection[str] | None, *, con: Ba
         f"SELECT {values}_dt, _file, _row, CAST(NULL AS VARCHAR) AS _defect FROM given",
         ((file, avro_batches(file.path, names)) for file in files),
         pa.schema([*zip(names, types.values(), strict=True), ("_row", pa.int64())]),
+        con=con,
+    )
+
+
+def _table_sql(
+    files: Sequence[LogFile], table: LogTable, used: Collection[str] | None, *, con: Backend
+) -> str:
+    """A table's rows have no order: they are numbered by what they hold, day by day."""
+    schema = table_schema(table)
+    names = [f"c{i}" for i in range(len(schema))]
+    values = "".join(
+        f"{name if used is None or c in used else f'CAST({name} AS VARCHAR)'} AS {_alias(c)}, "
+        for name, c in zip(names, schema.names, strict=True)
+    )
+    return _stage(
+        f"""SELECT {values}_dt, _file, CAST(NULL AS VARCHAR) AS _defect,
+          row_number() OVER (PARTITION BY _dt ORDER BY {", ".join(names)}) AS _row FROM given""",
+        (
+            (file, iter(read_day(table, file.day).rename_columns(names).to_batches()))
+            for file in files
+        ),
+        pa.schema(list(zip(names, schema.types, strict=True))),
         con=con,
     )
 

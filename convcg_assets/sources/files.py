@@ -17,11 +17,12 @@ from convcg_assets.sources.compression import without_suffix
 from convcg_assets.sources.csv_text import CsvForm, scan_csv
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.json_text import scan_json
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.stream import Stream
 
 __all__ = ["Format", "LandingError", "LogFile", "file_format", "inspect_file"]
 
-Format = Literal["parquet", "csv", "jsonl", "avro"]
+Format = Literal["parquet", "csv", "jsonl", "avro", "table"]
 _SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
     ".csv": "csv",
@@ -40,7 +41,8 @@ class LogFile:
     `num_rows` is counted without the engine: it must read as many. It reads a file itself where
     that `is_plain`, and is given the rows where it is not. Of Parquet, `types` are those of its
     columns and what is nested in them, and `binary` the columns of bytes that may be text. `name`
-    is that of the file within its day, which rejected rows are told by.
+    is that of the file within its day, which rejected rows are told by. A day of a `table` is taken
+    for a file too.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class LogFile:
     is_plain: bool = True
     types: tuple[str, ...] = ()
     binary: frozenset[str] = frozenset()
+    table: LogTable | None = None
 
 
 def inspect_file(path: Path, *, day: dt.date, options: Stream, name: str | None = None) -> LogFile:

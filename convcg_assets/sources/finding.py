@@ -4,14 +4,17 @@ How a path's template is read belongs to `layout.py`, what is in a file to `file
 """
 
 import datetime as dt
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from convcg_assets.sources.faults import LandingError, summarize
 from convcg_assets.sources.layout import DayFiles, Layout, parse_layout
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
+from convcg_assets.sources.table_rows import DayStamp, day_stamps
 
 
 class FoundFile(NamedTuple):
@@ -32,6 +35,40 @@ def look_at_day(source: Source, stream: str, day: dt.date) -> DayFiles:
     options = stream_options(source, stream)
     layout = stream_layout(source, stream)
     return layout.find_day(source.landing, day, unfinished=options.unfinished)
+
+
+def describe_place(source: Source, stream: str) -> str:
+    """Where the stream's rows are looked for, without passwords."""
+    table = stream_options(source, stream).table
+    if table is None:
+        return str(stream_layout(source, stream).root(source.landing))
+    place = table.located(source.landing)
+    at = place.delta or re.sub(r"//[^/@]*@", "//...@", place.catalog or place.database or "")
+    return at if place.delta else f"{table.label} of {at}"
+
+
+def find_table_days(
+    source: Source, stream: str, table: LogTable, days: Iterable[dt.date]
+) -> dict[dt.date, DayStamp]:
+    """Of a stream that lies in a table the days that it has rows of.
+
+    Raises LandingError as `find_files` does: of a day without rows nobody knows whether it has
+    landed.
+    """
+    options, known = stream_options(source, stream), day_stamps(table.located(source.landing))
+    days, place = list(days), describe_place(source, stream)
+    missing = {day: f"{place} has no rows of {day}" for day in days if day not in known}
+    if (options.on_missing_day or source.on_missing_day) == "fail":
+        _raise_missing(source, stream, missing)
+    return {day: known[day] for day in days if day in known}
+
+
+def find_names(source: Source, stream: str, day: dt.date) -> list[str]:
+    """What a stream's rows of a day lie in: files by name, or a table; errors as `find_files`."""
+    table = stream_options(source, stream).table
+    if table is not None:
+        return [table.label] if find_table_days(source, stream, table, [day]) else []
+    return [file.name for file in find_files(source, stream, [day])]
 
 
 def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[FoundFile]:
@@ -56,16 +93,19 @@ def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Fou
         raise LandingError(
             summarize(f"{source.name}: {stream} cannot be read", astray.values()), days=astray
         )
-    if missing:
-        title = f"{source.name}: no {stream} for {len(missing)} of the days asked for"
-        remedy = (
-            "Land the day, or set `on_missing_day: empty` if days without events have no folder"
-        )
-        raise LandingError(
-            f"{summarize(title, missing.values())}\n{remedy}",
-            days={day: f"no {stream}: {why}. {remedy}" for day, why in missing.items()},
-        )
+    _raise_missing(source, stream, missing)
     return files
+
+
+def _raise_missing(source: Source, stream: str, missing: Mapping[dt.date, str]) -> None:
+    if not missing:
+        return
+    title = f"{source.name}: no {stream} for {len(missing)} of the days asked for"
+    remedy = "Land the day, or set `on_missing_day: empty` if days without events have no folder"
+    raise LandingError(
+        f"{summarize(title, missing.values())}\n{remedy}",
+        days={day: f"no {stream}: {why}. {remedy}" for day, why in missing.items()},
+    )
 
 
 def _why_missing(found: DayFiles) -> str | None:

@@ -9,7 +9,6 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -19,7 +18,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.sources.columns import STREAMS, type_schema
 from convcg_assets.sources.contract import check_rows, count_rows, has_column
 from convcg_assets.sources.files import LandingError, LogFile
-from convcg_assets.sources.finding import find_files, stream_layout
+from convcg_assets.sources.finding import describe_place, find_names
 from convcg_assets.sources.hints import advise
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.origin import describe_origin, unused_columns
@@ -84,7 +83,7 @@ class Preview:
     """One stream: the files of some days, and their rows; `fault` is why they cannot be read."""
 
     stream: str
-    folder: Path
+    folder: str
     files: dict[dt.date, list[str]] = field(default_factory=dict)
     """Their names within the day."""
     missing: dict[dt.date, str] = field(default_factory=dict)
@@ -102,11 +101,11 @@ def preview_stream(
 ) -> Preview:
     """Read the stream's files of those days as a landing would, with its first `num_rows` rows."""
     options = stream_options(source, stream)
-    found = Preview(stream, stream_layout(source, stream).root(source.landing))
+    found = Preview(stream, describe_place(source, stream))
     found.newest = max(days_with_folders(source, stream), default=None)
     for day in days:
         try:
-            found.files[day] = [file.name for file in find_files(source, stream, [day])]
+            found.files[day] = find_names(source, stream, day)
         except LandingError as error:
             found.missing[day] = str(error).splitlines()[1].strip()
     try:

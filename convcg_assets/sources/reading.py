@@ -7,6 +7,7 @@ must be like to `contract.py`.
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import ibis
@@ -17,13 +18,17 @@ from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.faults import LandingError, shorten, summarize
 from convcg_assets.sources.file_rows import create_view, group_files, no_rows_sql, rows_sql
 from convcg_assets.sources.files import LogFile, inspect_file
-from convcg_assets.sources.finding import find_files
+from convcg_assets.sources.finding import describe_place, find_files, find_table_days
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import Stream, nearest
+from convcg_assets.sources.table_rows import table_schema
 
 FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, FileNotFoundError)
 """What is raised where a file does not hold what was found when it was looked into."""
+TABLE_VALUE_BYTES = 8
+"""What a value of a table is taken to hold, where nobody knows."""
 ALIKE = 0.85
 """From this likeness on a column of another name is taken for a misspelt one."""
 
@@ -34,6 +39,8 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
     Raises LandingError naming each faulty file, what is wrong with it and what would be right.
     """
     options = stream_options(source, stream)
+    if options.table is not None:
+        return _check_table(source, stream, options.table, days)
     files: list[LogFile] = []
     faults: list[tuple[dt.date, str]] = []
     for day, name, path in find_files(source, stream, days):
@@ -61,6 +68,34 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
         _check_alike(files, stream=stream, options=options)
     except LandingError as error:
         raise LandingError(summarize(title, [str(error)])) from None
+    return files
+
+
+def _check_table(
+    source: Source, stream: str, table: LogTable, days: Iterable[dt.date]
+) -> list[LogFile]:
+    """The days of a stream that lies in a table."""
+    located, options = table.located(source.landing), stream_options(source, stream)
+    stamps, schema = find_table_days(source, stream, table, days), table_schema(located)
+    place, row_bytes = Path(describe_place(source, stream)), TABLE_VALUE_BYTES * len(schema)
+    files = [
+        LogFile(
+            place,
+            day,
+            "table",
+            tuple(schema.names),
+            num_bytes=row_bytes * stamp.num_rows,
+            num_rows=stamp.num_rows,
+            name=table.label,
+            is_plain=False,
+            types=tuple(map(str, schema.types)),
+            table=located,
+        )
+        for day, stamp in stamps.items()
+    ]
+    for file in files[:1]:
+        _check_columns(file, stream=stream, options=options)
+    _check_alike(files, stream=stream, options=options)
     return files
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from convcg_assets.config import Frozen, added
 from convcg_assets.sources.columns import STREAMS, SURFACES
 from convcg_assets.sources.layout import UNFINISHED, parse_layout
+from convcg_assets.sources.log_table import LogTable
 
 TimeUnit = Literal["iso", "s", "ms", "us"]
 
@@ -72,6 +73,11 @@ class Stream(Frozen):
         description="folder of the dt= folders below the landing folder, or a template such as "
         "events/{year}/{month}/{day}/{hour}/; default: the stream's name. Several streams may "
         "read the same files",
+    )
+    table: LogTable | None = added(
+        None,
+        description="a table of a lake or a database, in place of files: its rows, by day of a "
+        "column",
     )
     unfinished: tuple[str, ...] = added(
         UNFINISHED,
@@ -210,6 +216,10 @@ def _check_stream(name: str, stream: Stream) -> None:
             raise ValueError(
                 f"{name}.columns.{column}: only ids and text can be joined, and this is {spec}"
             )
+    if stream.table is not None and (stream.path is not None or stream.format is not None):
+        raise ValueError(
+            f"{name}: it lies in a table or in files: leave out table, or path and format"
+        )
     if stream.repeats is not None and known.key in known.logged:
         raise ValueError(
             f"{name}.repeats: {name} cannot be without {known.key}, which tells rows apart"
