@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import Compiled
+from convcg_assets.builds.content_lengths import Length, check_lengths
 from convcg_assets.builds.raw_queries import (
     READ_ORDER,
     compile_contract,
@@ -39,7 +40,13 @@ from convcg_assets.sources.contract import has_column
 from convcg_assets.sources.faults import LandingError, summarize
 from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.landed import LandedDay, inspect_days, stream_of
-from convcg_assets.sources.reading import check_counts, check_files, read_files, reading
+from convcg_assets.sources.reading import (
+    absent_columns,
+    check_counts,
+    check_files,
+    read_files,
+    reading,
+)
 from convcg_assets.sources.repeats import Repeats, check_repeats
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
@@ -75,6 +82,8 @@ class Ingested:
     """
 
     counts: dict[str, dict[str, RowCounts]] = field(default_factory=dict)
+    absent: dict[str, dict[dt.date, dict[str, int]]] = field(default_factory=dict)
+    """Columns that are null because files lack them, and of how many rows."""
     versions: dict[str, int] = field(default_factory=dict)
     failed: dict[dt.date, str] = field(default_factory=dict)
 
@@ -82,6 +91,8 @@ class Ingested:
         """Take in what the landing of other days came to."""
         for stream, by_day in other.counts.items():
             self.counts.setdefault(stream, {}).update(by_day)
+        for stream, lacking in other.absent.items():
+            self.absent.setdefault(stream, {}).update(lacking)
         self.versions.update(other.versions)
         self.failed.update(other.failed)
 
@@ -199,6 +210,9 @@ def ingest(
     read = [stream for stream in present if stream in tables]
     files = _check(source, read, days)
     streams = {s: _open_stream(source, s, of_s, con=con) for s, of_s in files.items()}
+    if "pins" in streams:
+        lengths = streams["pins"].content_lengths(con=con)
+        check_lengths(lengths, days, pins=lake.snapshot("pins"), lake=lake, con=con)
     made: dict[str, Version] = {}
 
     def held(table: str) -> Files | str:
@@ -231,7 +245,10 @@ def ingest(
     for logs in streams.values():
         con.raw_sql(f"DROP TABLE {logs.rejects}")
     counts = {stream: logs.counts for stream, logs in streams.items()}
-    return Ingested(counts, {table: version.number for table, version in made.items()})
+    absent = {
+        stream: absent_columns(stream, logs.files, logs.options) for stream, logs in streams.items()
+    }
+    return Ingested(counts, absent, {table: version.number for table, version in made.items()})
 
 
 @dataclass(frozen=True)
@@ -252,6 +269,14 @@ class _Logs:
     @property
     def num_bytes(self) -> int:
         return sum(file.num_bytes for file in self.files)
+
+    def content_lengths(self, *, con: Backend) -> list[Length]:
+        """Of Pins the lengths of their content, by day and encoder."""
+        if "lengths" not in self.rows:
+            return []
+        with self.reading():
+            found = con.con.execute(Query(self.rows["lengths"].text, self.raws).sql).fetchall()
+        return [Length(*row) for row in found]
 
     def reading(self) -> AbstractContextManager[None]:
         """Says of an error which of the files it is of."""

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_type_hints
 
 import dagster as dg
-from dagster._utils.error import SerializableErrorInfo
 from pydantic import ValidationError
 
 from convcg_assets.commands.findings import find_failed
@@ -19,6 +18,8 @@ from convcg_assets.sources.stream import check_known
 MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
 """The module that an error's message begins with."""
 SHOWN_FILES = 5
+DAGSTER = re.compile(r"Dagster\w*Error$")
+"""Errors by which Dagster says where another one was raised."""
 
 
 def load_definitions() -> dg.Definitions:
@@ -161,13 +162,10 @@ def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]
         error = event.step_failure_data.error
         if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
             continue
-        while error is not None and error.cause is not None and _is_dagsters(error):
+        # What the asset itself said: its causes know of no file, what is around it of no reason.
+        while error is not None and error.cause is not None and DAGSTER.match(error.cls_name or ""):
             error = error.cause
         yield event.step_key, MODULE.sub("", error.message.strip()) if error else "failed"
-
-
-def _is_dagsters(error: SerializableErrorInfo) -> bool:
-    return (error.cls_name or "").startswith("Dagster")
 
 
 def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -3,9 +3,9 @@
 import dagster as dg
 from ibis import _
 
-from convcg_assets.builds.raw import build_raw, explain_failed
+from convcg_assets.builds.raw import Ingested, build_raw, explain_failed
 from convcg_assets.days import Days
-from convcg_assets.defs.metadata import count_by, describe_table
+from convcg_assets.defs.metadata import count_by, describe_table, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.sources.finding import describe_place, look_at_day, stream_layout
@@ -55,6 +55,7 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
             metadata["is_read_again"] = table in ingested.versions
             if table in ingested.counts:
                 counts = ingested.counts[table].values()
+                metadata |= _tell_absent(context, table, ingested)
                 metadata["landed_rows"] = sum(count.rows for count in counts)
                 metadata["not_selected_rows"] = sum(count.elsewhere for count in counts)
                 metadata["ignored_rows"] = sum(count.ignored for count in counts)
@@ -78,6 +79,26 @@ def _left_out(warehouse: Warehouse, table: str, days: Days) -> dict[str, list[st
         return {}
     found = ((day, look_at_day(warehouse.source, table, day).left_out) for day in days)
     return {str(day): names for day, names in found if names}
+
+
+def _tell_absent(
+    context: dg.AssetExecutionContext, table: str, ingested: Ingested
+) -> dict[str, object]:
+    """Attach to each day the columns that its files lack; return them for all days."""
+    rows = [
+        {"dt": str(day), "column": column, "rows": num}
+        for day, columns in sorted(ingested.absent[table].items())
+        for column, num in columns.items()
+    ]
+    for day in ingested.absent[table]:
+        if str(day) in context.partition_keys:
+            mine = [row for row in rows if row["dt"] == str(day)]
+            context.add_asset_metadata(
+                {"absent_columns": dg.MetadataValue.md(markdown_table(mine))},
+                asset_key=dg.AssetKey(table),
+                partition_key=str(day),
+            )
+    return {"absent_columns": dg.MetadataValue.md(markdown_table(rows))} if rows else {}
 
 
 def _landing(warehouse: Warehouse, table: str, days: Days) -> str:

@@ -28,6 +28,8 @@ _NOT_FINITE = r"^[+-]?(nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)\z"
 _LOCAL_TIME = r"^([0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?)"
 _ISO_TIME = _LOCAL_TIME + r"( ?(Z|UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?))?\z"
 _OFFSET = r" ?([+-])([0-9]{2}):?([0-9]{2})?\z"
+LARGEST_NUMBER = 9e14
+"""Values, prices and seconds are summed in units of 0.0001, of which 64 bits hold so many."""
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _LAST_SECOND = 253_402_300_799
 """The end of the year 9999, in seconds since 1970."""
@@ -92,7 +94,7 @@ def cast_integer(value: Expr, *, name: str) -> Cast:
 
 
 def cast_number(value: Expr, *, name: str, factor: float = 1.0) -> Cast:
-    """A finite number from 0, times `factor`."""
+    """A finite number from 0 to `LARGEST_NUMBER`, times `factor`."""
     if value.type().is_string():
         infinite = value.re_search(_NOT_FINITE)
         number = null_unless(value.re_search(_NUMBER), value).try_cast("float64")
@@ -106,6 +108,7 @@ def cast_number(value: Expr, *, name: str, factor: float = 1.0) -> Cast:
         (wrong, f"malformed {name}: not a number"),
         (infinite | number.isinf(), f"non-finite {name}"),
         (number < 0, f"negative {name}"),
+        (scaled > LARGEST_NUMBER, f"too large {name}: more than 9e14"),
     )
 
 

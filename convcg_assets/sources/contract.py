@@ -96,6 +96,8 @@ def check_rows(raws: Sequence[ibis.Table], *, stream: str, source: Source) -> Ex
     checked = _union(cast)
     has_content = any(has_column(raw, "content", stream=stream, source=source) for raw in raws)
     if stream == "pins" and has_content:
+        if any(has_column(raw, "content_version", stream=stream, source=source) for raw in raws):
+            checked = checked.mutate(_encoder=_.content_version.fill_null(""))
         checked = _check_content(checked, dim=source.content_dim)
     is_made = not any(
         has_column(raw, STREAMS[stream].key, stream=stream, source=source) for raw in raws
@@ -136,6 +138,15 @@ def count_rows(raws: Sequence[ibis.Table], *, stream: str, source: Source) -> ib
             )
         )
     return _union([counts.cast(_COUNTS) for counts in counted])
+
+
+def content_lengths(raws: Sequence[ibis.Table], *, source: Source) -> ibis.Table:
+    """Of the valid Pins' content the length, by day and encoder, and the first file that has it."""
+    checked = check_rows(raws, stream="pins", source=source)
+    rows = checked.filter(_._fault.isnull(), _.content.notnull())
+    return rows.group_by("_dt", "content_version").agg(
+        length=_.content.length().max(), file=_._file.min()
+    )
 
 
 def has_column(raw: ibis.Table, name: str, *, stream: str, source: Source) -> bool:
@@ -242,14 +253,19 @@ def _time_fault(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
 
 
 def _check_content(checked: Expr, *, dim: int | None) -> Expr:
-    """One length of content vectors per day: the one declared, else that of the first valid row."""
+    """One length of content vectors: the one declared, else that of the first valid row.
+
+    The first of the day, or of its `content_version`, where the log has that.
+    """
     length = ibis.ifelse(_._fault.isnull(), checked.content.length(), ibis.null("int64"))
     checked = checked.mutate(_length=length)
     if dim is None:
         rows = checked.filter(_._length.notnull())
-        first = ibis.row_number().over(ibis.window(group_by="_dt", order_by=["_file", "_row"]))
-        wanted = rows.mutate(rank=first).filter(_.rank == 0).select("_dt", _wanted=_._length)
-        checked = checked.left_join(wanted, "_dt").drop("_dt_right")
+        group = ["_dt", "_encoder"] if "_encoder" in checked.columns else ["_dt"]
+        first = ibis.row_number().over(ibis.window(group_by=group, order_by=["_file", "_row"]))
+        wanted = rows.mutate(rank=first).filter(_.rank == 0).select(*group, _wanted=_._length)
+        checked = checked.left_join(wanted, group)
+        checked = checked.drop(*(f"{name}_right" for name in group))
     else:
         checked = checked.mutate(_wanted=ibis.literal(dim))
     differs = fault_where((_._length != _._wanted, "wrong length of content"))

@@ -168,12 +168,10 @@ def _parquet_sql(files: Sequence[LogFile], used: Collection[str] | None, *, con:
         value = name if is_used else f"CAST({name} AS VARCHAR)"
         if column in first.binary and used is not None:
             text = f"TRY(decode({name}))"
+            value = f"coalesce({text}, CAST({name} AS VARCHAR))"
             if is_used:
-                defects.append(
-                    f"CASE WHEN {name} IS NOT NULL AND {text} IS NULL "
-                    f"THEN {_text(f'{column}: {NOT_TEXT}')} END"
-                )
-            value = text if is_used else f"coalesce({text}, CAST({name} AS VARCHAR))"
+                fault = _text(f"{column}: {NOT_TEXT}")
+                defects.append(f"CASE WHEN {name} IS NOT NULL AND {text} IS NULL THEN {fault} END")
         values += f"{value} AS {_alias(column)}, "
     defect = f"coalesce({', '.join(defects)}) AS _defect"
     if not first.is_plain:

@@ -46,7 +46,8 @@ def scan_json(path: Path) -> JsonFile:
         keys, num_rows, num_objects = _scan(chain(first, batches))
     if not num_objects:
         raise LandingError(
-            f"{path}: not JSON lines: no line holds a JSON object. One object per line is right"
+            f"{path}: not JSON lines: no line holds a JSON object, and that alone: neither two "
+            "glued together, nor an array, nor a part of one. One object per line is right"
         )
     return JsonFile(tuple(sorted({key for found in keys for key in found})), num_rows)
 

@@ -22,7 +22,13 @@ from convcg_assets.sources.finding import describe_place, find_names
 from convcg_assets.sources.hints import advise
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.origin import describe_origin, unused_columns
-from convcg_assets.sources.reading import check_counts, check_files, read_files, reading
+from convcg_assets.sources.reading import (
+    absent_columns,
+    check_counts,
+    check_files,
+    read_files,
+    reading,
+)
 from convcg_assets.sources.repeats import Repeats
 from convcg_assets.sources.row_text import logged_name, row_as_json
 from convcg_assets.sources.selection import stream_options
@@ -92,6 +98,8 @@ class Preview:
     format: str | None = None
     file_columns: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    absent: dict[dt.date, dict[str, int]] = field(default_factory=dict)
+    """Columns that are null because files lack them, and of how many rows."""
     rows: Rows | None = None
     fault: str | None = None
 
@@ -113,6 +121,7 @@ def preview_stream(
         found.format = files[0].format if files else None
         found.file_columns = tuple(dict.fromkeys(c for file in files for c in file.columns))
         found.unused = unused_columns(found.file_columns, stream=stream, options=options)
+        found.absent = absent_columns(stream, files, options)
         with reading(stream, files, options=options):
             found.rows = _preview_rows(source, stream, files, num_rows=num_rows, con=con)
     except ValueError as error:  # A landing of these days would end with the same words.

@@ -22,7 +22,7 @@ from convcg_assets.sources.finding import describe_place, find_files, find_table
 from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import Stream, nearest
+from convcg_assets.sources.stream import ColumnMapping, Stream, nearest
 from convcg_assets.sources.table_rows import table_schema
 
 FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, FileNotFoundError)
@@ -42,23 +42,16 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
     if options.table is not None:
         return _check_table(source, stream, options.table, days)
     files: list[LogFile] = []
-    faults: list[tuple[dt.date, str]] = []
+    faults: dict[dt.date, list[str]] = {}
     for day, name, path in find_files(source, stream, days):
         try:
             file = inspect_file(path, day=day, options=options, name=name)
             _check_columns(file, stream=stream, options=options)
             files.append(file)
         except LandingError as error:
-            faults.append((day, str(error)))
+            faults.setdefault(day, []).append(str(error))
     title = f"{source.name}: {stream} cannot be read"
-    if faults:
-        by_day: dict[dt.date, list[str]] = {}
-        for day, fault in faults:
-            by_day.setdefault(day, []).append(fault)
-        raise LandingError(
-            summarize(title, [fault for _, fault in faults]),
-            days={day: shorten(of_day) for day, of_day in by_day.items()},
-        )
+    _raise_faults(title, faults)
     formats = {file.format: file.path for file in files}
     if len(formats) > 1:
         named = ", ".join(f"{path} ({kind})" for kind, path in sorted(formats.items()))
@@ -67,8 +60,17 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
     try:
         _check_alike(files, stream=stream, options=options)
     except LandingError as error:
-        raise LandingError(summarize(title, [str(error)])) from None
+        raise LandingError(summarize(title, [str(error)]), days=error.days) from None
     return files
+
+
+def _raise_faults(title: str, faults: Mapping[dt.date, list[str]]) -> None:
+    """LandingError with the faults of each day, if there are any."""
+    if faults:
+        raise LandingError(
+            summarize(title, [fault for of_day in faults.values() for fault in of_day]),
+            days={day: shorten(of_day) for day, of_day in faults.items()},
+        )
 
 
 def _check_table(
@@ -93,9 +95,14 @@ def _check_table(
         )
         for day, stamp in stamps.items()
     ]
-    for file in files[:1]:
-        _check_columns(file, stream=stream, options=options)
-    _check_alike(files, stream=stream, options=options)
+    faults: dict[dt.date, list[str]] = {}
+    for file in files:
+        try:
+            _check_columns(file, stream=stream, options=options)
+            _check_alike([file], stream=stream, options=options)
+        except LandingError as error:
+            faults[file.day] = [str(error)]
+    _raise_faults(f"{source.name}: {stream} cannot be read", faults)
     return files
 
 
@@ -121,7 +128,7 @@ def read_files(
     """The rows of a stream's files that `check_files` has looked into, as `read_stream` says."""
     con.raw_sql("SET TimeZone = 'UTC'")  # Timestamps with a zone become UTC by the session's zone.
     options = stream_options(source, stream)
-    used = tuple(_needed_columns(stream, options, only_required=False))
+    used = tuple(_needed_columns(stream, options))
     if not files:
         return [create_view(no_rows_sql(used), con=con)]
     with reading(stream, files, options=options):
@@ -164,22 +171,24 @@ def reading(
         ) from error
 
 
-def _needed_columns(stream: str, options: Stream, *, only_required: bool) -> dict[str, str]:
-    """Columns of the files: why each is needed."""
+def _needed_columns(
+    stream: str, options: Stream, *, required_on: dt.date | None = None
+) -> dict[str, str]:
+    """Columns of the files: why each is needed; all of them, or those that a day must have."""
     needed = dict.fromkeys(options.where, f"streams.{stream}.where")
     for name in STREAMS[stream].mappable:
         mapping = options.columns.get(name)
         if mapping:
-            for column in mapping.sources:
-                needed[column] = f"streams.{stream}.columns.{name}"
-        elif name in STREAMS[stream].logged or not only_required:
+            if required_on is None or mapping.is_required(required_on):
+                needed |= dict.fromkeys(mapping.sources, f"streams.{stream}.columns.{name}")
+        elif name in STREAMS[stream].logged or required_on is None:
             needed[name] = f"streams.{stream}.columns.{name}"
     return needed
 
 
 def _check_columns(file: LogFile, *, stream: str, options: Stream) -> None:
     """JSON lines may leave out a key that is null everywhere, unless another key looks like it."""
-    for column, place in _needed_columns(stream, options, only_required=True).items():
+    for column, place in _needed_columns(stream, options, required_on=file.day).items():
         if column in file.columns:
             continue
         guess = nearest(column, file.columns)
@@ -194,34 +203,83 @@ def _check_columns(file: LogFile, *, stream: str, options: Stream) -> None:
         ):
             others = [d for d in ";\t|," if d != options.delimiter and d in file.columns[0]]
             hint = f"; is the delimiter {others[0]!r}?" if others else hint
+        others = "" if required else f", with {_maybe(column)}"
         raise LandingError(
             f"{file.path}: no column {column!r}{hint} (found: {', '.join(file.columns)}). "
-            f"Set {place} in the source file"
+            f"Set {place} in the source file{others}"
         )
+    _check_case(file, _needed_columns(stream, options))
+
+
+def _maybe(column: str) -> str:
+    """How a column is declared that not every file has."""
+    return (
+        f"{{column: {column}, optional: true}} if files may lack it, or {{column: {column}, "
+        "since: DATE} if it came with a day"
+    )
+
+
+def _check_case(file: LogFile, needed: Mapping[str, str]) -> None:
+    """The engine does not tell columns apart that differ in case alone."""
+    for column in needed:
+        twins = [c for c in file.columns if c.lower() == column.lower()]
+        if column in twins and len(twins) > 1 and (file.format != "jsonl" or {*twins} <= {*needed}):
+            raise LandingError(
+                f"{file.path}: columns {' and '.join(map(repr, twins))} differ in case alone, and "
+                "are one to the engine; rename those that are not needed"
+            )
 
 
 def _check_alike(files: list[LogFile], *, stream: str, options: Stream) -> None:
-    """An optional column must not be lost to a slip of the pen, nor be in some days' files only."""
+    """An optional column must not be lost to a slip of the pen, nor be in some of a day's files.
+
+    From day to day they may differ: a range gives what its days give.
+    """
     used = {column for mapping in options.columns.values() for column in mapping.sources}
     used |= set(options.where) | set(STREAMS[stream].mappable)
     for name in STREAMS[stream].mappable:
         if name in options.columns or name in STREAMS[stream].logged:
             continue
-        lacking = [file for file in files if name not in file.columns]
-        for file in lacking:
+        days_with = {file.day for file in files if name in file.columns}
+        for file in files:
+            if name in file.columns:
+                continue
             spare = [column for column in file.columns if column not in used]
             guess = nearest(name, spare, cutoff=ALIKE)
             place = f"streams.{stream}.columns.{name}"
             if guess is not None:
-                raise LandingError(
+                said = (
                     f"{file.path}: no column {name!r}, but {guess!r} is like it. Set {place} to "
                     f"{guess}, or to null if the log does not have it"
                 )
-            if file.format != "jsonl" and len(lacking) < len(files):
-                raise LandingError(
+                raise LandingError(said, days={file.day: said})
+            if file.format != "jsonl" and file.day in days_with:
+                said = (
                     f"{file.path}: no column {name!r}, which other files of {stream} have. Land "
-                    f"it with the column, or set {place} to null to leave it out everywhere"
+                    f"it with the column, or set {place} to null to leave it out everywhere, or to "
+                    f"{{column: {name}, optional: true}} to take it where it is there"
                 )
+                raise LandingError(said, days={file.day: said})
+
+
+def absent_columns(
+    stream: str, files: Sequence[LogFile], options: Stream
+) -> dict[dt.date, dict[str, int]]:
+    """Per day the columns that are null because files lack them, and of how many rows.
+
+    Those that may be lacking, and those that other files have.
+    """
+    absent: dict[dt.date, dict[str, int]] = {}
+    for name in STREAMS[stream].mappable:
+        mapping = options.columns.get(name, ColumnMapping(column=name))
+        is_there = {file: bool(set(mapping.sources) & set(file.columns)) for file in files}
+        if not mapping.sources or not (mapping.optional or mapping.since or any(is_there.values())):
+            continue
+        for file in files:
+            if not is_there[file]:
+                of_day = absent.setdefault(file.day, {})
+                of_day[name] = of_day.get(name, 0) + file.num_rows
+    return absent
 
 
 def _find_broken(files: Sequence[LogFile], options: Stream) -> tuple[LogFile, BaseException] | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import ibis
 
-from convcg_assets.sources.casting import Expr, null_unless
+from convcg_assets.sources.casting import LARGEST_NUMBER, Expr, null_unless
 from convcg_assets.sources.columns import STREAMS
 
 ROW_COLUMNS = ("_dt", "_file", "_row", "_defect", "_line")
@@ -33,7 +33,9 @@ def content_id(cast: Expr, *, stream: str, key: str) -> Expr:
         if name == key or value.type().is_array():
             continue
         if value.type().is_floating():  # Engines write floats differently: micro-units as integers.
-            value = (null_unless(value.abs() < 1e12, value) * 1_000_000).round().cast("int64")
+            small = (null_unless(value.abs() < 1e12, value) * 1_000_000).round().cast("int64")
+            large = null_unless(value.abs() <= LARGEST_NUMBER, value).round().cast("int64")
+            value = ibis.coalesce(small.cast("string"), large.cast("string") + "e0")
         parts.append(value.cast("string").fill_null("") + "|")
     return _concat(f"{stream}|", *parts).hexdigest("md5")
 

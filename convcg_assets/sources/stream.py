@@ -3,6 +3,7 @@
 The source as a whole, and reading it from YAML, belong to `source.py`.
 """
 
+import datetime as dt
 import difflib
 from typing import Any, Literal, Self
 
@@ -33,6 +34,13 @@ class ColumnMapping(Frozen):
         default=None, description="unit of this time column, where it differs from the stream's"
     )
 
+    optional: bool = added(False, description="files may lack the column, and it is null in them")
+    since: dt.date | None = added(
+        None,
+        description="first day whose files must have the column, or of which the constant is"
+        " true; null in earlier ones",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
@@ -57,12 +65,22 @@ class ColumnMapping(Frozen):
             != 1
         ):
             raise ValueError("give exactly one of column, join, constant, absent")
+        if self.optional and not self.sources:
+            raise ValueError("optional is for columns of the files")
+        if self.since and self.absent:
+            raise ValueError("since is for a column of the files, or a constant")
+        if self.optional and self.since:
+            raise ValueError("give optional or since: from its day on a column is required")
         return self
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The columns of the files that it is made of."""
         return (self.column,) if self.column is not None else self.join or ()
+
+    def is_required(self, day: dt.date) -> bool:
+        """Whether the files of a day must have its columns."""
+        return not self.optional and (self.since is None or day >= self.since)
 
 
 class Stream(Frozen):
@@ -209,6 +227,11 @@ def _check_stream(name: str, stream: Stream) -> None:
         if mapping.absent and column in known.logged:
             raise ValueError(
                 f"{name}.columns.{column}: {name} cannot be without it; map a column or a constant"
+            )
+        if (mapping.optional or mapping.since) and column in known.logged:
+            raise ValueError(
+                f"{name}.columns.{column}: {name} cannot be without it, so that it is neither "
+                "optional nor there since a day"
             )
         if mapping.time_unit and not spec.startswith("timestamp"):
             raise ValueError(f"{name}.columns.{column}: time_unit is for times, and this is {spec}")
