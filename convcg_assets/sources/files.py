@@ -71,7 +71,19 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream, name: str | None 
             f"{path}: empty file (0 bytes). Land it again; a day without events is a folder with "
             "only a file named _SUCCESS"
         )
-    name = name or path.name
+    try:
+        return _look_into(path, day, kind, num_bytes, name or path.name, options=options)
+    except LandingError as error:
+        named = _SUFFIXES.get(Path(without_suffix(path.name)).suffix.lower(), kind)
+        if named == kind:
+            raise
+        hint = f"The name says {named}: is `format: {kind}` right?"
+        raise LandingError(f"{error}. {hint}") from error
+
+
+def _look_into(
+    path: Path, day: dt.date, kind: Format, num_bytes: int, name: str, *, options: Stream
+) -> LogFile:
     if kind == "parquet":
         return _inspect_parquet(path, day, num_bytes, name)
     if kind == "avro":
