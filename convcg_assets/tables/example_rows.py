@@ -13,6 +13,7 @@ from convcg_assets.days import Days
 from convcg_assets.tables.exact import SHARE_DECIMALS, double, exact_sum
 from convcg_assets.tables.maturity import with_maturity
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
+from convcg_assets.tables.table import Input
 
 SEEN_DAYS = 30
 """`seen_before` looks back so many days."""
@@ -46,6 +47,12 @@ _OF_IMPRESSION = (
     "subject_pin_id",
     "query",
 )
+
+
+def met_before(num_days: int) -> tuple[Input, ...]:
+    """What `seen_pairs` reads for examples of the `num_days` before a day."""
+    tables = ("impressions", "engagements", "attributed_conversions")
+    return tuple(Input(table, before=num_days + SEEN_DAYS, after=-1) for table in tables)
 
 
 def positives(
@@ -144,13 +151,31 @@ def _known_on(labels: ibis.Table) -> ibis.Value:
     return ibis.greatest(labels.impression_dt, labels.evidence_dt)
 
 
-def seen_pairs(rows: ibis.Table, impressions: ibis.Table) -> ibis.Table:
-    """The (day D, user, Pin) of examples whose user had been shown the Pin in a log before D."""
+def seen_pairs(
+    rows: ibis.Table,
+    *,
+    impressions: ibis.Table,
+    engagements: ibis.Table,
+    attributed: ibis.Table,
+) -> ibis.Table:
+    """The (day D, user, Pin) of examples whose user was known to have met the Pin before D.
+
+    That is, in a log before D, of at most `SEEN_DAYS` before, the Pin was shown to the user, acted
+    on, bought, or credited with what the user bought: all that a user's recent actions may hold.
+    """
     pairs = rows.select("example_day", "user_id", "pin_id").distinct()
-    shown = impressions.select("user_id", "pin_id", shown_dt=_.dt)
+    met = [
+        events.select("user_id", pin_id=events[pin], met_dt=events.dt)
+        for events, pin in (
+            (impressions, "pin_id"),
+            (engagements, "pin_id"),
+            (attributed, "pin_id"),
+            (attributed, "touch_pin_id"),
+        )
+    ]
     return (
-        pairs.inner_join(shown, ["user_id", "pin_id"])
-        .filter(_.example_day.delta(_.shown_dt, unit="day").between(1, SEEN_DAYS))
+        pairs.inner_join(ibis.union(*met), ["user_id", "pin_id"])
+        .filter(_.example_day.delta(_.met_dt, unit="day").between(1, SEEN_DAYS))
         .select("example_day", "user_id", "pin_id")
         .distinct()
         .mutate(seen_before=ibis.literal(True))

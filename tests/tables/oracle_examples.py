@@ -34,7 +34,13 @@ def examples(
         _weigh(positives, derived["conversion_delay"], settings=settings, delay=delay)
         rows += positives
         rows += _negatives(derived, day, settings=settings)
-    seen = {(row["user_id"], row["pin_id"], row["dt"]) for row in world.impressions}
+    events = [*world.impressions, *world.engagements, *derived["attributed_conversions"]]
+    seen = {
+        (row["user_id"], row[pin], row["dt"])
+        for row in events
+        for pin in ("pin_id", "touch_pin_id")
+        if pin in row
+    }
     features = {
         side: {(row["dt"], row[key]): row for row in derived[table]} for side, table, key in SIDES
     }
@@ -172,7 +178,7 @@ def _of_example(row: Row, day: dt.date, *, split: str) -> Row:
 
 
 def _complete(row: Row, seen: set, features: dict[str, dict]) -> Row:
-    """Whether the Pin was shown before, and both sides' features, as of the impression day."""
+    """Whether the user met the Pin before, and both sides' features, as of the impression day."""
     row["seen_before"] = any(
         (row["user_id"], row["pin_id"], row["example_day"] - k * DAY) in seen
         for k in range(1, SEEN_DAYS + 1)

@@ -76,6 +76,8 @@ class Case:
             inputs["user_features"],
             inputs["pin_features"],
             inputs["impressions"],
+            inputs["engagements"],
+            inputs["attributed_conversions"],
             inputs.read_days("conversion_delay", curves),
             settings=self.settings.examples,
             delay=self.settings.delay,
@@ -160,8 +162,8 @@ def examples(
     days: Days,
     known_before: dt.date | None = None,
 ) -> Case:
-    """`derived` holds the rows of curves, labels, negatives and both sides' features."""
-    given = {**derived, "impressions": world.impressions}
+    """`derived` holds the rows of credit, curves, labels, negatives and both sides' features."""
+    given = {**derived, "impressions": world.impressions, "engagements": world.engagements}
     chosen = Settings(examples=settings, delay=delay)
     return Case("training_examples", given, chosen, days, known_before=known_before)
 
