@@ -47,7 +47,7 @@ def build_raw(
     """
     recipes = make_raw_recipes(deployment.source)
     logs = {day: inspect_day(deployment.source, day) for day in days}
-    tables = _tables_to_read(deployment, recipes, logs) or set(RAW_TABLES)
+    tables = _tables_to_read(deployment, recipes, logs) or set(recipes)
 
     def record(table: str, version: Version) -> None:
         details = {day: raw_detail(recipes[table], found) for day, found in logs.items()}
@@ -64,18 +64,19 @@ def ingest(
     *,
     lake: Lake,
     con: Backend,
-    tables: Collection[str] = tuple(RAW_TABLES),
+    tables: Collection[str] | None = None,
     on_write: Callable[[str, Version], None] | None = None,
 ) -> Ingested:
     """Replace those days of the raw tables by what their landing folders hold.
 
-    Of fewer `tables` only their streams' files are read; rejected rows of the others are kept as
+    Of some `tables` only their streams' files are read; rejected rows of the others are kept as
     they are. `on_write` is told each table with the version that was made of
     it, `rejected_events` last.
 
     Every file is looked into before anything is written: LandingError leaves the tables as they
     were. Streams that the source lacks are implied by those that it has, or empty.
     """
+    tables = set(RAW_TABLES) if tables is None else tables
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
     files = {stream: check_files(source, stream, days) for stream in read}
@@ -107,7 +108,7 @@ def ingest(
             ignored = con.con.execute(Query(rows["ignored"].text, given).sql).fetchall()
         num_ignored[stream] = {str(day): count for day, count in ignored}
     for table in IMPLIED:
-        if table in tables and table not in present:
+        if table in tables and table not in present and RAW_TABLES[table].is_there(source):
             rows = compile_implied(table, present, source=source, con=con)
             write(table, Query(rows.text, {name: held(name) for name in rows.inputs}))
     if REJECTED in tables:

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from convcg_assets.commands.console import say
 from convcg_assets.deployment import Deployment
-from convcg_assets.tables.registry import TABLES
 
 
 def report_page(deployment: Deployment, day: dt.date) -> Path:
@@ -28,7 +27,7 @@ def print_outcome(deployment: Deployment, day: dt.date, *, console: Console) -> 
     """The day's rows by stage, recall of the model beside the baselines, and the report's path."""
     report = read_report(deployment, day)
     rows = Table("table", "rows", title="Rows by stage")
-    for table in TABLES:
+    for table in deployment.tables:
         rows.add_row(table, f"{report['context']['row_counts'].get(table, 0):,}")
     console.print(rows)
     print_headline(report, console=console)

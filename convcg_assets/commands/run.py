@@ -14,7 +14,7 @@ from rich.console import Console
 from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
 from convcg_assets.commands.options import DAY, RUN_CONFIG
 from convcg_assets.commands.outcome import print_outcome, report_page
-from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
+from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days, there
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
 
@@ -97,7 +97,7 @@ def run_steps(
         check_config(name, given)
     model_day = logs.last + dt.timedelta(days=1)
     console.print(f"[bold]{deployment.source.name}[/]: logs of {logs}, model of {model_day}")
-    started = time.perf_counter()
+    started, steps = time.perf_counter(), there(steps, deployment)
     outcome: Outcome = {
         "source": deployment.source.name,
         "first_day": logs.first,
@@ -119,7 +119,7 @@ def run_steps(
                     console=console,
                 )
             )
-    if steps[-1] is STEPS[-1]:
+    if steps[-1] == STEPS[-1]:
         print_outcome(deployment, model_day, console=console)
         outcome["report"] = report_page(deployment, model_day)
     seconds = time.perf_counter() - started

@@ -131,4 +131,5 @@ def _built(found: Status, table: str) -> set[dt.date]:
     """Days that are there, whether or not they are stale."""
     if table != RAW:
         return found.state[table].built_days()
-    return set.intersection(*(found.state[name].built_days() for name in RAW_TABLES))
+    raw = [name for name in RAW_TABLES if name in found.deployment.tables]
+    return set.intersection(*(found.state[name].built_days() for name in raw))

@@ -15,10 +15,10 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.suites import MAX_OFFENDING, ValidationResult, validate_days
 from convcg_assets.days import Days
+from convcg_assets.deployment import current_deployment
 from convcg_assets.defs.partitions import daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.lake.delta import NO_FILES
-from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.table import Check, Inputs, Table
 
 
@@ -183,6 +183,10 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
 
 
 table_checks: list[dg.AssetChecksDefinition] = [
-    *(suite_check(table) for table in TABLES),
-    *(cross_check(table, spec) for table in TABLES.values() for spec in table.checks),
+    *(suite_check(table) for table in current_deployment().tables),
+    *(
+        cross_check(table, spec)
+        for table in current_deployment().tables.values()
+        for spec in table.checks
+    ),
 ]

@@ -38,6 +38,15 @@ def _attributed_conversions(build: Build) -> Metadata:
     }
 
 
+def _adjusted_conversions(build: Build) -> Metadata:
+    rows, con = _written(build), build.con
+    each = rows.distinct(on=["dt", "adjustment_id", "conversion_dt", "conversion_id"])
+    return {
+        "by_status": count_by(each, "adjustment_type", "status", con=con),
+        "unmatched": count_by(rows.filter(_.status == "unmatched"), "event_id", con=con),
+    }
+
+
 def _conversion_delay(build: Build) -> Metadata:
     curves = _newest(build)
     reporters = curves.filter(_.level == "advertiser").distinct(on=["advertiser_id"])
@@ -106,6 +115,7 @@ def _training_examples(build: Build) -> Metadata:
 
 PAGES: dict[str, Page] = {
     "attributed_conversions": _attributed_conversions,
+    "adjusted_conversions": _adjusted_conversions,
     "conversion_delay": _conversion_delay,
     "label_maturity": _label_maturity,
     "weighted_labels": _weighted_labels,

@@ -5,11 +5,15 @@ from ibis import _
 
 from convcg_assets.builds.raw import build_raw
 from convcg_assets.days import Days
+from convcg_assets.deployment import current_deployment
 from convcg_assets.defs.metadata import count_by, describe_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED
 from convcg_assets.tables.table import Table
+
+
+_there = current_deployment().tables
 
 
 def _spec(table: Table) -> dg.AssetSpec:
@@ -25,7 +29,7 @@ def _spec(table: Table) -> dg.AssetSpec:
 
 
 @dg.multi_asset(
-    specs=[_spec(table) for table in RAW_TABLES.values()],
+    specs=[_spec(table) for name, table in RAW_TABLES.items() if name in _there],
     backfill_policy=dg.BackfillPolicy.single_run(),
     name=RAW,
 )
@@ -38,7 +42,7 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
     with warehouse.connect() as con:
         ingested = build_raw(warehouse.deployment, days, con=con, run_id=context.run_id)
         rejected = warehouse.read(REJECTED, days, con=con)
-        for table in RAW_TABLES:
+        for table in (name for name in RAW_TABLES if name in _there):
             metadata = describe_table(context, warehouse, table, days, con=con)
             mine = rejected if table == REJECTED else rejected.filter(_.stream == table)
             metadata["rejected_rows"] = con.to_pyarrow(mine.count()).as_py()

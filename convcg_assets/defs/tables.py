@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from convcg_assets.deployment import current_deployment
 from convcg_assets.defs.metadata import describe_table, window_metadata
 from convcg_assets.defs.pages import PAGES
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
@@ -39,4 +40,6 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
     return build_days
 
 
-table_assets = [table_asset(table) for table in DERIVED.values()]
+table_assets = [
+    table_asset(table) for name, table in DERIVED.items() if name in current_deployment().tables
+]

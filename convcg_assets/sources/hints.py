@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.columns import ADJUSTMENTS, STREAMS
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import ColumnMapping, Stream
 
@@ -22,8 +22,18 @@ PLAIN = {
     "in it unquoted?",
     "not a JSON object": "one JSON object per line is right",
     "event_ts after received_ts": "are the two columns of one time zone and unit?",
+    "adjustment_ts after received_ts": "are the two columns of one time zone and unit?",
+    "null value of a restatement": "it gives the value of the whole conversion from then on; what "
+    "takes the whole conversion back is a retraction",
     "wrong length of content": "all vectors of a day have one length: that of `content_dim`, or of "
     "the first valid row",
+}
+NEGATIVE_VALUE = {
+    "conversions": "a refund or a cancelled order takes a conversion back, or states its value "
+    "anew: map its event to retraction or restatement in streams.conversions.events, or land such "
+    f"rows as the stream {ADJUSTMENTS}",
+    ADJUSTMENTS: "a restatement gives the value of the whole conversion from then on, not the "
+    "difference; what takes the whole conversion back is a retraction",
 }
 LoggedRow = tuple[dt.date, dict[str, Any]]
 """A row's arrival day, and its values by column of the files."""
@@ -38,6 +48,8 @@ def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Sourc
     if found := ID_REASON.match(reason):
         kind = source.id_kind(stream, found[1])
         return f"set id_types.{kind} to string, if these ids are right"
+    if reason == "negative value":
+        return NEGATIVE_VALUE.get(stream)
     if reason.startswith("duplicate "):
         return "the first row of an id is kept; is this column unique within a day?"
     if reason.startswith("null "):

@@ -9,6 +9,7 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
+from convcg_assets.tables.standing import SPAN, adjusted_input, holds_on
 from convcg_assets.tables.table import Input, Scope
 
 LONG_DAYS = 30
@@ -19,7 +20,8 @@ SECONDS_PER_DAY = 86_400
 def known_before(*tables: str, scope: Scope) -> tuple[Input, ...]:
     """The days before T that features look back on, and those that late events add."""
     history = max(LONG_DAYS, scope.settings.features.active_days) + scope.late_days
-    return tuple(Input(table, before=history, after=-1) for table in tables)
+    read = tuple(Input(table, before=history, after=-1) for table in tables)
+    return (*read, *adjusted_input(scope, before=history, after=-1))
 
 
 def newest_snapshot(snapshots: ibis.Table, *, days: Days) -> ibis.Table:
@@ -45,11 +47,14 @@ def count_engagements(engagements: ibis.Table, *, key: str) -> ibis.Table:
 
 
 def stack(parts: list[ibis.Table]) -> ibis.Table:
-    """Daily counts of several kinds as one table; a kind's columns are 0 in the others' rows."""
+    """Daily counts of several kinds as one table; a kind's columns are 0 in the others' rows.
+
+    The span of what may end is null in the others': they hold.
+    """
     types = {c: t for part in parts for c, t in part.schema().items()}
     padded = [
         part.select(
-            (part[c] if c in part.columns else ibis.literal(0).cast(t)).name(c)
+            (part[c] if c in part.columns else _nothing(c, t)).name(c)
             for c, t in types.items()
         )
         for part in parts
@@ -57,10 +62,15 @@ def stack(parts: list[ibis.Table]) -> ibis.Table:
     return ibis.union(*padded)
 
 
+def _nothing(column: str, kind: ibis.DataType) -> ibis.Value:
+    return ibis.null(kind) if column in SPAN else ibis.literal(0).cast(kind)
+
+
 def spread(daily: ibis.Table, *, days: Days) -> ibis.Table:
     """Each day's counts once for every T whose `LONG_DAYS` hold it; `age` is T - arrival day."""
     arrived = daily.rename(arrival_dt="dt")
     looked = arrived.inner_join(days.lookback("arrival_dt", num_days=LONG_DAYS), "arrival_dt")
+    looked = looked.filter(*known) if (known := holds_on(looked, looked.day)) else looked
     return looked.rename(dt="day").mutate(age=_.dt.delta(_.arrival_dt, unit="day"))
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from convcg_assets.config import Frozen
+from convcg_assets.config import Frozen, added
 from convcg_assets.tables.credit_models import CREDIT_MODELS
 
 WindowDays = Literal[0, 1, 7, 14, 30, 60]
@@ -75,6 +75,17 @@ class AttributionSettings(Frozen):
     def dedup_lookback_days(self) -> int:
         """How many earlier arrival days can hold the first report of a duplicate."""
         return -(-self.dedup_window_hours // 24) + 1
+
+
+class AdjustmentSettings(Frozen):
+    """How long conversions may be taken back or restated."""
+
+    max_days: int = Field(
+        default=60,
+        ge=1,
+        le=365,
+        description="an adjustment counts that arrived so many days before or after its conversion",
+    )
 
 
 class DelaySettings(Frozen):
@@ -218,6 +229,7 @@ class Settings(Frozen):
     """All settings of the data stages; every field has a default."""
 
     attribution: AttributionSettings = AttributionSettings()
+    adjustments: AdjustmentSettings = added(AdjustmentSettings())
     delay: DelaySettings = DelaySettings()
     labels: LabelSettings = LabelSettings()
     negatives: NegativeSettings = NegativeSettings()
