@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .event_rows import at
+from .event_rows import at, conversion, impression, pin, user
 from .world import DAY, SECOND, VALUES, Row, World, random_world
 
 REACH = 3
@@ -40,7 +40,7 @@ def adjusted_worlds() -> st.SearchStrategy[tuple[World, list[Row]]]:
 
 
 def _draw(rng: Random) -> tuple[World, list[Row]]:
-    world = random_world(rng, delivered_again=False)
+    world = random_world(rng, delivered_again=False) if rng.random() < 0.2 else _buyers(rng)
     rows = [
         _draw_one(rng, conversion, number=10 * i + k)
         for i, conversion in enumerate(world.conversions)
@@ -49,6 +49,32 @@ def _draw(rng: Random) -> tuple[World, list[Row]]:
     # The log of another day holds some of them again.
     rows += [{**row, "dt": row["dt"] + DAY} for row in rows if rng.random() < 0.1]
     return world, list({(row["dt"], row["adjustment_id"]): row for row in rows}.values())
+
+
+def _buyers(rng: Random) -> World:
+    """A few days on which nearly all that is bought has a touch, and an id to adjust it by."""
+    shown = [
+        impression(
+            i, at(rng.choice((0, 0, 1))), user_id=rng.choice((1, 2)), pin_id=rng.choice((7, 8))
+        )
+        for i in range(5)
+    ]
+    bought = []
+    for i in range(8):
+        row, waits = rng.choice(shown), rng.choice((0, 0, 1, 1, 2)) * DAY
+        what = {name: row[name] for name in ("user_id", "pin_id", "advertiser_id")}
+        what |= {"event_id": rng.choice((f"e{i}", f"e{i}", "shared")), "value": rng.choice(VALUES)}
+        what |= {"event_name": rng.choice(("checkout", "checkout", "lead"))}
+        bought.append(
+            conversion(i, row["impression_ts"] + rng.choice((0, 1, 60)) * SECOND, lag=waits, **what)
+        )
+    return World(
+        impressions=[{**row, "impression_day": row["impression_ts"].date()} for row in shown],
+        engagements=[],
+        conversions=bought,
+        pins=[pin(p, o) for p in (7, 8) for o in (0, 2)],
+        users=[user(u, 0) for u in (1, 2)],
+    )
 
 
 def _draw_one(rng: Random, conversion: Row, *, number: int) -> Row:
@@ -61,7 +87,9 @@ def _draw_one(rng: Random, conversion: Row, *, number: int) -> Row:
         "adjustment_id": str(number),
         "adjustment_type": kind,
         "advertiser_id": rng.choice((conversion["advertiser_id"],) * 3 + (None, 9)),
-        "event_name": rng.choice((None, conversion["event_name"], conversion["event_name"], "lead")),
+        "event_name": rng.choice(
+            (None, conversion["event_name"], conversion["event_name"], "lead")
+        ),
         "event_id": conversion["event_id"] or "nobody's",
         "adjustment_ts": rng.choice((at(0), at(1), conversion["event_ts"])) + seconds,
         "received_ts": dt.datetime.combine(day, dt.time()) + seconds,
