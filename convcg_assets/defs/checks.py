@@ -15,9 +15,9 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.suites import MAX_OFFENDING, ValidationResult, validate_days
 from convcg_assets.days import Days
-from convcg_assets.deployment import current_deployment
 from convcg_assets.defs.partitions import daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.delta import NO_FILES
 from convcg_assets.tables.table import Check, Inputs, Table
 

@@ -5,13 +5,12 @@ from ibis import _
 
 from convcg_assets.builds.raw import build_raw
 from convcg_assets.days import Days
-from convcg_assets.deployment import current_deployment
 from convcg_assets.defs.metadata import count_by, describe_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.deployment import current_deployment
 from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED
 from convcg_assets.tables.table import Table
-
 
 _there = current_deployment().tables
 

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from convcg_assets.deployment import current_deployment
 from convcg_assets.defs.metadata import describe_table, window_metadata
 from convcg_assets.defs.pages import PAGES
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.deployment import current_deployment
 from convcg_assets.tables.registry import DERIVED
 from convcg_assets.tables.table import Table
 

@@ -137,9 +137,7 @@ def adjust(
         name: ibis.null(matched[name].type())
         for name in (*CONVERSION, "event_name", "user_id", "advertiser_id", "value", *_OF_TOUCH)
     }
-    unmatched = unmatched.mutate(
-        **nothing, dt=_.adjustment_dt, status=ibis.literal("unmatched")
-    )
+    unmatched = unmatched.mutate(**nothing, dt=_.adjustment_dt, status=ibis.literal("unmatched"))
     return matched.select(*COLUMNS).union(unmatched.select(*COLUMNS))
 
 

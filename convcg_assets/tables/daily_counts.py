@@ -54,8 +54,7 @@ def stack(parts: list[ibis.Table]) -> ibis.Table:
     types = {c: t for part in parts for c, t in part.schema().items()}
     padded = [
         part.select(
-            (part[c] if c in part.columns else _nothing(c, t)).name(c)
-            for c, t in types.items()
+            (part[c] if c in part.columns else _nothing(c, t)).name(c) for c, t in types.items()
         )
         for part in parts
     ]

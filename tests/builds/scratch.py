@@ -15,10 +15,9 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.engine import Query, cast_columns
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.reading import check_files, read_files
-from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.table import DAY
 
-from .deployment import DERIVED, ranges, sorted_rows
+from .deployment import derived_of, ranges, sorted_rows
 
 
 def scratch_contents(
@@ -28,21 +27,21 @@ def scratch_contents(
     logs = Days(landed[0], landed[-1])
     known = Days(logs.first + DAY, logs.last + DAY)
     source, rejected = deployment.source, []
-    for stream in STREAMS:
+    for stream in (stream for stream in STREAMS if source.stream(stream) is not None):
         raw = read_files(source, stream, check_files(source, stream, landed), con=con)
         rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
         given = {"raw": f"SELECT * FROM {raw.get_name()}"}
         _create(deployment, stream, [Query(rows["valid"].text, given)], con=con)
         rejected.append(Query(rows["rejected"].text, given))
     _create(deployment, "rejected_events", rejected, con=con)
-    for table in DERIVED:
+    for table in derived_of(deployment):
         days = logs if deployment.recipes[table].domain == "logs" else known
         _create(deployment, table, [_all_rows(deployment, table, days, con=con)], con=con)
     examples = [
         _all_rows(deployment, "training_examples", days, con=con) for days in ranges(sorted(models))
     ]
     _create(deployment, "training_examples", examples, con=con)
-    return {table: sorted_rows(table, f"scratch_{table}", con=con) for table in TABLES}
+    return {table: sorted_rows(table, f"scratch_{table}", con=con) for table in deployment.tables}
 
 
 def _all_rows(deployment: Deployment, table: str, days: Days, *, con: Backend) -> Query:

@@ -21,11 +21,12 @@ from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.ledger import Ledger
+from convcg_assets.sources.columns import ADJUSTMENTS
 from convcg_assets.sources.files import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.table import DAY
 
-from .deployment import DERIVED, contents, converge, look, make_deployment
+from .deployment import contents, converge, derived_of, look, make_deployment
 from .logs import FIRST_DAY, Landing, make_source
 from .scratch import scratch_contents
 
@@ -64,9 +65,10 @@ class Sequence:
     def __init__(self, seed: int, folder: Path, *, con: Backend):
         self.rng = Random(seed)
         self.con = con
-        self.landing = Landing(folder / "landing", self.rng)
+        adjusts = seed // NUM_FILES % 2 == 1
+        self.landing = Landing(folder / "landing", self.rng, adjusts=adjusts)
         self.deployment: Deployment = make_deployment(
-            folder / "home", make_source(self.landing.root)
+            folder / "home", make_source(self.landing.root, adjusts=adjusts)
         )
         self.models: set[dt.date] = set()
         """Days T whose training examples were built by hand: they are kept up to date."""
@@ -95,7 +97,9 @@ class Sequence:
     def change(self) -> None:
         """A day that has landed gets a late file, is corrected, cut or only written again."""
         day, landing = self.rng.choice(self.landing.days), self.landing
-        kind = self.rng.choice(("conversions", "conversions", "impressions", "engagements"))
+        kinds = ("conversions", "conversions", "impressions", "engagements")
+        kinds += (ADJUSTMENTS,) * 4 if landing.adjusts else ()
+        kind = self.rng.choice(kinds)
         changes: tuple[tuple[str, Callable[[], None]], ...] = (
             (f"late {kind}", lambda: landing.add_late_file(kind, day)),
             ("correct", lambda: landing.correct(day)),
@@ -165,7 +169,7 @@ class Sequence:
             self.landing.land(offset)
 
     def _some_build(self) -> tuple[str, Days]:
-        table, logs = self.rng.choice((RAW, RAW, *DERIVED)), self._logs()
+        table, logs = self.rng.choice((RAW, RAW, *derived_of(self.deployment))), self._logs()
         if table == RAW or logs is None:
             return RAW, self._landed_range()
         if self.deployment.recipes[table].domain == "knowledge":

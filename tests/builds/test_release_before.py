@@ -76,7 +76,9 @@ def test_only_what_has_changed_is_stale(before: Deployment) -> None:
 
 def test_all_rows_are_read(before: Deployment, con: Backend) -> None:
     every = Days(LOGS.first, MODEL_DAY)
-    counts = {table: sum(before.lake.num_rows(table, every, con=con).values()) for table in before.tables}
+    counts = {
+        table: sum(before.lake.num_rows(table, every, con=con).values()) for table in before.tables
+    }
     assert counts == ROWS
 
 

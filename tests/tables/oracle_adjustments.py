@@ -45,9 +45,7 @@ def state(conversion: Row, adjustments: list[Row], *, until: dt.date, reach: int
 
 def counted(conversions: list[Row], *, window_hours: int) -> list[Row]:
     """The reports that are no duplicate."""
-    return [
-        c for c in conversions if not is_duplicate(c, conversions, window_hours=window_hours)
-    ]
+    return [c for c in conversions if not is_duplicate(c, conversions, window_hours=window_hours)]
 
 
 def adjusted(
@@ -66,9 +64,7 @@ def adjusted(
         for adjustment in adjustments:
             if adjustment["dt"] > day:
                 continue
-            mine = [
-                c for c in firsts if c["dt"] <= day and is_of(adjustment, c, reach=reach)
-            ]
+            mine = [c for c in firsts if c["dt"] <= day and is_of(adjustment, c, reach=reach)]
             if adjustment["dt"] == day and not mine:
                 rows.append(_row(day, adjustment, "unmatched"))
             for conversion in mine:

@@ -176,7 +176,9 @@ def test_examples_and_what_has_ripened(build: Build, case: Adjusted, later: int 
         "hard_negatives": oracle_labels.negatives(
             events, settings=stages.NegativeSettings(sample_rate=1), days=ALWAYS
         ),
-        **dict.fromkeys(("conversion_delay", "user_features", "pin_features"), []),
+        "conversion_delay": [],
+        "user_features": [],
+        "pin_features": [],
     }
     given = {
         "settings": ExampleSettings(training_days=3, holdout_days=2),
