@@ -33,6 +33,8 @@ EXAMPLE = (
     "task",
     "is_negative",
     "touch_type",
+    "match_level",
+    "match_factor",
     "label_weight",
     "maturity",
     "maturity_factor",
@@ -71,10 +73,13 @@ def positives(
     known = known.mutate(as_of=(known.split == "holdout").ifelse(held_out_until, known.cutoff))
     known = known.filter(*_is_known(known, known.as_of), known.weight > 0)
     one_value = {c: known[c].max() for c in _OF_IMPRESSION}
-    # A label may rest on several touches; the strongest stands for it: click, engagement, view.
+    # A label may rest on several touches. The strongest type stands for it (click, engagement,
+    # view), and the strongest match (Pin, advertiser).
     grouped = known.group_by("day", "split", "example_day", "impression_id", "task", "as_of").agg(
         **one_value,
         touch_type=known.touch_type.min(),
+        match_level=known.match_level.max(),
+        match_factor=known.match_factor.max(),
         label_weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
         evidence_dt=_newest(known).max(),
     )
@@ -126,6 +131,8 @@ def hard_negatives(
             task=ibis.null("string"),
             is_negative=ibis.literal(True),
             touch_type=ibis.null("string"),
+            match_level=ibis.null("string"),
+            match_factor=double(1),
             label_weight=double(1),
             maturity=double(1),
             maturity_factor=double(1),

@@ -225,6 +225,23 @@ class EvaluationSettings(Frozen):
     )
 
 
+class CheckSettings(Frozen):
+    """From which share on a check warns; no row depends on it."""
+
+    max_no_touch_share: float = Field(
+        default=0.5, ge=0, le=1, description="conversions that name a user and found no touch"
+    )
+    max_no_user_share: float = Field(
+        default=0.5, ge=0, le=1, description="conversions that name no user"
+    )
+    max_duplicate_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="reports that repeat another; with two channels half of them do",
+    )
+
+
 class Settings(Frozen):
     """All settings of the data stages; every field has a default."""
 
@@ -236,6 +253,7 @@ class Settings(Frozen):
     features: FeatureSettings = FeatureSettings()
     examples: ExampleSettings = ExampleSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    checks: CheckSettings = added(CheckSettings())
 
 
 def load_settings(path: str | Path | None) -> Settings:

@@ -25,7 +25,7 @@ from convcg_assets.tables.settings import (
     NegativeSettings,
     Settings,
 )
-from convcg_assets.tables.table import Inputs, Scope
+from convcg_assets.tables.table import Input, Inputs, Scope
 from convcg_assets.tables.training_examples import build_examples
 
 from .tables import INT_IDS, of_days, to_arrow
@@ -90,6 +90,16 @@ class Case:
         )
 
 
+def _read(rows: list[Row], source: Input, days: Days) -> list[Row]:
+    """The rows that a build of those days reads of an input."""
+    first = source.days(Days(days.first, days.first))
+    older = {row["dt"] for row in rows if row["dt"] < first.first}
+    if not source.holds or of_days(rows, first) or not older:
+        return of_days(rows, source.days(days))
+    held = max(older)
+    return of_days(rows, Days(held, held)) + of_days(rows, source.days(days))
+
+
 def run(case: Case, *, con: Backend, id_types: dict[str, str] = INT_IDS) -> list[Row]:
     """The rows as the lake would get them, by SQL that is compiled once for equal cases."""
     scope = case.scope(id_types)
@@ -97,7 +107,7 @@ def run(case: Case, *, con: Backend, id_types: dict[str, str] = INT_IDS) -> list
     recipe, named = DERIVED[case.table].recipe(scope), {}
     try:
         for name in compiled.inputs:
-            rows = of_days(case.given[name], recipe.input(name).days(case.days))
+            rows = _read(case.given[name], recipe.input(name), case.days)
             con.con.register(f"given_{name}", to_arrow(rows, table=name, id_types=id_types))
             named[name] = f"SELECT * FROM given_{name}"
         schema = table_schema(case.table, id_types)
