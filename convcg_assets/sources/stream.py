@@ -166,6 +166,10 @@ class Streams(Frozen):
 
     def _split_conversions(self) -> None:
         """Rows of the conversions' files that adjust one become a stream of their own."""
+        if self.conversions is None:
+            if self.conversion_adjustments is not None:
+                raise ValueError(f"{ADJUSTMENTS} adjust conversions: add `conversions:`")
+            return
         events = self.conversions.events or {}
         adjusting = {logged: e for logged, e in events.items() if e in ADJUSTMENT_TYPES}
         if not adjusting:

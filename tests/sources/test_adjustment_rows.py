@@ -109,6 +109,8 @@ def test_mistakes(source):
     constant = AMONG_CONVERSIONS | {"columns": {"event_name": {"constant": "refund"}}}
     with pytest.raises(ValueError, match="map columns.event_name to a column"):
         source(streams={"impressions": {}, "conversions": constant})
+    with pytest.raises(ValueError, match="adjust conversions: add `conversions:`"):
+        source(streams={"impressions": {}, ADJUSTMENTS: {}})
     wrong = AMONG_CONVERSIONS | {"events": {"refund": "retract"}}
     with pytest.raises(ValueError, match="did you mean 'retraction'"):
         source(streams={"impressions": {}, "conversions": wrong})
