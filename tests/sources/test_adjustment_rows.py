@@ -41,7 +41,7 @@ def test_what_is_logged_beside_a_retraction_is_not_its_value(judge):
 
 
 def test_what_may_be_absent(judge):
-    given = {"columns": {n: None for n in ("adjustment_id", "received_ts", "value")}}
+    given = {"columns": dict.fromkeys(("adjustment_id", "received_ts", "value"))}
     streams = {"impressions": {}, "conversions": {}, ADJUSTMENTS: given}
     change = {"adjustment_type": "retraction", "adjustment_ts": "2025-12-01"}
     (row,), rejected = judge(ADJUSTMENTS, change, streams=streams)
@@ -107,7 +107,7 @@ def test_mistakes(source):
     with pytest.raises(ValueError, match="maps refund, price_change to adjustments, and there is"):
         source(streams=both)
     constant = AMONG_CONVERSIONS | {"columns": {"event_name": {"constant": "refund"}}}
-    with pytest.raises(ValueError, match="map columns.event_name to a column"):
+    with pytest.raises(ValueError, match=r"map columns\.event_name to a column"):
         source(streams={"impressions": {}, "conversions": constant})
     with pytest.raises(ValueError, match="adjust conversions: add `conversions:`"):
         source(streams={"impressions": {}, ADJUSTMENTS: {}})
@@ -118,6 +118,8 @@ def test_mistakes(source):
 
 def test_a_negative_value_is_told_what_it_is(source):
     said = advise("negative value", [(DAY, {"value": -5})], stream="conversions", source=source())
-    assert said is not None and "retraction or restatement in streams.conversions.events" in said
+    assert said is not None
+    assert "retraction or restatement in streams.conversions.events" in said
     said = advise("negative value", [], stream=ADJUSTMENTS, source=source())
-    assert said is not None and "not the difference" in said
+    assert said is not None
+    assert "not the difference" in said

@@ -41,6 +41,11 @@ def adjusted_worlds() -> st.SearchStrategy[tuple[World, list[Row]]]:
 
 def _draw(rng: Random) -> tuple[World, list[Row]]:
     world = random_world(rng, delivered_again=False) if rng.random() < 0.2 else _buyers(rng)
+    return world, adjustments_of(world, rng)
+
+
+def adjustments_of(world: World, rng: Random) -> list[Row]:
+    """Adjustments of a world's conversions, and of none."""
     rows = [
         _draw_one(rng, conversion, number=10 * i + k)
         for i, conversion in enumerate(world.conversions)
@@ -48,7 +53,7 @@ def _draw(rng: Random) -> tuple[World, list[Row]]:
     ]
     # The log of another day holds some of them again.
     rows += [{**row, "dt": row["dt"] + DAY} for row in rows if rng.random() < 0.1]
-    return world, list({(row["dt"], row["adjustment_id"]): row for row in rows}.values())
+    return list({(row["dt"], row["adjustment_id"]): row for row in rows}.values())
 
 
 def _buyers(rng: Random) -> World:

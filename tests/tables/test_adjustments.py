@@ -302,6 +302,19 @@ def test_a_duplicate_stays_one_when_the_first_report_is_taken_back(build: Build)
     assert told == [(day(2), "applied", 1), (day(4), "applied", 3)]
 
 
+def test_a_history_goes_on_with_what_was_bought_before(build: Build) -> None:
+    later = {**BOUGHT, "conversion_id": 2, "event_id": "e2", "pin_id": 8}
+    later |= {"event_ts": BOUGHT["event_ts"] + SECOND}
+    events = world(impressions=[impression(1, at(0))], conversions=[BOUGHT, later])
+    became = adjusted(build, events, [adjustment(1, NOON, event_id="e2")])
+    given = {"settings": FeatureSettings(max_recent_actions=1), "days": Days(day(2), day(3))}
+    case = stages.user_features(events, credited(events), **given)
+    rows = build(lambda: stages.with_adjusted(case, became, max_days=REACH))
+    newest = [(row["dt"], row["recent_pin_ids"]) for row in sorted(rows, key=lambda r: r["dt"])]
+    assert newest == [(day(2), [8]), (day(3), [7])]
+    assert [row["num_conversions_30d"] for row in sorted(rows, key=lambda r: r["dt"])] == [2, 1]
+
+
 def test_an_adjustment_that_says_nothing_new_changes_nothing(build: Build) -> None:
     said = [
         restatement(1, at(1), 50.0),
