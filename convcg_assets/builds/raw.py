@@ -6,14 +6,18 @@ How files are found and read belongs to `sources/reading.py`, the rules for rows
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.compiled import Compiled
 from convcg_assets.builds.raw_queries import (
     READ_ORDER,
     compile_contract,
     compile_implied,
+    raw_names,
     select_catalogue,
 )
 from convcg_assets.builds.record import record_days
@@ -30,20 +34,39 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake, Version
 from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
-from convcg_assets.sources.reading import check_files, read_files, reading
+from convcg_assets.sources.reading import (
+    absent_columns,
+    check_counts,
+    check_files,
+    read_files,
+    reading,
+)
+from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import Stream
 from convcg_assets.tables.raw import RAW_TABLES, REJECTED, RawRecipe, make_raw_recipes
 
 IMPLIED = ("impressions", *(stream for stream in STREAMS if stream != "impressions"))
 """Streams that a log may lack: impressions first, since they are implied for events alone."""
 
 
+class RowCounts(NamedTuple):
+    """Rows of a day's files; of these, what `where` does not select, and what is ignored."""
+
+    rows: int = 0
+    elsewhere: int = 0
+    ignored: int = 0
+
+
 @dataclass(frozen=True)
 class Ingested:
-    """What a landing came to, per stream: rows ignored on purpose per day, and table versions."""
+    """What a landing came to: per stream and day the rows of the files, and table versions."""
 
-    num_ignored: dict[str, dict[str, int]]
+    counts: dict[str, dict[str, RowCounts]]
+    absent: dict[str, dict[dt.date, dict[str, int]]]
+    """Columns that are null because files lack them, and of how many rows."""
     versions: dict[str, int]
 
 
@@ -108,8 +131,7 @@ def ingest(
     tables = set(RAW_TABLES) if tables is None else tables
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
-    files = {stream: check_files(source, stream, days) for stream in read}
-    num_ignored: dict[str, dict[str, int]] = {}
+    streams = {stream: _open_stream(source, stream, days, con=con) for stream in read}
     made: dict[str, Version] = {}
     rejects: list[Query] = []
     if REJECTED in tables and read != present:
@@ -122,22 +144,16 @@ def ingest(
         return lake.held(table, days, version=made.get(table) or lake.snapshot(table))
 
     def write(table: str, query: Query) -> None:
-        with reading(table):
-            made[table] = lake.replace(table, days, query, con=con)
+        made[table] = lake.replace(table, days, query, con=con)
         if on_write is not None:
             on_write(table, made[table])
 
-    for stream in read:
-        raw = read_files(source, stream, files[stream], con=con)
-        rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
-        num_bytes = sum(file.num_bytes for file in files[stream])
-        given = {"raw": f"SELECT * FROM {raw.get_name()}"}
-        named = {"pins": held("pins")} if "pins" in rows["valid"].inputs else {}
-        write(stream, Query(rows["valid"].text, {**given, **named}, num_bytes=num_bytes))
-        rejects.append(Query(rows["rejected"].text, given, num_bytes=num_bytes))
-        with reading(stream):
-            ignored = con.con.execute(Query(rows["ignored"].text, given).sql).fetchall()
-        num_ignored[stream] = {str(day): count for day, count in ignored}
+    for stream, logs in streams.items():
+        valid, rejected = logs.rows["valid"], logs.rows["rejected"]
+        named = {"pins": held("pins")} if "pins" in valid.inputs else {}
+        with logs.reading():
+            write(stream, Query(valid.text, {**logs.raws, **named}, num_bytes=logs.num_bytes))
+        rejects.append(Query(rejected.text, logs.raws, num_bytes=logs.num_bytes))
     for table in IMPLIED:
         if table in tables and table not in present and RAW_TABLES[table].is_there(source):
             rows = compile_implied(table, present, source=source, con=con)
@@ -145,8 +161,57 @@ def ingest(
     if REJECTED in tables:
         together = " UNION ALL BY NAME ".join(f"({query.sql})" for query in rejects)
         num_bytes = sum(query.num_bytes or 0 for query in rejects)
-        write(REJECTED, Query(together, num_bytes=num_bytes))
-    return Ingested(num_ignored, {table: version.number for table, version in made.items()})
+        with ExitStack() as stack:
+            for logs in streams.values():
+                stack.enter_context(logs.reading())
+            write(REJECTED, Query(together, num_bytes=num_bytes))
+    counts = {stream: logs.counts for stream, logs in streams.items()}
+    absent = {
+        stream: absent_columns(stream, logs.files, logs.options) for stream, logs in streams.items()
+    }
+    return Ingested(counts, absent, {table: version.number for table, version in made.items()})
+
+
+@dataclass(frozen=True)
+class _Logs:
+    """A stream's files, looked into and counted: their rows, and the SQL for what they become."""
+
+    stream: str
+    files: list[LogFile]
+    options: Stream
+    raws: dict[str, str]
+    rows: dict[str, Compiled]
+    counts: dict[str, RowCounts]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(file.num_bytes for file in self.files)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Says of an error which of the files it is of."""
+        return reading(self.stream, self.files, options=self.options)
+
+
+def _open_stream(source: Source, stream: str, days: Days, *, con: Backend) -> _Logs:
+    """Look into a stream's files and count their rows; LandingError where the engine finds others.
+
+    The files were counted without it: a row that it does not see would be lost without a word.
+    """
+    files, options = check_files(source, stream, days), stream_options(source, stream)
+    raws = read_files(source, stream, files, con=con)
+    rows = compile_contract([raw.schema() for raw in raws], stream=stream, source=source, con=con)
+    views = {
+        name: f"SELECT * FROM {raw.get_name()}"
+        for name, raw in zip(raw_names(len(raws)), raws, strict=True)
+    }
+    with reading(stream, files, options=options):
+        counted = con.con.execute(Query(rows["counts"].text, views).sql).fetchall()
+    check_counts(stream, files, {(day, file): num for day, file, num, *_ in counted})
+    counts: dict[str, RowCounts] = {}
+    for day, _file, *numbers in counted:
+        before = counts.get(str(day), RowCounts())
+        counts[str(day)] = RowCounts(*map(sum, zip(before, numbers, strict=True)))
+    return _Logs(stream, files, options, views, rows, counts)
 
 
 def _other_rejects(lake: Lake, days: Days, *, read: Collection[str]) -> Query:

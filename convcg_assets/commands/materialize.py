@@ -16,6 +16,8 @@ from convcg_assets.sources.stream import check_known
 
 MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
 """The module that an error's message begins with."""
+DAGSTER = re.compile(r"Dagster\w*Error$")
+"""Errors by which Dagster says where another one was raised."""
 
 
 def load_definitions() -> dg.Definitions:
@@ -112,7 +114,8 @@ def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
     failures = []
     for event in result.filter_events(lambda e: e.is_step_failure):
         error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
+        # What the asset itself said: its causes know of no file, what is around it of no reason.
+        while error is not None and error.cause is not None and DAGSTER.match(error.cls_name or ""):
             error = error.cause
         said = error.message.strip() if error else "failed"
         failures.append(f"{event.step_key}: {MODULE.sub('', said)}")

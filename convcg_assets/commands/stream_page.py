@@ -36,7 +36,8 @@ def describe_stream(found: Preview, *, errors: list[str], warnings: list[str]) -
         "unused_columns": list(found.unused),
         "fault": found.fault,
         "errors": errors,
-        "warnings": [*warnings, *_old_times(found)],
+        "absent": {str(day): columns for day, columns in found.absent.items()},
+        "warnings": [*warnings, *_old_times(found), *_absent_columns(found)],
         "ok": not (found.fault or found.missing or errors),
     }
     if found.rows is None:
@@ -78,6 +79,15 @@ def _old_times(found: Preview) -> list[str]:
         for name, (low, _high) in found.rows.times.items()
         if low < oldest
     ]
+
+
+def _absent_columns(found: Preview) -> list[str]:
+    """Columns that the files of some days have and others lack."""
+    lines = []
+    for day, columns in found.absent.items():
+        listed = ", ".join(f"{name} ({rows:,} rows)" for name, rows in columns.items())
+        lines.append(f"dt={day}: null, since files lack the column: {listed}")
+    return lines
 
 
 def print_stream(answer: dict[str, Any], *, console: Console) -> None:

@@ -1,6 +1,7 @@
 """What an asset's page shows: rows per day, a preview, counts by group, plots."""
 
 import base64
+import datetime as dt
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -85,7 +86,16 @@ def window_metadata(build: Build) -> Metadata:
         held = version.files if version else {}
         share = f"{sum(day in held for day in window)} of {len(window)} days"
         said[f"window_{source.table}"] = f"{window}: {share}"
+        if source.holds:
+            newest = build.state[source.table].newest_before(build.days.last)
+            said[f"snapshot_{source.table}"] = _snapshot_age(newest, build.days.last)
     return said
+
+
+def _snapshot_age(snapshot: dt.date | None, day: dt.date) -> str:
+    if snapshot is None:
+        return f"none before {day}"
+    return f"{snapshot}, {(day - snapshot).days} days before {day}"
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:

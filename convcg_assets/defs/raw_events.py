@@ -3,9 +3,9 @@
 import dagster as dg
 from ibis import _
 
-from convcg_assets.builds.raw import build_raw
+from convcg_assets.builds.raw import Ingested, build_raw
 from convcg_assets.days import Days
-from convcg_assets.defs.metadata import count_by, describe_table
+from convcg_assets.defs.metadata import count_by, describe_table, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.deployment import current_deployment
@@ -47,10 +47,34 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
             metadata["rejected_rows"] = con.to_pyarrow(mine.count()).as_py()
             metadata["rejected_by_reason"] = count_by(mine, "stream", "reason", con=con)
             metadata["is_read_again"] = table in ingested.versions
-            if table in ingested.num_ignored:
-                metadata["ignored_rows"] = sum(ingested.num_ignored[table].values())
+            if table in ingested.counts:
+                counts = ingested.counts[table].values()
+                metadata |= _tell_absent(context, table, ingested)
+                metadata["landed_rows"] = sum(count.rows for count in counts)
+                metadata["not_selected_rows"] = sum(count.elsewhere for count in counts)
+                metadata["ignored_rows"] = sum(count.ignored for count in counts)
             metadata["landing"] = _landing(warehouse, table, days)
             yield dg.MaterializeResult(asset_key=table, metadata=metadata)
+
+
+def _tell_absent(
+    context: dg.AssetExecutionContext, table: str, ingested: Ingested
+) -> dict[str, object]:
+    """Attach to each day the columns that its files lack; return them for all days."""
+    rows = [
+        {"dt": str(day), "column": column, "rows": num}
+        for day, columns in sorted(ingested.absent[table].items())
+        for column, num in columns.items()
+    ]
+    for day in ingested.absent[table]:
+        if str(day) in context.partition_keys:
+            mine = [row for row in rows if row["dt"] == str(day)]
+            context.add_asset_metadata(
+                {"absent_columns": dg.MetadataValue.md(markdown_table(mine))},
+                asset_key=dg.AssetKey(table),
+                partition_key=str(day),
+            )
+    return {"absent_columns": dg.MetadataValue.md(markdown_table(rows))} if rows else {}
 
 
 def _landing(warehouse: Warehouse, table: str, days: Days) -> str:

@@ -1,24 +1,23 @@
 """One log file looked into: is it whole, is it text of its encoding, which columns does it have.
 
-Which columns a stream needs belongs to `reading.py`.
+Text is read through by `csv_text.py` and `json_text.py`; which columns a stream needs belongs to
+`reading.py`.
 """
 
-import codecs
-import csv
 import datetime as dt
-import gzip
-import io
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convcg_assets.sources.csv_text import CsvForm, scan_csv
+from convcg_assets.sources.faults import LandingError
+from convcg_assets.sources.json_text import scan_json
 from convcg_assets.sources.stream import Stream
+
+__all__ = ["Format", "LandingError", "LogFile", "file_format", "inspect_file"]
 
 Format = Literal["parquet", "csv", "jsonl"]
 _SUFFIXES: dict[str, Format] = {
@@ -27,29 +26,35 @@ _SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-_CHUNK_BYTES = 8 * 1024 * 1024
-
-
-class LandingError(ValueError):
-    """A log that cannot be read: which file, what is wrong, what would be right."""
+_ENGINE_COLUMNS = {"file_index", "file_row_number"}
+"""What the engine adds to a Parquet file's own columns, which hide it."""
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file of one day's log that can be read; `columns` in order, of JSON lines the keys."""
+    """A file of one day's log that can be read; `columns` in order, of JSON lines the keys.
+
+    `num_rows` is counted without the engine: it must read as many. It reads a file itself where
+    that `is_plain`, and is given the rows where it is not. Of Parquet, `types` are those of its
+    columns and what is nested in them, and `binary` the columns of bytes that may be text.
+    """
 
     path: Path
     day: dt.date
     format: Format
     columns: tuple[str, ...]
     num_bytes: int
+    num_rows: int
+    is_plain: bool = True
+    types: tuple[str, ...] = ()
+    binary: frozenset[str] = frozenset()
 
 
 def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
     """Look into a file: text is read through once, of Parquet only the footer.
 
-    Raises LandingError naming the file where it is empty, cut off, damaged, not of its encoding, or
-    of a format that its suffix does not tell.
+    Raises LandingError naming the file where it is empty, cut off, damaged, not of its encoding, of
+    a format that its suffix does not tell, or CSV of which it is uncertain where rows end.
     """
     kind = options.format or file_format(path)
     num_bytes = path.stat().st_size
@@ -59,11 +64,12 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
             "only a file named _SUCCESS"
         )
     if kind == "parquet":
-        columns = _parquet_columns(path)
-    else:
-        first = _check_text(path, encoding=options.encoding if kind == "csv" else "utf-8")
-        columns = _header(path, first, options=options) if kind == "csv" else _keys(path)
-    return LogFile(path, day, kind, columns, num_bytes)
+        return _inspect_parquet(path, day, num_bytes)
+    if kind == "csv":
+        text = scan_csv(path, CsvForm.of(options))
+        return LogFile(path, day, kind, text.columns, num_bytes, text.num_rows, text.is_plain)
+    lines = scan_json(path)
+    return LogFile(path, day, kind, lines.keys, num_bytes, lines.num_rows, is_plain=False)
 
 
 def file_format(path: Path) -> Format:
@@ -77,99 +83,33 @@ def file_format(path: Path) -> Format:
     return _SUFFIXES[suffix]
 
 
-def _parquet_columns(path: Path) -> tuple[str, ...]:
+def _inspect_parquet(path: Path, day: dt.date, num_bytes: int) -> LogFile:
     try:
         with pq.ParquetFile(path) as file:
             end = max(
                 (_end_of_data(file.metadata.row_group(i)) for i in range(file.num_row_groups)),
                 default=0,
             )
-            names = file.schema_arrow.names
+            names, num_rows = file.schema_arrow.names, file.metadata.num_rows
+            leaves = [file.schema.column(i) for i in range(len(file.schema.names))]
     except (pa.ArrowException, OSError) as error:
         raise LandingError(
             f"{path}: cut off or damaged Parquet ({error}). Land the file again"
         ) from error
-    if end > path.stat().st_size:
+    if end > num_bytes:
         raise LandingError(
             f"{path}: cut off Parquet: its data would end at byte {end}. Land the file again"
         )
-    return tuple(names)
+    is_plain = not _ENGINE_COLUMNS & {name.lower() for name in names}
+    types = tuple(f"{c.path} {c.physical_type} {c.logical_type}" for c in leaves)
+    binary = frozenset(
+        c.path for c in leaves if c.physical_type == "BYTE_ARRAY" and c.logical_type.type == "NONE"
+    )
+    columns = tuple(names)
+    return LogFile(path, day, "parquet", columns, num_bytes, num_rows, is_plain, types, binary)
 
 
 def _end_of_data(group: pq.RowGroupMetaData) -> int:
     columns = [group.column(i) for i in range(group.num_columns)]
     starts = [c.dictionary_page_offset or c.data_page_offset for c in columns]
     return max(s + c.total_compressed_size for s, c in zip(starts, columns, strict=True))
-
-
-def _check_text(path: Path, *, encoding: str) -> bytes:
-    """Read a text file through; returns its first chunk."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    first, line, held = b"", 1, 0
-    for chunk in _chunks(path):
-        first = first or chunk
-        try:
-            decoder.decode(chunk)
-        except UnicodeDecodeError as error:
-            line += chunk.count(b"\n", 0, max(error.start - held, 0))
-            wrong = error.object[error.start]
-            raise LandingError(
-                f"{path}: line {line} is not {encoding} text (byte 0x{wrong:02x}). "
-                "Save it as UTF-8, or set `encoding: latin-1` for a CSV stream that is"
-            ) from error
-        line += chunk.count(b"\n")
-        held = len(decoder.getstate()[0])
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise LandingError(f"{path}: ends within a character: cut off? Land it again") from error
-    if not first:
-        raise LandingError(f"{path}: empty file (compressed). Land it again")
-    return first
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    zipped = path.name.endswith(".gz")
-    try:
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise LandingError(
-            f"{path}: cut off or damaged gzip ({error}). Land the file again"
-        ) from error
-
-
-def _header(path: Path, first: bytes, *, options: Stream) -> tuple[str, ...]:
-    text = first.decode(options.encoding, errors="ignore").removeprefix("\ufeff")
-    quoting = csv.QUOTE_MINIMAL if options.quote else csv.QUOTE_NONE
-    rows = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=options.delimiter,
-        quotechar=options.quote or None,
-        quoting=quoting,
-    )
-    names = next(rows, [])
-    seen = {name.lower() for name in names}
-    if not names or len(seen) < len(names) or "" in seen:
-        raise LandingError(
-            f"{path}: the first line must name every column, each once; found: "
-            f"{', '.join(names) or 'nothing'}"
-        )
-    return tuple(names)
-
-
-def _keys(path: Path) -> tuple[str, ...]:
-    with duckdb.connect() as con:
-        found, objects = con.execute(
-            """SELECT list_sort(list(DISTINCT key)), count(*) FROM (
-              SELECT unnest(json_keys(json)) AS key
-              FROM read_ndjson_objects(?, ignore_errors = true, maximum_object_size = 67108864)
-              WHERE json_type(json) = 'OBJECT')""",
-            [str(path)],
-        ).fetchall()[0]
-    if not objects:
-        raise LandingError(
-            f"{path}: not JSON lines: no line holds a JSON object. One object per line is right"
-        )
-    return tuple(found)

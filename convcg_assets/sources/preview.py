@@ -17,13 +17,20 @@ from ibis import _
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.columns import STREAMS, type_schema
-from convcg_assets.sources.contract import check_rows, count_ignored
+from convcg_assets.sources.contract import check_rows, count_rows
 from convcg_assets.sources.files import LandingError, LogFile
 from convcg_assets.sources.hints import advise
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.origin import describe_origin, unused_columns
-from convcg_assets.sources.reading import check_files, find_files, read_files, reading
-from convcg_assets.sources.row_text import row_as_json
+from convcg_assets.sources.reading import (
+    absent_columns,
+    check_counts,
+    check_files,
+    find_files,
+    read_files,
+    reading,
+)
+from convcg_assets.sources.row_text import logged_name, row_as_json
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 
@@ -89,6 +96,8 @@ class Preview:
     format: str | None = None
     file_columns: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    absent: dict[dt.date, dict[str, int]] = field(default_factory=dict)
+    """Columns that are null because files lack them, and of how many rows."""
     rows: Rows | None = None
     fault: str | None = None
 
@@ -110,7 +119,8 @@ def preview_stream(
         found.format = files[0].format if files else None
         found.file_columns = tuple(dict.fromkeys(c for file in files for c in file.columns))
         found.unused = unused_columns(found.file_columns, stream=stream, options=options)
-        with reading(stream):
+        found.absent = absent_columns(stream, files, options)
+        with reading(stream, files, options=options):
             found.rows = _preview_rows(source, stream, files, num_rows=num_rows, con=con)
     except ValueError as error:  # A landing of these days would end with the same words.
         found.fault = str(error)
@@ -120,22 +130,22 @@ def preview_stream(
 def _preview_rows(
     source: Source, stream: str, files: list[LogFile], *, num_rows: int, con: Backend
 ) -> Rows:
-    raw = read_files(source, stream, files, con=con)
-    checked = _stage(check_rows(raw, stream=stream, source=source), con=con)
+    raws = read_files(source, stream, files, con=con)
+    counted = con.to_pyarrow(count_rows(raws, stream=stream, source=source)).to_pylist()
+    check_counts(stream, files, {(row["dt"], row["file"]): row["rows"] for row in counted})
+    checked = _stage(check_rows(raws, stream=stream, source=source), con=con)
     valid = checked.filter(_._fault.isnull()).mutate(dt=_._dt)
     rejected = checked.filter(_._fault.notnull()).select(
         dt=_._dt, stream=ibis.literal(stream), file=_._file, row=_._row, reason=_._fault
     )
-    maps_to_null = None in (stream_options(source, stream).events or {}).values()
-    ignored = count_ignored(raw, stream=stream, source=source).ignored.sum()
     first = valid.order_by(_PLACE).limit(num_rows)
     return Rows(
-        num_rows=con.to_pyarrow(raw.count()).as_py(),
+        num_rows=sum(row["rows"] for row in counted),
         num_valid=con.to_pyarrow(valid.count()).as_py(),
         num_rejected=con.to_pyarrow(rejected.count()).as_py(),
-        num_ignored=(con.to_pyarrow(ignored).as_py() or 0) if maps_to_null else 0,
-        reasons=_reasons(raw, rejected, stream=stream, source=source, con=con),
-        columns=_columns(raw, con.to_pyarrow(first).to_pylist(), stream=stream, source=source),
+        num_ignored=sum(row["ignored"] for row in counted),
+        reasons=_reasons(raws, rejected, stream=stream, source=source, con=con),
+        columns=_columns(raws, con.to_pyarrow(first).to_pylist(), stream=stream, source=source),
         times=_times(valid, stream=stream, con=con),
         valid=valid,
         rejected=rejected,
@@ -143,21 +153,24 @@ def _preview_rows(
 
 
 def _reasons(
-    raw: ibis.Table, rejected: ibis.Table, *, stream: str, source: Source, con: Backend
+    raws: list[ibis.Table], rejected: ibis.Table, *, stream: str, source: Source, con: Backend
 ) -> list[Reason]:
     """Every reason, the commonest first, with the first row of each as it was logged."""
     counted = con.to_pyarrow(rejected.group_by("reason").agg(rows=_.count())).to_pylist()
     if not counted:
         return []
     window = ibis.window(group_by="reason", order_by=["dt", "file", "row"])
-    ranked = rejected.mutate(rank=ibis.row_number().over(window))
-    sample = _stage(ranked.filter(_.rank < SAMPLED_ROWS), con=con)
+    ranked = rejected.mutate(_rank=ibis.row_number().over(window), _reason=_.reason)
+    sample = _stage(ranked.filter(_._rank < SAMPLED_ROWS), con=con)
     places = dict(zip(_PLACE, ("dt", "file", "row"), strict=True))
-    logged = raw.inner_join(sample.select("reason", "rank", **places), _PLACE)
-    texts = logged.select("reason", "rank", *_PLACE, raw=row_as_json(logged, raw.columns))
+    rows: list[dict[str, Any]] = []
+    for raw in raws:
+        logged = raw.inner_join(sample.select("_reason", "_rank", **places), _PLACE)
+        texts = logged.select("_reason", "_rank", *_PLACE, raw=row_as_json(logged, raw.columns))
+        rows += con.to_pyarrow(texts).to_pylist()
     by_reason: dict[str, list[dict[str, Any]]] = {}
-    for row in con.to_pyarrow(texts.order_by("rank")).to_pylist():
-        by_reason.setdefault(row["reason"], []).append(row)
+    for row in sorted(rows, key=lambda row: row["_rank"]):
+        by_reason.setdefault(row["_reason"], []).append(row)
     reasons = []
     for row in sorted(counted, key=lambda r: (-r["rows"], r["reason"])):
         rows = by_reason[row["reason"]]
@@ -174,14 +187,15 @@ def _reasons(
 
 
 def _columns(
-    raw: ibis.Table, rows: list[dict[str, Any]], *, stream: str, source: Source
+    raws: list[ibis.Table], rows: list[dict[str, Any]], *, stream: str, source: Source
 ) -> list[CanonicalColumn]:
     types = type_schema(STREAMS[stream].columns, source.id_types)
+    logged = {logged_name(name) for raw in raws for name in raw.columns}
     return [
         CanonicalColumn(
             name,
             str(types[name]),
-            describe_origin(name, raw.columns, stream=stream, source=source),
+            describe_origin(name, logged, stream=stream, source=source),
             tuple(row[name] for row in rows),
         )
         for name in STREAMS[stream].mappable
@@ -205,9 +219,9 @@ def _stage(rows: ibis.Table, *, con: Backend) -> ibis.Table:
 
 
 def _parse(raw: str) -> dict[str, Any]:
-    """A logged row by column; of a line that is no JSON object nothing is known."""
+    """A logged row by column; of a line that is no JSON object the line, as `_line`."""
     try:
         row = json.loads(raw)
     except json.JSONDecodeError:
-        return {}
-    return row if isinstance(row, dict) else {}
+        row = None
+    return row if isinstance(row, dict) else {"_line": raw}

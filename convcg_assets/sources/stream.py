@@ -3,6 +3,7 @@
 The source as a whole, and reading it from YAML, belong to `source.py`.
 """
 
+import datetime as dt
 import difflib
 from typing import Any, Literal, Self
 
@@ -31,6 +32,11 @@ class ColumnMapping(Frozen):
         default=None, description="unit of this time column, where it differs from the stream's"
     )
 
+    optional: bool = added(False, description="files may lack the column, and it is null in them")
+    since: dt.date | None = added(
+        None, description="first day whose files must have the column; null in earlier ones"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
@@ -55,12 +61,20 @@ class ColumnMapping(Frozen):
             != 1
         ):
             raise ValueError("give exactly one of column, join, constant, absent")
+        if (self.optional or self.since) and not self.sources:
+            raise ValueError("optional and since are for columns of the files")
+        if self.optional and self.since:
+            raise ValueError("give optional or since: from its day on a column is required")
         return self
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The columns of the files that it is made of."""
         return (self.column,) if self.column is not None else self.join or ()
+
+    def is_required(self, day: dt.date) -> bool:
+        """Whether the files of a day must have its columns."""
+        return not self.optional and (self.since is None or day >= self.since)
 
 
 class Stream(Frozen):
@@ -79,8 +93,20 @@ class Stream(Frozen):
         default=",", min_length=1, max_length=1, description="CSV: field delimiter"
     )
     quote: str = Field(default='"', max_length=1, description="CSV: quote character; '' for none")
+    escape: str = added(
+        "",
+        max_length=1,
+        description="CSV: what stands before a quote that is text; default: the quote, twice",
+    )
+    line_breaks: bool | None = added(
+        None,
+        description="CSV: whether quoted values may hold line breaks; default: where it is certain",
+    )
     encoding: Literal["utf-8", "latin-1"] = Field(
         default="utf-8", description="CSV: encoding of the text"
+    )
+    null_values: tuple[str, ...] = added(
+        (), description="texts that stand for nothing in this stream, besides the source's"
     )
     where: dict[str, tuple[str | None, ...]] = Field(
         default_factory=dict,
@@ -111,6 +137,11 @@ class Stream(Frozen):
     on_missing_day: Literal["fail", "empty"] | None = Field(
         default=None, description="this stream's own answer to a missing day; default: the source's"
     )
+
+    @field_validator("null_values", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return log_values(value)
 
     @field_validator("where", mode="before")
     @classmethod
@@ -224,6 +255,11 @@ def _check_stream(name: str, stream: Stream) -> None:
             raise ValueError(
                 f"{name}.columns.{column}: {name} cannot be without it; map a column or a constant"
             )
+        if (mapping.optional or mapping.since) and column in known.logged:
+            raise ValueError(
+                f"{name}.columns.{column}: {name} cannot be without it, so that it is neither "
+                "optional nor there since a day"
+            )
         if mapping.time_unit and not spec.startswith("timestamp"):
             raise ValueError(f"{name}.columns.{column}: time_unit is for times, and this is {spec}")
         if mapping.join and not spec.startswith(("id:", "string")):
@@ -247,6 +283,14 @@ def _check_stream(name: str, stream: Stream) -> None:
 def _log_value(value: Any) -> str:
     """A YAML value as it stands in a log: YAML reads `yes` and `1` as no text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def log_values(value: Any) -> Any:
+    """A list of values, or one, as they stand in a log."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if None in values:
+        raise ValueError("quote what stands for nothing: 'null', '', '\\N'")
+    return tuple(_log_value(v) for v in values)
 
 
 def check_known(value: str, known: tuple[str, ...], what: str) -> None:

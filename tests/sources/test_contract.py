@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from convcg_assets.sources.contract import apply_contract, count_ignored
+from convcg_assets.sources.contract import apply_contract, count_rows
 from convcg_assets.sources.reading import read_stream
 from convcg_assets.tables.registry import table_schema
 
@@ -86,7 +86,23 @@ def test_each_rule_has_its_reason(judge, stream):
     ]
 
 
-MALFORMED_INTEGERS = ["12.0", " 12", "12 ", "1e5", "+5", "007", "-0", "0x1F", "1_000", "x", "", "٣"]
+MALFORMED_INTEGERS = [
+    "12.5",
+    "12.",
+    ".0",
+    "007.0",
+    " 12",
+    "12 ",
+    "1e5",
+    "+5",
+    "007",
+    "-0",
+    "0x1F",
+    "1_000",
+    "x",
+    "",
+    "٣",
+]
 MALFORMED_INTEGERS += ["9223372036854775808", "-9223372036854775809", "12\n", "1,2", "NaN"]
 
 
@@ -208,8 +224,8 @@ def test_where_and_events_part_one_log_into_streams(land, source, outcome, con):
     assert valid[0]["impression_id"] == valid[0]["engagement_id"]
     assert [(r["row"], r["reason"]) for r in rejected] == [(5, "unknown event")]
     raw = read_stream(given, "engagements", [DAY], con=con)
-    ignored = con.to_pyarrow(count_ignored(raw, stream="engagements", source=given)).to_pylist()
-    assert ignored == [{"dt": DAY, "ignored": 1}]
+    counts = con.to_pyarrow(count_rows(raw, stream="engagements", source=given)).to_pylist()
+    assert counts == [{"dt": DAY, "file": "a.csv", "rows": 6, "elsewhere": 3, "ignored": 1}]
     valid, rejected = outcome(given, "conversions")
     assert sorted(r["event_name"] for r in valid) == ["add_to_cart", "checkout"]
     assert rejected == []
