@@ -187,7 +187,8 @@ def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cas
     if spec.startswith("array"):
         return cast_vector(logged, name=name)
     if name == "event_id":  # An empty one would make all conversions of an advertiser one event.
-        event = ibis.coalesce(id_text(logged), logged.cast("string")).nullif("")
+        named: Expr = ibis.coalesce(id_text(logged), logged.cast("string"))
+        event = named.nullif("")
         is_empty = logged.notnull() & event.isnull()
         if stream == ADJUSTMENTS:
             return event, fault_where((is_empty, f"malformed {name}: empty text"))

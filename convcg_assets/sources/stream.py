@@ -202,7 +202,9 @@ class Streams(Frozen):
                 raise ValueError(f"{ADJUSTMENTS} adjust conversions: add `conversions:`")
             return
         events = self.conversions.events or {}
-        adjusting = {logged: e for logged, e in events.items() if e in ADJUSTMENT_TYPES}
+        adjusting: dict[str, str | None] = {
+            logged: event for logged, event in events.items() if event in ADJUSTMENT_TYPES
+        }
         if not adjusting:
             return
         if self.conversion_adjustments is not None:

@@ -135,12 +135,12 @@ def test_curves_count_what_stood(build: Build, case: Adjusted, days: Days) -> No
         stood = as_stood(events, adjustments, before=d)
         curves += oracle_delay.curves(stood, **given, days=Days(d, d), reported=rows)
         ripe += oracle_delay.maturities(stood, curves, **given, days=Days(d, d))
-    case = stages.delay(rows, **given, days=days)
-    found = build(lambda: stages.with_adjusted(case, became, max_days=REACH))
+    stage = stages.delay(rows, **given, days=days)
+    found = build(lambda: stages.with_adjusted(stage, became, max_days=REACH))
     key = ("dt", "level", "segment", "advertiser_id", "weekday", "upload_in_days", "delay_days")
     assert_same_rows(found, curves, key=key)
-    case = stages.maturity(rows, curves, **given, days=days)
-    found = build(lambda: stages.with_adjusted(case, became, max_days=REACH))
+    stage = stages.maturity(rows, curves, **given, days=days)
+    found = build(lambda: stages.with_adjusted(stage, became, max_days=REACH))
     assert_same_rows(found, ripe, key=("dt", "impression_day"))
 
 
@@ -152,16 +152,16 @@ def test_features_hold_what_stood(build: Build, case: Adjusted, days: Days, most
     settings = FeatureSettings(max_recent_actions=most)
     users, pins = [], []
     for d in days:
-        stood, given = as_stood(events, adjustments, before=d), {"settings": settings}
-        given["days"] = Days(d, d)
+        stood = as_stood(events, adjustments, before=d)
+        given = {"settings": settings, "days": Days(d, d)}
         users += oracle_features.user_features(events, stood, **given)
         pins += oracle_features.pin_features(events, stood, has_catalogue=True, **given)
     given = {"settings": settings, "days": days}
-    case = stages.user_features(events, rows, **given)
-    found = build(lambda: stages.with_adjusted(case, became, max_days=REACH))
+    stage = stages.user_features(events, rows, **given)
+    found = build(lambda: stages.with_adjusted(stage, became, max_days=REACH))
     assert_same_rows(found, users, key=("dt", "user_id"))
-    case = stages.pin_features(events, rows, has_catalogue=True, **given)
-    found = build(lambda: stages.with_adjusted(case, became, max_days=REACH))
+    stage = stages.pin_features(events, rows, has_catalogue=True, **given)
+    found = build(lambda: stages.with_adjusted(stage, became, max_days=REACH))
     assert_same_rows(found, pins, key=("dt", "pin_id"))
 
 
