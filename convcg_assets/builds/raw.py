@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import Compiled
+from convcg_assets.builds.forgotten import NOBODY, Forgotten, read_forgotten
 from convcg_assets.builds.raw_queries import (
     READ_ORDER,
     compile_contract,
@@ -104,6 +105,7 @@ def build_raw(
         con=con,
         tables=tables,
         catalogue=catalogue,
+        forgotten=read_forgotten(deployment.home),
         on_write=record,
     )
 
@@ -116,14 +118,15 @@ def ingest(
     con: Backend,
     tables: Collection[str] | None = None,
     catalogue: Version | None = None,
+    forgotten: Forgotten = NOBODY,
     on_write: Callable[[str, Version], None] | None = None,
 ) -> Ingested:
     """Replace those days of the raw tables by what their landing folders hold.
 
     Of some `tables` only their streams' files are read; rejected rows of the others are kept as
     they are. Where `pins` is not among them, the Pins that name advertisers are those of
-    `catalogue`. `on_write` is told each table with the version that was made of it,
-    `rejected_events` last.
+    `catalogue`. Rows of `forgotten` people are left out. `on_write` is told each table with the
+    version that was made of it, `rejected_events` last.
 
     Every file is looked into before anything is written: LandingError leaves the tables as they
     were. Streams that the source lacks are implied by those that it has, or empty.
@@ -144,7 +147,7 @@ def ingest(
         return lake.held(table, days, version=made.get(table) or lake.snapshot(table))
 
     def write(table: str, query: Query) -> None:
-        made[table] = lake.replace(table, days, query, con=con)
+        made[table] = lake.replace(table, days, forgotten.left_out(table, query), con=con)
         if on_write is not None:
             on_write(table, made[table])
 
