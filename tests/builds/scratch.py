@@ -4,7 +4,7 @@ Every table is made of whole tables, so that a window of a recipe that is too na
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ibis.backends.duckdb import Backend
 
@@ -21,9 +21,14 @@ from .deployment import derived_of, ranges, sorted_rows
 
 
 def scratch_contents(
-    deployment: Deployment, landed: list[dt.date], models: Iterable[dt.date], *, con: Backend
+    deployment: Deployment,
+    landed: list[dt.date],
+    models: Iterable[dt.date],
+    *,
+    forgotten: Collection[int] = (),
+    con: Backend,
 ) -> dict[str, list[str]]:
-    """All rows of all tables, as `deployment.contents` has them."""
+    """All rows of all tables, as `deployment.contents` has them; none of `forgotten` users."""
     logs = Days(landed[0], landed[-1])
     known = Days(logs.first + DAY, logs.last + DAY)
     source, rejected = deployment.source, []
@@ -31,7 +36,11 @@ def scratch_contents(
         (raw,) = read_files(source, stream, check_files(source, stream, landed), con=con)
         rows = compile_contract([raw.schema()], stream=stream, source=source, con=con)
         given = {"raw": f"SELECT * FROM {raw.get_name()}"}
-        _create(deployment, stream, [Query(rows["valid"].text, given)], con=con)
+        text = rows["valid"].text
+        if forgotten and "user_id" in STREAMS[stream].columns:
+            kept = f"user_id IS NULL OR user_id NOT IN ({', '.join(map(str, forgotten))})"
+            text = f"SELECT * FROM ({text}) WHERE {kept}"
+        _create(deployment, stream, [Query(text, given)], con=con)
         rejected.append(Query(rows["rejected"].text, given))
     _create(deployment, "rejected_events", rejected, con=con)
     for table in derived_of(deployment):

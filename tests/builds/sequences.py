@@ -1,7 +1,7 @@
 """Whatever happens to a deployment, in whatever order: sequences drawn from a seed.
 
-Days land late or again, builds are started by hand, are killed, race each other; at the end the
-lake must hold what tables made from scratch hold.
+Days land late or again, builds are started by hand, are killed, race each other, conversions are
+taken back, people are forgotten; at the end the lake must hold what tables made from scratch hold.
 """
 
 import datetime as dt
@@ -16,6 +16,8 @@ from unittest.mock import patch
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.build import build_table
+from convcg_assets.builds.forget import rewrite_raw
+from convcg_assets.builds.forgotten import remember_forgotten
 from convcg_assets.builds.state import load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
@@ -27,7 +29,7 @@ from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.table import DAY
 
 from .deployment import contents, converge, derived_of, look, make_deployment
-from .logs import FIRST_DAY, Landing, make_source
+from .logs import FIRST_DAY, NUM_USERS, Landing, make_source
 from .scratch import scratch_contents
 
 NUM_DAYS = 4
@@ -53,7 +55,9 @@ def check_any_order(seed: int, folder: Path, *, con: Backend) -> None:
     lived.live()
     converge(lived.deployment, con=con)
     models = lived.models | set(lived.deployment.lake.days("training_examples"))
-    expected = scratch_contents(lived.deployment, lived.landing.days, models, con=con)
+    expected = scratch_contents(
+        lived.deployment, lived.landing.days, models, forgotten=lived.forgotten, con=con
+    )
     found = contents(lived.deployment, con=con)
     for table, rows in expected.items():
         assert found[table] == rows, f"seed {seed}, {table}, after\n" + "\n".join(lived.log)
@@ -73,6 +77,10 @@ class Sequence:
         self.models: set[dt.date] = set()
         """Days T whose training examples were built by hand: they are kept up to date."""
         self.log: list[str] = []
+        self.forgotten: set[int] = set()
+        """People who have asked to be forgotten."""
+        self.asks = seed // NUM_FILES % 3 == 2
+        """Whether there is one who asks."""
 
     def live(self) -> None:
         for offset in self.rng.sample(range(NUM_DAYS), self.rng.randint(1, NUM_DAYS)):
@@ -80,6 +88,7 @@ class Sequence:
         actions = (
             *((self.land, self.change, self.tick, self.tick, self.backfill) * 2),
             *(self.kill, self.kill, self.race, self.race, self.train),
+            *((self.forget,) * 3 if self.asks else ()),
         )
         for _ in range(self.rng.randint(*NUM_ACTIONS)):
             self.rng.choice(actions)()
@@ -154,6 +163,14 @@ class Sequence:
         with self._interrupted(table, others):
             self.build(table, days)
         self.log.append("race over")
+
+    def forget(self) -> None:
+        """Somebody asks to be forgotten; some of their rows may not have landed yet."""
+        user = self.rng.randrange(NUM_USERS)
+        self.log.append(f"forget {user}")
+        self.forgotten.add(user)
+        people = remember_forgotten(self.deployment.home, [user]).only([user])
+        rewrite_raw(self.deployment, people, con=self.con)
 
     def build(self, table: str, days: Days) -> None:
         """Build days; a process that is killed or cannot read its logs leaves what it did."""
