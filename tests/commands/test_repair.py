@@ -151,10 +151,7 @@ def test_a_person_is_forgotten(home: Home) -> None:
     assert status(home)["up_to_date"]
 
 
-def test_ids_that_nobody_has_are_told(home: Home) -> None:
-    for wrong in ("007", "anna"):
-        done = home.convcg("forget", wrong)
-        assert done.returncode == 1
-        assert f"'{wrong}' is no user_id of this log: its ids are integers" in done.stderr
-    assert home.convcg("forget").returncode == 2
-    assert not home.convcg("status").stdout.count("forgotten")
+def test_an_id_that_nobody_can_have_is_told(home: Home) -> None:
+    done = home.convcg("forget", "007")
+    assert done.returncode == 1
+    assert "'007' is no user_id of this log: its ids are integers" in done.stderr
