@@ -13,6 +13,7 @@ from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.delay_plots import plot_curves, plot_maturity
 from convcg_assets.defs.metadata import IN_SHORT, Metadata, count_by, markdown_table
+from convcg_assets.tables.adjusted_conversions import adjustments_in_words
 from convcg_assets.tables.conversion_outcomes import conversion_outcomes, outcomes_in_words
 from convcg_assets.tables.weighted_label_checks import FACTORS
 
@@ -43,7 +44,9 @@ def _attributed_conversions(build: Build) -> Metadata:
 def _adjusted_conversions(build: Build) -> Metadata:
     rows, con = _written(build), build.con
     each = rows.distinct(on=["dt", "adjustment_id", "conversion_dt", "conversion_id"])
+    counted = con.to_pyarrow(each.group_by("status").agg(rows=_.count())).to_pylist()
     return {
+        IN_SHORT: adjustments_in_words({row["status"]: row["rows"] for row in counted}),
         "by_status": count_by(each, "adjustment_type", "status", con=con),
         "unmatched": count_by(rows.filter(_.status == "unmatched"), "event_id", con=con),
     }

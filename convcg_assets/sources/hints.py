@@ -23,6 +23,8 @@ PLAIN = {
     "not a JSON object": "one JSON object per line is right",
     "event_ts after received_ts": "are the two columns of one time zone and unit?",
     "adjustment_ts after received_ts": "are the two columns of one time zone and unit?",
+    "unknown event_name": "an adjustment names events as the conversions do: they are mapped by "
+    "streams.conversions.events; null, or left out, is any event of that id",
     "null value of a restatement": "it gives the value of the whole conversion from then on; what "
     "takes the whole conversion back is a retraction",
     "wrong length of content": "all vectors of a day have one length: that of `content_dim`, or of "
@@ -41,6 +43,8 @@ LoggedRow = tuple[dt.date, dict[str, Any]]
 
 def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Source) -> str | None:
     """What to look at, given some of the rows that were rejected for a reason."""
+    if reason in PLAIN:
+        return PLAIN[reason]
     if reason in ("unknown event", "unknown surface"):
         return _advise_on_values(reason.split()[1], rows, stream=stream, source=source)
     if found := TIME_REASON.match(reason):
@@ -54,7 +58,7 @@ def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Sourc
         return "the first row of an id is kept; is this column unique within a day?"
     if reason.startswith("null "):
         return "every row of this stream needs it; a CSV field that is empty is null"
-    return PLAIN.get(reason)
+    return None
 
 
 def guess_unit(value: Any, day: dt.date, *, late_days: int) -> str | None:

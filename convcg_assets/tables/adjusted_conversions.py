@@ -4,6 +4,8 @@ What an adjustment is belongs to `sources/columns.py`; who reads a conversion as
 from `standing.py`.
 """
 
+from collections.abc import Mapping
+
 import ibis
 from ibis import _
 
@@ -189,6 +191,17 @@ def _pair(
         known_dt=ibis.greatest(pairs.adjustment_dt, pairs.conversion_dt),
         place=ibis.row_number().over(in_order),
     )
+
+
+def adjustments_in_words(counts: Mapping[str, int]) -> str:
+    """By status how many conversions adjustments spoke of, and how many of none, in a line.
+
+    >>> adjustments_in_words({"unmatched": 1, "applied": 3})
+    'of 4 adjustments of conversions: 3 applied, 1 unmatched'
+    """
+    parts = [f"{counts[s]:,} {s.replace('_', ' ')}" for s in STATUSES if counts.get(s)]
+    total = sum(counts.values())
+    return f"of {total:,} adjustments of conversions: {', '.join(parts) or 'none'}"
 
 
 def mostly_unmatched(adjusted: ibis.Table) -> ibis.Table:

@@ -203,7 +203,10 @@ ALSO_SOUND = {
     "label_maturity": [
         {"num_conversions": 0, "expected_conversions": 0.0, "weighted_conversions": 0.0}
     ],
-    "weighted_labels": [{**ENGAGED, "weight": 0.0, "duration_factor": 0.0}],
+    "weighted_labels": [
+        {**ENGAGED, "weight": 0.0, "duration_factor": 0.0},
+        {"since_dt": DAY, "until_dt": AFTER},
+    ],
     "hard_negatives": [{"engaged_dt": AFTER}],
     "user_features": [{"num_clicks_30d": 1, "days_since_action": None, "account_age_days": None}],
     "pin_features": [{"advertiser_num_impressions_30d": None, "price": None}],
@@ -289,6 +292,9 @@ FAULTS: dict[str, dict[str, dict]] = {
         "a conversion label has a touch type": {"touch_type": None},
         "an engagement label has no touch type": {**ENGAGED, "touch_type": "click"},
         "event weights are not negative": {"event_weight": -1.0},
+        "a label ends after the day on which its evidence arrived": {"until_dt": DAY},
+        "no conversion is restated before it arrived": {"since_dt": BEFORE},
+        "a restated label ends after it began": {"since_dt": AFTER, "until_dt": AFTER},
         "value factors are more than 0": {"value_factor": 0.0},
         "credit is more than 0 and at most 1 (and what summing shares adds in the last digit)": {
             "credit": 1.001

@@ -120,6 +120,9 @@ def test_a_negative_value_is_told_what_it_is(source):
     said = advise("negative value", [(DAY, {"value": -5})], stream="conversions", source=source())
     assert said is not None
     assert "retraction or restatement in streams.conversions.events" in said
+    said = advise("null value of a restatement", [], stream=ADJUSTMENTS, source=source())
+    assert said is not None
+    assert "is a retraction" in said
     said = advise("negative value", [], stream=ADJUSTMENTS, source=source())
     assert said is not None
     assert "not the difference" in said
