@@ -147,8 +147,6 @@ def test_a_person_is_forgotten(home: Home) -> None:
     places = [one["where"] for one in answer["not_removed"]]
     assert str(home.home / "landing" / "impressions") in places
     assert str(home.home / "dagster") in places
-    assert "no table of the lake holds" in home.convcg("forget", user, "--dry-run").stdout
-    assert status(home)["up_to_date"]
 
 
 def test_an_id_that_nobody_can_have_is_told(home: Home) -> None:
