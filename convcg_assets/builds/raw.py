@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import Compiled
+from convcg_assets.builds.content_lengths import Length, check_lengths
 from convcg_assets.builds.forgotten import NOBODY, Forgotten, read_forgotten
 from convcg_assets.builds.raw_queries import (
     READ_ORDER,
@@ -135,6 +136,9 @@ def ingest(
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
     streams = {stream: _open_stream(source, stream, days, con=con) for stream in read}
+    if "pins" in streams:
+        lengths = streams["pins"].content_lengths(con=con)
+        check_lengths(lengths, days, pins=lake.snapshot("pins"), lake=lake, con=con)
     made: dict[str, Version] = {}
     rejects: list[Query] = []
     if REJECTED in tables and read != present:
@@ -189,6 +193,14 @@ class _Logs:
     @property
     def num_bytes(self) -> int:
         return sum(file.num_bytes for file in self.files)
+
+    def content_lengths(self, *, con: Backend) -> list[Length]:
+        """Of Pins the lengths of their content, by day and encoder."""
+        if "lengths" not in self.rows:
+            return []
+        with self.reading():
+            found = con.con.execute(Query(self.rows["lengths"].text, self.raws).sql).fetchall()
+        return [Length(*row) for row in found]
 
     def reading(self) -> AbstractContextManager[None]:
         """Says of an error which of the files it is of."""

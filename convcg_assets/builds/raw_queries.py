@@ -17,6 +17,7 @@ from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.contract import (
     apply_contract,
     check_rows,
+    content_lengths,
     count_rows,
     has_column,
     valid_rows,
@@ -55,6 +56,8 @@ def compile_contract(
     def compile(part: str) -> Compiled:
         if part == "counts":
             return Compiled(con.compile(count_rows(raws, stream=stream, source=source)))
+        if part == "lengths":
+            return Compiled(con.compile(content_lengths(raws, source=source)))
         valid, rejected = apply_contract(raws, stream=stream, source=source)
         if part == "rejected":
             return Compiled(con.compile(rejected))
@@ -74,7 +77,12 @@ def compile_contract(
         return Compiled(con.compile(named), ("pins",))
 
     key = ("contract", stream, tuple(schemas), raw_settings(source))
-    parts = ("valid", "rejected", "counts")
+    parts = ["valid", "rejected", "counts"]
+    is_measured = stream == "pins" and source.content_dim is None
+    if is_measured and any(
+        has_column(raw, "content", stream=stream, source=source) for raw in raws
+    ):
+        parts.append("lengths")
     return {part: compiled_once((*key, part), partial(compile, part)) for part in parts}
 
 

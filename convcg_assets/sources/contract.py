@@ -131,6 +131,15 @@ def count_rows(raws: Sequence[ibis.Table], *, stream: str, source: Source) -> ib
     return _union([counts.cast(_COUNTS) for counts in counted])
 
 
+def content_lengths(raws: Sequence[ibis.Table], *, source: Source) -> ibis.Table:
+    """Of the valid Pins' content the length, by day and encoder, and the first file that has it."""
+    checked = check_rows(raws, stream="pins", source=source)
+    rows = checked.filter(_._fault.isnull(), _.content.notnull())
+    return rows.group_by("_dt", "content_version").agg(
+        length=_.content.length().max(), file=_._file.min()
+    )
+
+
 def has_column(raw: ibis.Table, name: str, *, stream: str, source: Source) -> bool:
     """Whether the log has a canonical column at all."""
     return find_column(raw, name, stream_options(source, stream)) is not None

@@ -2,7 +2,7 @@
 
 import ibis
 
-from convcg_assets.sources.casting import Expr, id_text
+from convcg_assets.sources.casting import Expr, id_text, null_unless
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.row_text import inner_name
 from convcg_assets.sources.source import Source
@@ -49,7 +49,10 @@ def find_column(rows: Expr, name: str, stream: Stream | None) -> Expr | None:
     options = stream or Stream()
     mapping = options.columns.get(name, ColumnMapping(column=name))
     if mapping.constant is not None:
-        return ibis.literal(mapping.constant)
+        constant = ibis.literal(mapping.constant)
+        if mapping.since is None:
+            return constant
+        return null_unless(rows._dt >= ibis.literal(mapping.since, "date"), constant)
     there = [column for column in mapping.sources if inner_name(column) in rows.columns]
     if not there:
         return None

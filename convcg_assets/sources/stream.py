@@ -34,7 +34,9 @@ class ColumnMapping(Frozen):
 
     optional: bool = added(False, description="files may lack the column, and it is null in them")
     since: dt.date | None = added(
-        None, description="first day whose files must have the column; null in earlier ones"
+        None,
+        description="first day whose files must have the column, or of which the constant is"
+        " true; null in earlier ones",
     )
 
     @model_validator(mode="before")
@@ -61,8 +63,10 @@ class ColumnMapping(Frozen):
             != 1
         ):
             raise ValueError("give exactly one of column, join, constant, absent")
-        if (self.optional or self.since) and not self.sources:
-            raise ValueError("optional and since are for columns of the files")
+        if self.optional and not self.sources:
+            raise ValueError("optional is for columns of the files")
+        if self.since and self.absent:
+            raise ValueError("since is for a column of the files, or a constant")
         if self.optional and self.since:
             raise ValueError("give optional or since: from its day on a column is required")
         return self
