@@ -3,9 +3,10 @@
 import dagster as dg
 from ibis import _
 
+from convcg_assets.builds.forgotten import read_forgotten
 from convcg_assets.builds.raw import Ingested, build_raw
 from convcg_assets.days import Days
-from convcg_assets.defs.metadata import count_by, describe_table, markdown_table
+from convcg_assets.defs.metadata import Metadata, count_by, describe_table, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.deployment import current_deployment
@@ -53,8 +54,17 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
                 metadata["landed_rows"] = sum(count.rows for count in counts)
                 metadata["not_selected_rows"] = sum(count.elsewhere for count in counts)
                 metadata["ignored_rows"] = sum(count.ignored for count in counts)
+                metadata |= _tell_forgotten(warehouse, metadata)
             metadata["landing"] = _landing(warehouse, table, days)
             yield dg.MaterializeResult(asset_key=table, metadata=metadata)
+
+
+def _tell_forgotten(warehouse: Warehouse, metadata: Metadata) -> Metadata:
+    """How many rows of the files are of people who were forgotten; nothing where there are none."""
+    if not read_forgotten(warehouse.deployment.home).digests:
+        return {}
+    told = ("rows", "rejected_rows", "not_selected_rows", "ignored_rows")
+    return {"forgotten_rows": metadata["landed_rows"] - sum(metadata[name] for name in told)}
 
 
 def _tell_absent(
