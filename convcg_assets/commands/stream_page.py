@@ -37,7 +37,7 @@ def describe_stream(found: Preview, *, errors: list[str], warnings: list[str]) -
         "fault": found.fault,
         "errors": errors,
         "absent": {str(day): columns for day, columns in found.absent.items()},
-        "warnings": [*warnings, *_old_times(found), *_absent_columns(found)],
+        "warnings": [*warnings, *_old_times(found), *_absent_columns(found), *_not_selected(found)],
         "ok": not (found.fault or found.missing or errors),
     }
     if found.rows is None:
@@ -88,6 +88,14 @@ def _absent_columns(found: Preview) -> list[str]:
         listed = ", ".join(f"{name} ({rows:,} rows)" for name, rows in columns.items())
         lines.append(f"dt={day}: null, since files lack the column: {listed}")
     return lines
+
+
+def _not_selected(found: Preview) -> list[str]:
+    """What the files hold where `where` selects none of their rows."""
+    return [
+        f"streams.{found.stream}.where selects no row: {column} is {', '.join(map(repr, values))}"
+        for column, values in found.not_selected.items()
+    ]
 
 
 def print_stream(answer: dict[str, Any], *, console: Console) -> None:

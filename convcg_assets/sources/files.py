@@ -63,6 +63,19 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
             f"{path}: empty file (0 bytes). Land it again; a day without events is a folder with "
             "only a file named _SUCCESS"
         )
+    try:
+        return _look_into(path, day, kind, num_bytes, options=options)
+    except LandingError as error:
+        named = _SUFFIXES.get(Path(path.name.removesuffix(".gz")).suffix.lower(), kind)
+        if named == kind:
+            raise
+        hint = f"The name says {named}: is `format: {kind}` right?"
+        raise LandingError(f"{error}. {hint}") from error
+
+
+def _look_into(
+    path: Path, day: dt.date, kind: Format, num_bytes: int, *, options: Stream
+) -> LogFile:
     if kind == "parquet":
         return _inspect_parquet(path, day, num_bytes)
     if kind == "csv":

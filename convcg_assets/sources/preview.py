@@ -7,6 +7,7 @@ person asks who describes a new log. What to do about a rejected row belongs to 
 import datetime as dt
 import json
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,11 @@ import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.sources.casting import Expr
 from convcg_assets.sources.columns import STREAMS, type_schema
 from convcg_assets.sources.contract import check_rows, count_rows
 from convcg_assets.sources.files import LandingError, LogFile
-from convcg_assets.sources.hints import advise
+from convcg_assets.sources.hints import SHOWN_VALUES, advise
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.origin import describe_origin, unused_columns
 from convcg_assets.sources.reading import (
@@ -30,8 +32,8 @@ from convcg_assets.sources.reading import (
     read_files,
     reading,
 )
-from convcg_assets.sources.row_text import logged_name, row_as_json
-from convcg_assets.sources.selection import stream_options
+from convcg_assets.sources.row_text import inner_name, logged_name, row_as_json
+from convcg_assets.sources.selection import stream_options, stream_rows
 from convcg_assets.sources.source import Source
 
 SAMPLED_ROWS = 200
@@ -99,6 +101,8 @@ class Preview:
     absent: dict[dt.date, dict[str, int]] = field(default_factory=dict)
     """Columns that are null because files lack them, and of how many rows."""
     rows: Rows | None = None
+    not_selected: dict[str, list[str]] = field(default_factory=dict)
+    """The columns of `where` with the commonest values of the files, where it selects no row."""
     fault: str | None = None
 
 
@@ -121,10 +125,36 @@ def preview_stream(
         found.unused = unused_columns(found.file_columns, stream=stream, options=options)
         found.absent = absent_columns(stream, files, options)
         with reading(stream, files, options=options):
+            found.not_selected = _look_at_where(source, stream, files, con=con)
             found.rows = _preview_rows(source, stream, files, num_rows=num_rows, con=con)
     except ValueError as error:  # A landing of these days would end with the same words.
         found.fault = str(error)
     return found
+
+
+def _look_at_where(
+    source: Source, stream: str, files: list[LogFile], *, con: Backend
+) -> dict[str, list[str]]:
+    """What the files hold in the columns of `where`, if none of their rows is selected."""
+    where = stream_options(source, stream).where
+    raws = read_files(source, stream, files, con=con) if where and files else []
+    if any(
+        con.to_pyarrow(stream_rows(raw, stream=stream, source=source).count()).as_py()
+        for raw in raws
+    ):
+        return {}
+    values: dict[str, Counter[str]] = {}
+    for raw in raws:
+        for column in where:
+            text: Expr = raw[inner_name(column)].cast("string")
+            counts = raw.group_by(value=text.fill_null("null")).agg(rows=_.count())
+            top = counts.order_by(ibis.desc("rows"))
+            for row in con.to_pyarrow(top.limit(SHOWN_VALUES)).to_pylist():
+                values.setdefault(column, Counter())[row["value"]] += row["rows"]
+    return {
+        column: [value for value, _ in counted.most_common(SHOWN_VALUES)]
+        for column, counted in values.items()
+    }
 
 
 def _preview_rows(

@@ -167,6 +167,16 @@ class Stream(Frozen):
             check_known(surface, SURFACES, "surface")
         return value
 
+    @model_validator(mode="after")
+    def _signs(self) -> Self:
+        if self.escape and not self.quote:
+            raise ValueError("escape: stands before quotes, and quote is ''; leave one of them out")
+        if self.delimiter in (self.quote, self.escape):
+            raise ValueError(f"delimiter: {self.delimiter!r} is the quote or the escape too")
+        if "\n" in (signs := self.delimiter + self.quote + self.escape) or "\r" in signs:
+            raise ValueError("delimiter, quote and escape: a line break ends a row")
+        return self
+
 
 class Streams(Frozen):
     """The streams that the log has."""

@@ -6,8 +6,8 @@ What stands in a line belongs to `csv_text.py` and `json_text.py`.
 import gzip
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from convcg_assets.sources.faults import LandingError
 
@@ -67,7 +67,7 @@ def is_read_by_engine(path: Path, *, num_bytes: int) -> bool:
         return int.from_bytes(file.read(), "little") == num_bytes % 2**32
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
 
 

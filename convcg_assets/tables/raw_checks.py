@@ -9,7 +9,7 @@ from ibis import _
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.table import Check, Inputs
 
-OUTSIZED = {"user_id": 0.05, "advertiser_id": 0.8, "event_id": 0.05}
+OUTSIZED = {"user_id": 0.2, "advertiser_id": 0.8, "event_id": 0.05}
 """The share of a day's rows from which one id looks as if it stood for many or for nobody."""
 OUTSIZED_ROWS = 20
 """Of fewer rows of an id a share says little."""

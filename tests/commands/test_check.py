@@ -200,3 +200,52 @@ def test_nothing_landed_says_where_it_was_looked_for(convcg: Convcg, tmp_path: P
     failed = convcg("check", write_source(tmp_path))
     assert failed.exit_code == 1
     assert f"nothing has landed below {tmp_path / 'landing'}: looked for log/dt=" in failed.stderr
+
+
+def test_where_that_selects_nothing_is_told_with_what_there_is(convcg: Convcg, shop: Path) -> None:
+    source = write_source(shop)
+    source.write_text(source.read_text().replace("where: {event: buy}", "where: {event: Buy}"))
+    status, answer = ask(convcg, source)
+    assert status == 0
+    assert answer["streams"]["conversions"]["warnings"] == [
+        "streams.conversions.where selects no row: event is 'view', 'wish', 'buy'"
+    ]
+
+
+def test_ids_that_stand_for_nothing_are_told_with_their_key(convcg: Convcg, shop: Path) -> None:
+    for path in shop.rglob("a.csv"):
+        path.write_text(path.read_text().replace(";3;buy;", ";undefined;buy;"))
+    source = write_source(shop)
+    source.write_text(source.read_text().replace("user_id: int64, ", ""))
+    _, answer = ask(convcg, source)
+    (told,) = answer["streams"]["conversions"]["warnings"]
+    assert told.startswith("no_outsized_ids: dt 2026-01-03, column user_id, value undefined")
+    assert told.endswith("name it in null_values")
+    source.write_text(source.read_text() + 'null_values: ["undefined"]\n')
+    _, answer = ask(convcg, source)
+    assert answer["streams"]["conversions"]["warnings"] == []
+
+
+def test_a_column_that_came_with_a_day_is_counted(convcg: Convcg, shop: Path) -> None:
+    first, last = sorted(shop.rglob("a.csv"))
+    first.write_text(first.read_text().replace("brand", "marke"))
+    source = write_source(shop)
+    text = source.read_text().replace("event_id: [order", "value: brand\n      event_id: [order")
+    last.write_text(last.read_text().replace(";b\n", ";5\n"))
+    source.write_text(text)
+    status, answer = ask(convcg, source, "--days", 2)
+    assert status == 1
+    assert (
+        "{column: brand, since: DATE} if it came with a day"
+        in answer["streams"]["conversions"]["fault"]
+    )
+    source.write_text(text.replace("value: brand", "value: {column: brand, since: 2026-01-03}"))
+    status, answer = ask(convcg, source, "--days", 2)
+    assert (status, answer["streams"]["conversions"]["absent"]) == (
+        0,
+        {"2026-01-02": {"value": 250}},
+    )
+    assert (
+        "dt=2026-01-02: null, since files lack the column: value (250 rows)"
+        in (answer["streams"]["conversions"]["warnings"])
+    )
