@@ -22,6 +22,7 @@ from convcg_assets.lake.digests import digest_days
 from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
 from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.finding import describe_place
 from convcg_assets.tables.raw import RAW_TABLES
 
 FLAG = "forgotten.json"
@@ -112,12 +113,13 @@ def what_remains(
     source = deployment.source
     remains = []
     for stream, days in found.items():
-        options = source.stream(stream) if stream in STREAMS else None
-        if options is not None:
-            folder = source.landing / (options.path or stream)
+        if stream in STREAMS and source.stream(stream) is not None:
             many = f"{len(days)} days, {min(days)} to {max(days)}"
             remains.append(
-                Remains(str(folder), f"landed files of {many}: read without them from now on")
+                Remains(
+                    describe_place(source, stream),
+                    f"landed rows of {many}: read without them from now on",
+                )
             )
     return [
         *remains,
