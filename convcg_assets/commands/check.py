@@ -101,7 +101,7 @@ def command(
     for warning in warnings:
         say(console, f"warning: {warning}", style="yellow")
     for stream in STREAMS:
-        if stream not in present:
+        if stream not in present and not STREAMS[stream].added:
             say(console, f"{stream}: not in the source file, {_implied(stream, source)}")
     failed = [stream for stream, answer in answers.items() if not answer["ok"]]
     _print_verdict(failed, answers, console=console)

@@ -28,7 +28,7 @@ from convcg_assets.commands.outcome import (
     read_report,
     report_page,
 )
-from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
+from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days, there
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
 from convcg_assets.tables.raw import RAW_TABLES
@@ -119,7 +119,7 @@ def run_steps(
         check_config(name, given)
     model_day = logs.last + dt.timedelta(days=1)
     console.print(f"[bold]{deployment.source.name}[/]: logs of {logs}, model of {model_day}")
-    started = time.perf_counter()
+    started, steps = time.perf_counter(), there(steps, deployment)
     outcome: Outcome = {
         "source": deployment.source.name,
         "first_day": logs.first,
@@ -148,7 +148,7 @@ def run_steps(
                 outcome |= {"last_day": logs.last, "model_day": model_day}
                 if any(step.domain == "models" for step in steps):
                     check_length(deployment.settings, logs)
-    if steps[-1] is STEPS[-1]:
+    if steps[-1] == STEPS[-1]:
         print_headline(read_report(deployment, model_day), console=console)
         print_page(deployment, model_day, console=console)
         outcome["report"] = report_page(deployment, model_day)

@@ -20,7 +20,6 @@ from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.simulated import ceiling_scorer
 from convcg_assets.tables.artifacts import as_of
-from convcg_assets.tables.registry import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -207,7 +206,7 @@ def _context(
     with warehouse.connect() as con:
         row_counts = {
             table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
-            for table in TABLES
+            for table in warehouse.deployment.tables
         }
         conversions = reported_conversions(day, warehouse, con=con)
     queries = select_split(examples, "holdout").slice(0, MEASURED_QUERIES)

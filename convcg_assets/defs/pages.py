@@ -19,6 +19,7 @@ from convcg_assets.defs.metadata import (
     markdown_table,
     plot_bars,
 )
+from convcg_assets.tables.adjusted_conversions import adjustments_in_words
 from convcg_assets.tables.conversion_outcomes import conversion_outcomes, outcomes_in_words
 from convcg_assets.tables.weighted_label_checks import FACTORS
 
@@ -50,6 +51,17 @@ def _attributed_conversions(build: Build) -> Metadata:
         "outcomes": dg.MetadataValue.md(markdown_table(rounded)),
         "by_event": count_by(rows, "event_name", con=con),
         **page,
+    }
+
+
+def _adjusted_conversions(build: Build) -> Metadata:
+    rows, con = _written(build), build.con
+    each = rows.distinct(on=["dt", "adjustment_id", "conversion_dt", "conversion_id"])
+    counted = con.to_pyarrow(each.group_by("status").agg(rows=_.count())).to_pylist()
+    return {
+        IN_SHORT: adjustments_in_words({row["status"]: row["rows"] for row in counted}),
+        "by_status": count_by(each, "adjustment_type", "status", con=con),
+        "unmatched": count_by(rows.filter(_.status == "unmatched"), "event_id", con=con),
     }
 
 
@@ -125,6 +137,7 @@ def _training_examples(build: Build) -> Metadata:
 
 PAGES: dict[str, Page] = {
     "attributed_conversions": _attributed_conversions,
+    "adjusted_conversions": _adjusted_conversions,
     "conversion_delay": _conversion_delay,
     "label_maturity": _label_maturity,
     "weighted_labels": _weighted_labels,

@@ -104,6 +104,7 @@ def test_the_environment_stands_in_the_help() -> None:
         ["split"],
         ["simulate", "next-days"],
         ["maintain", "--keep-days", "a week"],
+        ["forget"],
     ],
 )
 def test_wrong_usage_exits_with_2(convcg: Convcg, arguments: list[str]) -> None:
