@@ -72,6 +72,7 @@ def scan_csv(path: Path, form: CsvForm) -> CsvFile:
         if columns is None:
             columns = _header(path, block, form)
             is_crlf = block.partition(b"\n")[0].endswith(b"\r")
+            is_plain = len(columns) > 1  # An empty line of one column is a row to the engine.
         if is_plain:
             found = _count_plain(block, len(columns), form, is_crlf=is_crlf)
             is_plain, num_lines = found is not None, num_lines + (found or 0)
