@@ -33,8 +33,6 @@ IDS: dict[str, tuple[pa.DataType, Any]] = {
     "text of doubles": (pa.string(), lambda user: f"{user}.0"),
     "decimal": (pa.decimal128(38, 0), Decimal),
     "decimal with places": (pa.decimal128(20, 2), Decimal),
-    "dictionary": (pa.dictionary(pa.int8(), pa.string()), str),
-    "unsigned": (pa.uint64(), int),
 }
 UTC = dt.UTC
 TIMES: dict[str, tuple[pa.DataType, Any]] = {
@@ -125,18 +123,6 @@ def test_times_of_every_type(tmp_path, con):
         }
         or True
     )
-
-
-def test_files_of_one_day_may_differ_too(tmp_path, con):
-    for number, (ids, times) in enumerate(
-        itertools.product(("text", "double"), ("ms", "timestamps"))
-    ):
-        columns = impressions(DAY, ids=ids, times=times)
-        columns["impression_id"] = (pa.int64(), [4 * number + i for i in range(len(USERS))])
-        land(tmp_path / "landing" / "impressions", DAY, columns, name=str(number))
-    found = compare(tmp_path, con, 1, {"impressions": {"time_unit": "ms"}})
-    assert len(found["impressions"]) == 12
-    assert len(found["users"]) == 3
 
 
 def test_an_id_that_two_files_of_other_types_have_is_a_duplicate(tmp_path, con):
