@@ -12,7 +12,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convcg_assets.sources.csv_text import CsvForm, scan_csv
+from convcg_assets.sources.csv_records import CsvForm
+from convcg_assets.sources.csv_text import scan_csv
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.json_text import scan_json
 from convcg_assets.sources.stream import Stream
