@@ -46,11 +46,15 @@ def check_lengths(
     known = con.con.execute(con.compile(lengths.agg(length=_.content.length().max()))).fetchall()
     found += [Length(day, encoder, length, "the lake") for day, encoder, length in known]
     before: dict[str | None, Length] = {}
+    bad: dict[dt.date, str] = {}
     for now in sorted(found, key=lambda length: length.day):
         last = before.setdefault(now.encoder, now)
-        if last.length != now.length:
-            raise LandingError(_describe(last, now))
-        before[now.encoder] = now
+        if last.length == now.length:
+            before[now.encoder] = now
+        else:
+            bad.setdefault(now.day if now.day in days else last.day, _describe(last, now))
+    if bad:
+        raise LandingError(next(iter(bad.values())), days=bad)
 
 
 def _describe(last: Length, now: Length) -> str:

@@ -23,6 +23,7 @@ from convcg_assets.sources.casting import (
     no_fault,
 )
 from convcg_assets.sources.columns import REJECTED_EVENTS, STREAMS, type_schema
+from convcg_assets.sources.repeats import settle_repeats
 from convcg_assets.sources.row_text import content_id, row_as_json
 from convcg_assets.sources.selection import (
     event_rows,
@@ -48,8 +49,8 @@ def apply_contract(
     Rows that `where` does not select, and rows of events that the source maps to null, are in
     neither. A row is rejected for the first rule that it breaks: unreadable, each column in the
     table's order, times, then duplicates. Of equal ids within a day the first valid row by (file,
-    row) is kept. Raises ValueError where an id that the log does not have would have to be an
-    integer.
+    row) is kept; of rows whose id is made of them see `repeats.py`. Raises ValueError where an id
+    that the log does not have would have to be an integer.
     """
     checked = check_rows(raws, stream=stream, source=source)
     rejected = [_describe_rejected(checked, raw, stream=stream) for raw in raws]
@@ -98,7 +99,16 @@ def check_rows(raws: Sequence[ibis.Table], *, stream: str, source: Source) -> Ex
         if any(has_column(raw, "content_version", stream=stream, source=source) for raw in raws):
             checked = checked.mutate(_encoder=_.content_version.fill_null(""))
         checked = _check_content(checked, dim=source.content_dim)
-    return _reject_late_duplicates(checked, key=STREAMS[stream].key)
+    is_made = not any(
+        has_column(raw, STREAMS[stream].key, stream=stream, source=source) for raw in raws
+    )
+    if stream_options(source, stream).repeats is not None and not is_made:
+        key = STREAMS[stream].key
+        raise ValueError(
+            f"{source.name}: the log has a {key}, which tells equal rows apart: leave "
+            f"streams.{stream}.repeats out, or set streams.{stream}.columns.{key} to null"
+        )
+    return settle_repeats(checked, stream=stream, source=source)
 
 
 def _in_types(rows: Expr, number: int, stream: str, source: Source) -> Expr:
@@ -241,20 +251,6 @@ def _time_fault(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
         )
     assert rules.kind == "snapshot", rules.kind
     return fault_where((cast[rules.time] >= end, f"{rules.time} after its log's day"))
-
-
-def _reject_late_duplicates(checked: Expr, *, key: str) -> Expr:
-    """Rank only rows whose id occurs again: a window over all of them would sort the whole log."""
-    sound = checked.filter(_._fault.isnull())
-    repeated = sound.group_by("_dt", key).having(_.count() > 1).agg(first=_.count()).drop("first")
-    window = ibis.window(group_by=["_dt", key], order_by=["_file", "_row"])
-    ranked = sound.semi_join(repeated, ["_dt", key]).select(
-        *_PLACE, rank=ibis.row_number().over(window)
-    )
-    late = ranked.filter(_.rank > 0).select(*_PLACE, _late=ibis.literal(True))
-    joined = checked.left_join(late, _PLACE)
-    fault = ibis.coalesce(joined._fault, fault_where((joined._late, f"duplicate {key}")))
-    return joined.mutate(_fault=fault).select(checked.columns)
 
 
 def _check_content(checked: Expr, *, dim: int | None) -> Expr:

@@ -16,12 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.sources.avro import avro_batches, scan_avro
 from convcg_assets.sources.csv_records import CsvForm
 from convcg_assets.sources.csv_text import batch_names, csv_rows
 from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.json_text import NOT_AN_OBJECT, SEVERAL_OBJECTS, json_lines
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.row_text import inner_name
 from convcg_assets.sources.stream import Stream
+from convcg_assets.sources.table_rows import read_day, table_schema
 
 NOT_TEXT = "not UTF-8 text"
 DEFECT_COLUMN, LINE_COLUMN = "_convcg_defect", "_convcg_line"
@@ -62,6 +65,10 @@ def rows_sql(
         return _parquet_sql(files, used, con=con)
     if files[0].format == "jsonl":
         return _json_sql(files, used, con=con)
+    if files[0].format == "avro":
+        return _avro_sql(files, used, con=con)
+    if files[0].table is not None:
+        return _table_sql(files, files[0].table, used, con=con)
     is_engines = {file: file.is_plain and file.num_bytes > _SMALL_BYTES for file in files}
     parts = [_plain_csv_sql(file, options) for file in files if is_engines[file]]
     given = [file for file in files if not is_engines[file]]
@@ -100,7 +107,7 @@ def _plain_csv_sql(file: LogFile, options: Stream) -> str:
     columns = ", ".join(f"{name}: 'VARCHAR'" for name in names[: len(file.columns)])
     values = ", ".join(f"c{i} AS {_alias(c)}" for i, c in enumerate(file.columns))
     return f"""
-SELECT {values}, DATE '{file.day}' AS _dt, {_text(file.path.name)} AS _file,
+SELECT {values}, DATE '{file.day}' AS _dt, {_text(file.name)} AS _file,
   row_number() OVER () AS _row, CAST(NULL AS VARCHAR) AS _defect
 FROM read_csv({literal_path(file.path)}, auto_detect = false, header = true,
   columns = {{{columns}}}, delim = {_text(form.delimiter)}, quote = {_text(form.quote)},
@@ -179,16 +186,53 @@ def _parquet_sql(files: Sequence[LogFile], used: Collection[str] | None, *, con:
             con=con,
         )
     paths = ", ".join(literal_path(file.path) for file in files)
-    day, name = f"DATE '{first.day}'", _text(first.path.name)
+    day, name = f"DATE '{first.day}'", _text(first.name)
     if len(files) > 1:
         place = "[CAST(file_index AS BIGINT) + 1]"
         all_days = ", ".join(f"DATE '{file.day}'" for file in files)
-        all_names = ", ".join(_text(file.path.name) for file in files)
+        all_names = ", ".join(_text(file.name) for file in files)
         day, name = f"[{all_days}]{place}", f"[{all_names}]{place}"
     return f"""
 SELECT {values}{line}{day} AS _dt, {name} AS _file,
   CAST(file_row_number + 1 AS BIGINT) AS _row, {defect}
 FROM read_parquet([{paths}], hive_partitioning = false)"""
+
+
+def _avro_sql(files: Sequence[LogFile], used: Collection[str] | None, *, con: Backend) -> str:
+    types = scan_avro(files[0].path).types
+    names = [f"c{i}" for i in range(len(types))]
+    values = "".join(
+        f"{name if used is None or c in used else f'CAST({name} AS VARCHAR)'} AS {_alias(c)}, "
+        for name, c in zip(names, types, strict=True)
+    )
+    return _stage(
+        f"SELECT {values}_dt, _file, _row, CAST(NULL AS VARCHAR) AS _defect FROM given",
+        ((file, avro_batches(file.path, names)) for file in files),
+        pa.schema([*zip(names, types.values(), strict=True), ("_row", pa.int64())]),
+        con=con,
+    )
+
+
+def _table_sql(
+    files: Sequence[LogFile], table: LogTable, used: Collection[str] | None, *, con: Backend
+) -> str:
+    """A table's rows have no order: they are numbered by what they hold, day by day."""
+    schema = table_schema(table)
+    names = [f"c{i}" for i in range(len(schema))]
+    values = "".join(
+        f"{name if used is None or c in used else f'CAST({name} AS VARCHAR)'} AS {_alias(c)}, "
+        for name, c in zip(names, schema.names, strict=True)
+    )
+    return _stage(
+        f"""SELECT {values}_dt, _file, CAST(NULL AS VARCHAR) AS _defect,
+          row_number() OVER (PARTITION BY _dt ORDER BY {", ".join(names)}) AS _row FROM given""",
+        (
+            (file, iter(read_day(table, file.day).rename_columns(names).to_batches()))
+            for file in files
+        ),
+        pa.schema(list(zip(names, schema.types, strict=True))),
+        con=con,
+    )
 
 
 def _parquet_batches(file: LogFile, names: list[str]) -> Iterator[pa.RecordBatch]:
@@ -216,7 +260,7 @@ def _stage(
         for file, batches in given:
             for batch in batches:
                 day = pa.repeat(pa.scalar(file.day, pa.date32()), batch.num_rows)
-                name = pa.repeat(pa.scalar(file.path.name, pa.string()), batch.num_rows)
+                name = pa.repeat(pa.scalar(file.name, pa.string()), batch.num_rows)
                 yield pa.RecordBatch.from_arrays([*batch.columns, day, name], schema=placed)
 
     name, reader = f"raw_{uuid.uuid4().hex}", pa.RecordBatchReader.from_batches(placed, rows())

@@ -1,7 +1,7 @@
 """One log file looked into: is it whole, is it text of its encoding, which columns does it have.
 
-Text is read through by `csv_text.py` and `json_text.py`; which columns a stream needs belongs to
-`reading.py`.
+Text is read through by `csv_text.py` and `json_text.py`, Avro by `avro.py`; which columns a stream
+needs belongs to `reading.py`.
 """
 
 import datetime as dt
@@ -12,20 +12,24 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convcg_assets.sources.avro import scan_avro
+from convcg_assets.sources.compression import without_suffix
 from convcg_assets.sources.csv_records import CsvForm
 from convcg_assets.sources.csv_text import scan_csv
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.json_text import scan_json
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.stream import Stream
 
 __all__ = ["Format", "LandingError", "LogFile", "file_format", "inspect_file"]
 
-Format = Literal["parquet", "csv", "jsonl"]
+Format = Literal["parquet", "csv", "jsonl", "avro", "table"]
 _SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".avro": "avro",
 }
 _ENGINE_COLUMNS = {"file_index", "file_row_number"}
 """What the engine adds to a Parquet file's own columns, which hide it."""
@@ -37,7 +41,9 @@ class LogFile:
 
     `num_rows` is counted without the engine: it must read as many. It reads a file itself where
     that `is_plain`, and is given the rows where it is not. Of Parquet, `types` are those of its
-    columns and what is nested in them, and `binary` the columns of bytes that may be text.
+    columns and what is nested in them, and `binary` the columns of bytes that may be text. `name`
+    is that of the file within its day, which rejected rows are told by. A day of a `table` is taken
+    for a file too.
     """
 
     path: Path
@@ -46,13 +52,15 @@ class LogFile:
     columns: tuple[str, ...]
     num_bytes: int
     num_rows: int
+    name: str
     is_plain: bool = True
     types: tuple[str, ...] = ()
     binary: frozenset[str] = frozenset()
+    table: LogTable | None = None
 
 
-def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
-    """Look into a file: text is read through once, of Parquet only the footer.
+def inspect_file(path: Path, *, day: dt.date, options: Stream, name: str | None = None) -> LogFile:
+    """Look into a file: text is read through once, of Parquet only the footer, of Avro its blocks.
 
     Raises LandingError naming the file where it is empty, cut off, damaged, not of its encoding, of
     a format that its suffix does not tell, or CSV of which it is uncertain where rows end.
@@ -65,9 +73,9 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
             "only a file named _SUCCESS"
         )
     try:
-        return _look_into(path, day, kind, num_bytes, options=options)
+        return _look_into(path, day, kind, num_bytes, name or path.name, options=options)
     except LandingError as error:
-        named = _SUFFIXES.get(Path(path.name.removesuffix(".gz")).suffix.lower(), kind)
+        named = _SUFFIXES.get(Path(without_suffix(path.name)).suffix.lower(), kind)
         if named == kind:
             raise
         hint = f"The name says {named}: is `format: {kind}` right?"
@@ -75,29 +83,44 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
 
 
 def _look_into(
-    path: Path, day: dt.date, kind: Format, num_bytes: int, *, options: Stream
+    path: Path, day: dt.date, kind: Format, num_bytes: int, name: str, *, options: Stream
 ) -> LogFile:
     if kind == "parquet":
-        return _inspect_parquet(path, day, num_bytes)
+        return _inspect_parquet(path, day, num_bytes, name)
+    if kind == "avro":
+        return _inspect_avro(path, day, num_bytes, name)
     if kind == "csv":
         text = scan_csv(path, CsvForm.of(options))
-        return LogFile(path, day, kind, text.columns, num_bytes, text.num_rows, text.is_plain)
+        return LogFile(path, day, kind, text.columns, num_bytes, text.num_rows, name, text.is_plain)
     lines = scan_json(path)
-    return LogFile(path, day, kind, lines.keys, num_bytes, lines.num_rows, is_plain=False)
+    return LogFile(path, day, kind, lines.keys, num_bytes, lines.num_rows, name, is_plain=False)
 
 
 def file_format(path: Path) -> Format:
-    """Format by suffix, `.gz` aside."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    """Format by suffix, that of a compression aside."""
+    suffix = Path(without_suffix(path.name)).suffix.lower()
     if suffix not in _SUFFIXES:
         raise LandingError(
             f"{path}: cannot tell the format by this name; right would be .parquet, .csv, .jsonl, "
-            "also with .gz, or `format` in the stream's section of the source file"
+            ".avro, text also with .gz, .zst, .bz2, or `format` in the stream's section of the "
+            "source file"
         )
-    return _SUFFIXES[suffix]
+    kind = _SUFFIXES[suffix]
+    if kind in ("parquet", "avro") and without_suffix(path.name) != path.name:
+        raise LandingError(
+            f"{path}: {kind} carries its own compression, and this file is compressed once more. "
+            f"Land it as {without_suffix(path.name)}"
+        )
+    return kind
 
 
-def _inspect_parquet(path: Path, day: dt.date, num_bytes: int) -> LogFile:
+def _inspect_avro(path: Path, day: dt.date, num_bytes: int, name: str) -> LogFile:
+    found = scan_avro(path)
+    names, types = tuple(found.types), tuple(map(str, found.types.values()))
+    return LogFile(path, day, "avro", names, num_bytes, found.num_rows, name, False, types)
+
+
+def _inspect_parquet(path: Path, day: dt.date, num_bytes: int, name: str) -> LogFile:
     try:
         with pq.ParquetFile(path) as file:
             end = max(
@@ -120,7 +143,9 @@ def _inspect_parquet(path: Path, day: dt.date, num_bytes: int) -> LogFile:
         c.path for c in leaves if c.physical_type == "BYTE_ARRAY" and c.logical_type.type == "NONE"
     )
     columns = tuple(names)
-    return LogFile(path, day, "parquet", columns, num_bytes, num_rows, is_plain, types, binary)
+    return LogFile(
+        path, day, "parquet", columns, num_bytes, num_rows, name, is_plain, types, binary
+    )
 
 
 def _end_of_data(group: pq.RowGroupMetaData) -> int:

@@ -59,6 +59,14 @@ def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Sourc
     if reason.startswith("too large "):
         return "is it the unit? Sums of more than that would be wrong"
     if reason.startswith("duplicate "):
+        key = reason.split()[1]
+        if not any(
+            column in row for _, row in rows for column in _mapping(key, stream, source).sources
+        ):
+            return (
+                f"these rows are equal to one before them, and the log has no {key}: set "
+                f"streams.{stream}.repeats to keep if each is an event of its own, or to drop"
+            )
         return "the first row of an id is kept; is this column unique within a day?"
     if reason.startswith("null "):
         return "every row of this stream needs it; a CSV field that is empty is null"

@@ -10,7 +10,6 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -19,8 +18,9 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.casting import Expr
 from convcg_assets.sources.columns import STREAMS, type_schema
-from convcg_assets.sources.contract import check_rows, count_rows
+from convcg_assets.sources.contract import check_rows, count_rows, has_column
 from convcg_assets.sources.files import LandingError, LogFile
+from convcg_assets.sources.finding import describe_place, find_names
 from convcg_assets.sources.hints import SHOWN_VALUES, advise
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.origin import describe_origin, unused_columns
@@ -28,10 +28,10 @@ from convcg_assets.sources.reading import (
     absent_columns,
     check_counts,
     check_files,
-    find_files,
     read_files,
     reading,
 )
+from convcg_assets.sources.repeats import Repeats
 from convcg_assets.sources.row_text import inner_name, logged_name, row_as_json
 from convcg_assets.sources.selection import stream_options, stream_rows
 from convcg_assets.sources.source import Source
@@ -78,11 +78,12 @@ class Rows:
     """Of each time column the first and the last."""
     valid: ibis.Table
     rejected: ibis.Table
-
-    @property
-    def num_elsewhere(self) -> int:
-        """Rows that `where` does not select."""
-        return self.num_rows - self.num_valid - self.num_rejected - self.num_ignored
+    num_elsewhere: int
+    """Rows that `where` does not select."""
+    repeats: dict[dt.date, Repeats]
+    """Of a stream whose ids are made of the rows: by day how many are equal to one before them."""
+    proposal: str
+    """What `repeats` of the source file should rather be: keep or drop."""
 
 
 @dataclass
@@ -90,8 +91,9 @@ class Preview:
     """One stream: the files of some days, and their rows; `fault` is why they cannot be read."""
 
     stream: str
-    folder: Path
-    files: dict[dt.date, list[Path]] = field(default_factory=dict)
+    folder: str
+    files: dict[dt.date, list[str]] = field(default_factory=dict)
+    """Their names within the day."""
     missing: dict[dt.date, str] = field(default_factory=dict)
     newest: dt.date | None = None
     """The newest day that the stream has a folder for."""
@@ -111,13 +113,13 @@ def preview_stream(
 ) -> Preview:
     """Read the stream's files of those days as a landing would, with its first `num_rows` rows."""
     options = stream_options(source, stream)
-    found = Preview(stream, source.landing / (options.path or stream))
+    found = Preview(stream, describe_place(source, stream))
     found.newest = max(days_with_folders(source, stream), default=None)
     for day in days:
         try:
-            found.files[day] = [path for _, path in find_files(source, stream, [day])]
+            found.files[day] = find_names(source, stream, day)
         except LandingError as error:
-            found.missing[day] = str(error).splitlines()[1 if "\n" in str(error) else 0].strip()
+            found.missing[day] = str(error).splitlines()[1].strip()
     try:
         files = check_files(source, stream, list(found.files))
         found.format = files[0].format if files else None
@@ -169,6 +171,11 @@ def _preview_rows(
         dt=_._dt, stream=ibis.literal(stream), file=_._file, row=_._row, reason=_._fault
     )
     first = valid.order_by(_PLACE).limit(num_rows)
+    key = STREAMS[stream].key
+    is_made = not any(has_column(raw, key, stream=stream, source=source) for raw in raws)
+    repeats = _count_repeats(checked, stream=stream, con=con) if is_made else {}
+    if stream_options(source, stream).repeats == "drop":
+        repeats = _count_dropped(checked, counted, con=con)
     return Rows(
         num_rows=sum(row["rows"] for row in counted),
         num_valid=con.to_pyarrow(valid.count()).as_py(),
@@ -179,7 +186,45 @@ def _preview_rows(
         times=_times(valid, stream=stream, con=con),
         valid=valid,
         rejected=rejected,
+        num_elsewhere=sum(row["elsewhere"] for row in counted),
+        repeats=repeats,
+        proposal=_propose(checked, stream=stream, con=con) if repeats else "keep",
     )
+
+
+def _count_repeats(checked: ibis.Table, *, stream: str, con: Backend) -> dict[dt.date, Repeats]:
+    """By day the rows whose id is that of a row before them, also where numbers tell them apart."""
+    key = checked[STREAMS[stream].key].split(":")[0]
+    sound = checked.filter(_._fault.isnull() | _._fault.startswith("duplicate "))
+    of_id = sound.group_by("_dt", id=key).agg(num=_.count())
+    by_day = of_id.group_by("_dt").agg(rows=_.num.sum(), repeats=_.num.sum() - _.count())
+    return {
+        row["_dt"]: Repeats(row["repeats"], row["rows"])
+        for row in con.to_pyarrow(by_day).to_pylist()
+        if row["repeats"]
+    }
+
+
+def _count_dropped(
+    checked: ibis.Table, counted: list[dict[str, Any]], *, con: Backend
+) -> dict[dt.date, Repeats]:
+    """By day the rows that are neither valid nor rejected, nor left out for another reason."""
+    judged: dict[dt.date, int] = {}
+    for row in counted:
+        num = row["rows"] - row["elsewhere"] - row["ignored"]
+        judged[row["dt"]] = judged.get(row["dt"], 0) + num
+    kept = con.to_pyarrow(checked.group_by("_dt").agg(rows=_.count())).to_pylist()
+    left = judged | {row["_dt"]: judged[row["_dt"]] - row["rows"] for row in kept}
+    return {day: Repeats(num, judged[day]) for day, num in left.items() if num}
+
+
+def _propose(checked: ibis.Table, *, stream: str, con: Backend) -> str:
+    """Keep rows whose times are so coarse that different events look alike; else drop them."""
+    time = checked[STREAMS[stream].time]
+    late = checked.filter(_._fault.startswith("duplicate "))
+    counts = late.agg(rows=_.count(), coarse=(time == time.truncate("s")).sum())
+    (found,) = con.to_pyarrow(counts).to_pylist()
+    return "keep" if found["coarse"] == found["rows"] else "drop"
 
 
 def _reasons(

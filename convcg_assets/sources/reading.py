@@ -1,8 +1,7 @@
-"""The landing zone: finds the files of a stream's days, checks them and reads them.
+"""The files of a stream's days as rows: checked one by one, read together.
 
-`<landing>/<path>/dt=YYYY-MM-DD/*`; names that begin with `_` or `.` are markers, not logs. What a
-row must be like belongs to `contract.py`, how a single file is looked into to
-`files.py`.
+Where they lie belongs to `finding.py`, how a single file is looked into to `files.py`, what a row
+must be like to `contract.py`.
 """
 
 import datetime as dt
@@ -16,52 +15,22 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.faults import LandingError
+from convcg_assets.sources.faults import LandingError, shorten, summarize
 from convcg_assets.sources.file_rows import create_view, group_files, no_rows_sql, rows_sql
 from convcg_assets.sources.files import LogFile, inspect_file
+from convcg_assets.sources.finding import describe_place, find_files, find_table_days
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import ColumnMapping, Stream, nearest
+from convcg_assets.sources.table_rows import table_schema
 
-_SHOWN_FAULTS = 5
 FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, FileNotFoundError)
 """What is raised where a file does not hold what was found when it was looked into."""
+TABLE_VALUE_BYTES = 8
+"""What a value of a table is taken to hold, where nobody knows."""
 ALIKE = 0.85
 """From this likeness on a column of another name is taken for a misspelt one."""
-
-
-def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[tuple[dt.date, Path]]:
-    """Every log file of the stream's days, in order of day and name.
-
-    Raises LandingError naming the folders looked for, where a day has none and the source does not
-    take missing days for empty ones. A folder that holds only markers (`_SUCCESS`) is an empty day.
-    """
-    options = stream_options(source, stream)
-    root = source.landing / (options.path or stream)
-    missing: list[str] = []
-    found: list[tuple[dt.date, Path]] = []
-    for day in days:
-        folder = root / f"dt={day.isoformat()}"
-        entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        files = [e for e in entries if not e.name.startswith(("_", "."))]
-        if not folder.is_dir():
-            missing.append(f"{folder} does not exist")
-        elif not entries:
-            missing.append(f"{folder} is empty (a day without events holds a file named _SUCCESS)")
-        for file in files:
-            if not file.is_file():
-                raise LandingError(
-                    f"{file}: logs lie directly in a day's folder, and this is no file"
-                )
-            found.append((day, file))
-    if missing and (options.on_missing_day or source.on_missing_day) == "fail":
-        raise LandingError(
-            _summary(
-                f"{source.name}: no {stream} for {len(missing)} of the days asked for", missing
-            )
-            + "\nLand the day, or set `on_missing_day: empty` if days without events have no folder"
-        )
-    return found
 
 
 def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[LogFile]:
@@ -70,26 +39,70 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
     Raises LandingError naming each faulty file, what is wrong with it and what would be right.
     """
     options = stream_options(source, stream)
+    if options.table is not None:
+        return _check_table(source, stream, options.table, days)
     files: list[LogFile] = []
-    faults: list[str] = []
-    for day, path in find_files(source, stream, days):
+    faults: dict[dt.date, list[str]] = {}
+    for day, name, path in find_files(source, stream, days):
         try:
-            file = inspect_file(path, day=day, options=options)
+            file = inspect_file(path, day=day, options=options, name=name)
             _check_columns(file, stream=stream, options=options)
             files.append(file)
         except LandingError as error:
-            faults.append(str(error))
+            faults.setdefault(day, []).append(str(error))
+    title = f"{source.name}: {stream} cannot be read"
+    _raise_faults(title, faults)
     formats = {file.format: file.path for file in files}
     if len(formats) > 1:
         named = ", ".join(f"{path} ({kind})" for kind, path in sorted(formats.items()))
-        faults.append(f"files of several formats in one stream: {named}; land one format")
-    if not faults:
-        try:
-            _check_alike(files, stream=stream, options=options)
-        except LandingError as error:
-            faults.append(str(error))
+        several = f"files of several formats in one stream: {named}; land one format"
+        raise LandingError(summarize(title, [several]))
+    try:
+        _check_alike(files, stream=stream, options=options)
+    except LandingError as error:
+        raise LandingError(summarize(title, [str(error)]), days=error.days) from None
+    return files
+
+
+def _raise_faults(title: str, faults: Mapping[dt.date, list[str]]) -> None:
+    """LandingError with the faults of each day, if there are any."""
     if faults:
-        raise LandingError(_summary(f"{source.name}: {stream} cannot be read", faults))
+        raise LandingError(
+            summarize(title, [fault for of_day in faults.values() for fault in of_day]),
+            days={day: shorten(of_day) for day, of_day in faults.items()},
+        )
+
+
+def _check_table(
+    source: Source, stream: str, table: LogTable, days: Iterable[dt.date]
+) -> list[LogFile]:
+    """The days of a stream that lies in a table."""
+    located, options = table.located(source.landing), stream_options(source, stream)
+    stamps, schema = find_table_days(source, stream, table, days), table_schema(located)
+    place, row_bytes = Path(describe_place(source, stream)), TABLE_VALUE_BYTES * len(schema)
+    files = [
+        LogFile(
+            place,
+            day,
+            "table",
+            tuple(schema.names),
+            num_bytes=row_bytes * stamp.num_rows,
+            num_rows=stamp.num_rows,
+            name=table.label,
+            is_plain=False,
+            types=tuple(map(str, schema.types)),
+            table=located,
+        )
+        for day, stamp in stamps.items()
+    ]
+    faults: dict[dt.date, list[str]] = {}
+    for file in files:
+        try:
+            _check_columns(file, stream=stream, options=options)
+            _check_alike([file], stream=stream, options=options)
+        except LandingError as error:
+            faults[file.day] = [str(error)]
+    _raise_faults(f"{source.name}: {stream} cannot be read", faults)
     return files
 
 
@@ -128,7 +141,7 @@ def check_counts(
 ) -> None:
     """LandingError where the engine finds other rows in a file, by day and name, than it holds."""
     for file in files:
-        num_rows = found.get((file.day, file.path.name), 0)
+        num_rows = found.get((file.day, file.name), 0)
         if num_rows != file.num_rows:
             raise LandingError(
                 f"{stream}: {file.path}: {file.num_rows:,} rows were counted and {num_rows:,} "
@@ -152,12 +165,10 @@ def reading(
             raise  # It is not the files.
         place, cause = (f"{broken[0].path}: ", broken[1]) if broken else ("", error)
         said = str(cause).strip().splitlines()[0]
-        raise LandingError(f"{stream}: a file broke while it was read: {place}{said}") from error
-
-
-def _summary(title: str, faults: list[str]) -> str:
-    more = [f"  ... and {len(faults) - _SHOWN_FAULTS} more"] if len(faults) > _SHOWN_FAULTS else []
-    return "\n".join([f"{title}:", *(f"  {f}" for f in faults[:_SHOWN_FAULTS]), *more])
+        days = {broken[0].day: f"{place}broke while it was read: {said}"} if broken else None
+        raise LandingError(
+            f"{stream}: a file broke while it was read: {place}{said}", days=days
+        ) from error
 
 
 def _needed_columns(
@@ -237,16 +248,18 @@ def _check_alike(files: list[LogFile], *, stream: str, options: Stream) -> None:
             guess = nearest(name, spare, cutoff=ALIKE)
             place = f"streams.{stream}.columns.{name}"
             if guess is not None:
-                raise LandingError(
+                said = (
                     f"{file.path}: no column {name!r}, but {guess!r} is like it. Set {place} to "
                     f"{guess}, or to null if the log does not have it"
                 )
+                raise LandingError(said, days={file.day: said})
             if file.format != "jsonl" and file.day in days_with:
-                raise LandingError(
+                said = (
                     f"{file.path}: no column {name!r}, which other files of {stream} have. Land "
                     f"it with the column, or set {place} to null to leave it out everywhere, or to "
                     f"{{column: {name}, optional: true}} to take it where it is there"
                 )
+                raise LandingError(said, days={file.day: said})
 
 
 def absent_columns(

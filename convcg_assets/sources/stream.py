@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from convcg_assets.config import Frozen, added
 from convcg_assets.sources.columns import STREAMS, SURFACES
+from convcg_assets.sources.layout import UNFINISHED, parse_layout
+from convcg_assets.sources.log_table import LogTable
 
 TimeUnit = Literal["iso", "s", "ms", "us"]
 
@@ -86,12 +88,23 @@ class Stream(Frozen):
 
     path: str | None = Field(
         default=None,
-        description="folder below the landing folder; default: the stream's name. "
-        "Several streams may read the same folder",
+        description="folder of the dt= folders below the landing folder, or a template such as "
+        "events/{year}/{month}/{day}/{hour}/; default: the stream's name. Several streams may "
+        "read the same files",
     )
-    format: Literal["parquet", "csv", "jsonl"] | None = Field(
+    table: LogTable | None = added(
+        None,
+        description="a table of a lake or a database, in place of files: its rows, by day of a "
+        "column",
+    )
+    unfinished: tuple[str, ...] = added(
+        UNFINISHED,
+        description="names of files and folders that are not read: * stands for any characters",
+    )
+    format: Literal["parquet", "csv", "jsonl", "avro"] | None = Field(
         default=None,
-        description="format of the files; default: by suffix (.parquet, .csv, .jsonl; .gz too)",
+        description="format of the files; default: by suffix (.parquet, .csv, .jsonl, .avro; text "
+        "also with .gz, .zst, .bz2)",
     )
     delimiter: str = Field(
         default=",", min_length=1, max_length=1, description="CSV: field delimiter"
@@ -137,9 +150,21 @@ class Stream(Frozen):
         description="engagements, conversions: {value in the log: canonical event}; null: rows "
         "of that event are left out on purpose, not rejected",
     )
+    repeats: Literal["keep", "drop"] | None = added(
+        None,
+        description="a log without an id: whether rows that are equal are events of their own "
+        "(keep) or were written again (drop); default: few are rejected, many are an error",
+    )
     on_missing_day: Literal["fail", "empty"] | None = Field(
         default=None, description="this stream's own answer to a missing day; default: the source's"
     )
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_layout(value)
+        return value
 
     @field_validator("null_values", mode="before")
     @classmethod
@@ -224,6 +249,20 @@ def _check_stream(name: str, stream: Stream) -> None:
             raise ValueError(
                 f"{name}.columns.{column}: only ids and text can be joined, and this is {spec}"
             )
+    if stream.table is not None and (stream.path is not None or stream.format is not None):
+        raise ValueError(
+            f"{name}: it lies in a table or in files: leave out table, or path and format"
+        )
+    if stream.repeats is not None and known.key in known.logged:
+        raise ValueError(
+            f"{name}.repeats: {name} cannot be without {known.key}, which tells rows apart"
+        )
+    mapped = stream.columns.get(known.key)
+    if stream.repeats is not None and mapped is not None and not mapped.absent:
+        raise ValueError(
+            f"{name}.repeats: rows with the same {known.key} are duplicates; leave repeats out, or "
+            f"set {name}.columns.{known.key} to null if it is no id"
+        )
     if stream.surfaces is not None and name != "impressions":
         raise ValueError(f"{name}.surfaces: only impressions have surfaces")
     if stream.events is not None:

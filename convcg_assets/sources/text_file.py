@@ -3,12 +3,10 @@
 What stands in a line belongs to `csv_text.py` and `json_text.py`.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
-from io import BufferedIOBase
 from pathlib import Path
 
+from convcg_assets.sources.compression import DamagedError, compression_of, read_blocks
 from convcg_assets.sources.faults import LandingError
 
 BLOCK_BYTES = 1024 * 1024
@@ -58,28 +56,23 @@ def line_blocks(path: Path, *, encoding: str = "utf-8") -> Iterator[bytes]:
 def is_read_by_engine(path: Path, *, num_bytes: int) -> bool:
     """Whether the engine decompresses the file as Python does; `num_bytes` were decompressed.
 
-    It stops at what follows the first part of a gzip file: more parts, or zeros that fill a block.
+    It knows gzip by the suffix alone, and stops at what follows the first part of a gzip file: more
+    parts, or zeros that fill a block.
     """
-    if not path.name.endswith(".gz"):
-        return True
+    compression = compression_of(path)
+    if compression != "gzip":
+        return compression is None
     with path.open("rb") as file:
         file.seek(-4, 2)
-        return int.from_bytes(file.read(), "little") == num_bytes % 2**32
-
-
-def _open(path: Path) -> BufferedIOBase:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
+        is_whole = int.from_bytes(file.read(), "little") == num_bytes % 2**32
+    return is_whole and path.name.endswith(".gz")
 
 
 def _raw_blocks(path: Path) -> Iterator[bytes]:
     try:
-        with _open(path) as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise LandingError(
-            f"{path}: cut off or damaged gzip ({error}). Land the file again"
-        ) from error
+        yield from read_blocks(path, BLOCK_BYTES)
+    except DamagedError as error:
+        raise LandingError(f"{path}: {error}. Land the file again") from error
 
 
 def _check_encoding(path: Path, block: bytes, *, encoding: str, line: int) -> None:

@@ -210,7 +210,7 @@ def test_directions_count_less_where_they_only_fit_the_past(dated):
         }
     )
     model = fit(examples, catalogue, config=SMALL, training=AUTO, progress=False)
-    assert model.config.direction_scale < 1
+    assert model.config.resolved_direction_scale < 1
     assert model.course["direction_scale"] == model.config.direction_scale
 
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from convcg_assets.sources.finding import find_files
 from convcg_assets.sources.reading import (
     LandingError,
     check_files,
-    find_files,
     read_files,
     read_stream,
     reading,

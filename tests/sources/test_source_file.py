@@ -93,7 +93,7 @@ def test_engagement_ids_serve_as_impression_ids(tmp_path):
         (SHOP.replace("{engagements: {}", "{engagements: {formt: csv}"), "mean 'format'"),
         (
             SHOP.replace("{engagements: {}", "{engagements: {format: xls}"),
-            "'parquet', 'csv' or 'jsonl'",
+            "'parquet', 'csv', 'jsonl' or 'avro'",
         ),
         (
             SHOP.replace("{engagements: {}", "{engagements: {columns: {usr_id: u}}"),
