@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from convcg_assets.sources.columns import ADJUSTMENTS, STREAMS
-from convcg_assets.sources.csv_text import (
+from convcg_assets.sources.csv_records import (
     AFTER_QUOTE,
     BACKSLASH,
     UNCLOSED,

@@ -156,6 +156,15 @@ def test_a_home_that_does_not_exist(
     assert not (tmp_path / "home").exists()
 
 
+def test_a_home_that_no_table_can_be_written_in(
+    convcg: Convcg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVCG_HOME", str(tmp_path / "home[1]"))
+    failed = convcg("status")
+    assert failed.exit_code == 1
+    assert "Choose another folder for CONVCG_HOME" in failed.stderr
+
+
 def test_what_an_asset_says_is_told_and_not_its_cause() -> None:
     @dg.asset
     def broken() -> None:
