@@ -48,7 +48,11 @@ def day_stamps(table: LogTable) -> dict[dt.date, DayStamp]:
     """
     with _reading(table):
         rows = _open(table)
-        return _stamps_of(rows, table) if rows.version is None else _stamps_at(table, rows.version)
+        return (
+            _stamps_of(rows, table)
+            if rows.version is None
+            else _stamps_at(table.model_dump_json(), rows.version)
+        )
 
 
 def table_schema(table: LogTable) -> pa.Schema:
@@ -249,7 +253,8 @@ def _arrow_filter(schema: pa.Schema, column: str, day: dt.date | None) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _stamps_at(table: LogTable, version: str) -> dict[dt.date, DayStamp]:
+def _stamps_at(options: str, _version: str) -> dict[dt.date, DayStamp]:
+    table = LogTable.model_validate_json(options)
     return _stamps_of(_open(table), table)
 
 
