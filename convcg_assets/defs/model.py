@@ -128,7 +128,8 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
             path,
             provenance={**provenance, "mlflow_run_id": run.run_id, "loss_history": history},
         )
-        chosen = ("batch_size", "id_dropout", "min_pin_count", "best_step", "search_steps")
+        chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
+        chosen += ("best_step", "search_steps")
         settled = model.training.model_dump() | model.config.model_dump() | model.course
         run.log_params({"model_version": version})
         run.log_params({"chosen": {name: settled.get(name) for name in chosen}})

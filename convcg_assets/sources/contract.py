@@ -194,7 +194,8 @@ def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cas
     if spec.startswith("array"):
         return cast_vector(logged, name=name)
     if name == "event_id":  # An empty one would make all conversions of an advertiser one event.
-        return ibis.coalesce(id_text(logged), logged.cast("string")).nullif(""), no_fault()
+        event_id: Expr = ibis.coalesce(id_text(logged), logged.cast("string"))
+        return event_id.nullif(""), no_fault()
     text = logged.cast("string")
     vocabulary = STREAMS[stream].columns[name].vocabulary
     if vocabulary is not None:

@@ -16,6 +16,7 @@ import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.sources.casting import Expr
 from convcg_assets.sources.columns import STREAMS, type_schema
 from convcg_assets.sources.contract import check_rows, count_rows, has_column
 from convcg_assets.sources.files import LandingError, LogFile
@@ -151,8 +152,9 @@ def _look_at_where(
     values: dict[str, Counter[str]] = {}
     for raw in raws:
         for column in where:
-            text = raw[inner_name(column)].cast("string").fill_null("null")
-            top = raw.group_by(value=text).agg(rows=_.count()).order_by(ibis.desc("rows"))
+            text: Expr = raw[inner_name(column)].cast("string")
+            counts = raw.group_by(value=text.fill_null("null")).agg(rows=_.count())
+            top = counts.order_by(ibis.desc("rows"))
             for row in con.to_pyarrow(top.limit(SHOWN_VALUES)).to_pylist():
                 values.setdefault(column, Counter())[row["value"]] += row["rows"]
     return {

@@ -29,13 +29,13 @@ def content_id(cast: Expr, *, stream: str, key: str) -> Expr:
     """An id made of a row's content, so that equal rows are duplicates of each other."""
     parts: list[Expr] = []
     for name in STREAMS[stream].mappable:
-        value = cast[name]
+        value: Expr = cast[name]
         if name == key or value.type().is_array():
             continue
         if value.type().is_floating():  # Engines write floats differently: micro-units as integers.
             small = (null_unless(value.abs() < 1e12, value) * 1_000_000).round().cast("int64")
             large = null_unless(value.abs() <= LARGEST_NUMBER, value).round().cast("int64")
-            value = ibis.coalesce(small.cast("string"), large.cast("string") + "e0")
+            value = _either(small.cast("string"), large.cast("string") + "e0")
         parts.append(value.cast("string").fill_null("") + "|")
     return _concat(f"{stream}|", *parts).hexdigest("md5")
 
@@ -54,6 +54,10 @@ def row_as_json(rows: Expr, columns: Iterable[str]) -> Expr:
         label = logged_name(name).replace("\\", "\\\\").replace('"', '\\"')
         members.append(ibis.literal(f'{", " if members else ""}"{label}": ') + value)
     return _concat("{", *members, "}")
+
+
+def _either(first: Expr, second: Expr) -> Expr:
+    return ibis.coalesce(first, second)
 
 
 def _concat(first: str, *parts: Expr) -> Expr:

@@ -57,7 +57,7 @@ def find_column(rows: Expr, name: str, stream: Stream | None) -> Expr | None:
     if not there:
         return None
     if mapping.join:
-        parts = [
+        parts: list[Expr] = [
             id_text(_logged(rows, column, options)) if column in there else ibis.null("string")
             for column in mapping.join
         ]
