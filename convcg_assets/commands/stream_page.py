@@ -34,6 +34,7 @@ def describe_stream(
         "stream": found.stream,
         "folder": found.folder,
         "files": {str(day): names for day, names in found.files.items()},
+        "left_out": {str(day): names for day, names in found.left_out.items()},
         "missing": {str(day): why for day, why in found.missing.items()},
         "repeats_are": options.repeats if options is not None else None,
         "newest_landed": str(found.newest) if found.newest else None,
@@ -127,6 +128,14 @@ def print_stream(answer: dict[str, Any], *, console: Console) -> None:
     for day, files in answer["files"].items():
         more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
         say(console, f"  dt={day}: {', '.join(files[:SHOWN_FILES]) or 'no files'}{more}")
+    for day, names in answer["left_out"].items():
+        more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
+        say(
+            console,
+            f"  dt={day}: not read (unfinished, or not named by `path`): "
+            f"{', '.join(names[:SHOWN_FILES])}{more}",
+            style="yellow",
+        )
     for day, why in answer["missing"].items():
         say(console, f"  dt={day}: missing: {why}", style="red")
     if answer["missing"]:

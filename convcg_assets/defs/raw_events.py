@@ -10,7 +10,7 @@ from convcg_assets.defs.metadata import Metadata, count_by, describe_table, mark
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.deployment import current_deployment
-from convcg_assets.sources.finding import describe_place, look_at_day, stream_layout
+from convcg_assets.sources.finding import describe_place, find_left_out, stream_layout
 from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED
 from convcg_assets.tables.table import Table
 
@@ -19,6 +19,8 @@ FAILED_DAYS = "failed_days"
 LEFT_OUT = "left_out_files"
 """Metadata of a stream: files that are not read, such as unfinished ones, by day."""
 _there = current_deployment().tables
+MAX_LEFT_OUT = 20
+"""So many of a day are named."""
 
 
 def _spec(table: Table) -> dg.AssetSpec:
@@ -86,12 +88,16 @@ def _tell_forgotten(warehouse: Warehouse, metadata: Metadata) -> Metadata:
 
 
 def _left_out(warehouse: Warehouse, table: str, days: Days) -> dict[str, list[str]]:
-    """By day the files of a stream that are not read, such as unfinished ones."""
-    options = warehouse.source.stream(table) if table != REJECTED else None
-    if options is None or options.table is not None:
+    """By day the files of a stream that are not read, such as unfinished ones; the first few."""
+    if table == REJECTED or warehouse.source.stream(table) is None:
         return {}
-    found = ((day, look_at_day(warehouse.source, table, day).left_out) for day in days)
-    return {str(day): names for day, names in found if names}
+    left_out: dict[str, list[str]] = {}
+    for day in days:
+        names = find_left_out(warehouse.source, table, day)
+        more = len(names) - MAX_LEFT_OUT
+        if names:
+            left_out[str(day)] = names[:MAX_LEFT_OUT] + ([f"and {more} more"] if more > 0 else [])
+    return left_out
 
 
 def _tell_absent(

@@ -83,11 +83,15 @@ def avro_batches(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
     with _reading(path), path.open("rb") as file:
         rows: Any = fastavro.reader(file)
         fields = [(name, _arrow_type(kind)) for name, kind in _fields(rows.writer_schema)]
-        while batch := list(islice(rows, _BATCH_ROWS)):
+        while batch := _take(rows):
             columns = [_column([row[name] for row in batch], kind) for name, kind in fields]
             numbers = pa.array(np.arange(first, first + len(batch)))
             first += len(batch)
             yield pa.RecordBatch.from_arrays([*columns, numbers], names=[*names, "_row"])
+
+
+def _take(rows: Iterator[Any]) -> list[dict[str, Any]]:
+    return list(islice(rows, _BATCH_ROWS))
 
 
 def _column(values: list[Any], kind: pa.DataType | None) -> pa.Array:

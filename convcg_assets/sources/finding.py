@@ -71,6 +71,13 @@ def find_names(source: Source, stream: str, day: dt.date) -> list[str]:
     return [file.name for file in find_files(source, stream, [day])]
 
 
+def find_left_out(source: Source, stream: str, day: dt.date) -> list[str]:
+    """The names of a day's files that are not read: unfinished, or not those asked for."""
+    if stream_options(source, stream).table is not None:
+        return []
+    return look_at_day(source, stream, day).left_out
+
+
 def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[FoundFile]:
     """Every log file of the stream's days, in order of day and name.
 

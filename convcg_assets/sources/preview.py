@@ -21,7 +21,7 @@ from convcg_assets.sources.columns import STREAMS, type_schema
 from convcg_assets.sources.contract import check_rows, count_rows, has_column
 from convcg_assets.sources.file_rows import DEFECT_COLUMN, LINE_COLUMN
 from convcg_assets.sources.files import LandingError, LogFile
-from convcg_assets.sources.finding import describe_place, find_names
+from convcg_assets.sources.finding import describe_place, find_left_out, find_names
 from convcg_assets.sources.hints import SHOWN_VALUES, advise
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.origin import describe_origin, unused_columns
@@ -95,6 +95,8 @@ class Preview:
     folder: str
     files: dict[dt.date, list[str]] = field(default_factory=dict)
     """Their names within the day."""
+    left_out: dict[dt.date, list[str]] = field(default_factory=dict)
+    """Names of files that are not read, such as unfinished ones."""
     missing: dict[dt.date, str] = field(default_factory=dict)
     newest: dt.date | None = None
     """The newest day that the stream has a folder for."""
@@ -117,6 +119,8 @@ def preview_stream(
     found = Preview(stream, describe_place(source, stream))
     found.newest = max(days_with_folders(source, stream), default=None)
     for day in days:
+        if left_out := find_left_out(source, stream, day):
+            found.left_out[day] = left_out
         try:
             found.files[day] = find_names(source, stream, day)
         except LandingError as error:
@@ -224,7 +228,7 @@ def _propose(checked: ibis.Table, *, stream: str, con: Backend) -> str:
     """Keep rows whose times are so coarse that different events look alike; else drop them."""
     time = checked[STREAMS[stream].time]
     late = checked.filter(_._fault.startswith("duplicate "))
-    counts = late.agg(rows=_.count(), coarse=(time == time.truncate("s")).sum())
+    counts = late.agg(rows=late.count(), coarse=(time == time.truncate("s")).sum())
     (found,) = con.to_pyarrow(counts).to_pylist()
     return "keep" if found["coarse"] == found["rows"] else "drop"
 

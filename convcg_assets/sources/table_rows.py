@@ -20,6 +20,7 @@ import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import sqlalchemy.exc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -46,21 +47,21 @@ def day_stamps(table: LogTable) -> dict[dt.date, DayStamp]:
 
     Raises LandingError where it cannot be read, or has rows without a day.
     """
-    with _reading(table):
-        rows = _open(table)
-        return _stamps_of(rows, table) if rows.version is None else _stamps_at(table, rows.version)
+    with _reading(table), closing(_open(table)) as rows:
+        if rows.version is None:
+            return _stamps_of(rows, table)
+        return _stamps_at(table.model_dump_json(), rows.version)
 
 
 def table_schema(table: LogTable) -> pa.Schema:
     """The table's columns; values of a database are text, as those of CSV are."""
-    with _reading(table):
-        return _open(table).schema
+    with _reading(table), closing(_open(table)) as rows:
+        return rows.schema
 
 
 def read_day(table: LogTable, day: dt.date) -> pa.Table:
     """The rows of a day in the columns of `table_schema`, in no order; errors as `day_stamps`."""
-    with _reading(table):
-        rows = _open(table)
+    with _reading(table), closing(_open(table)) as rows:
         found = rows.read(table.day, day).select(rows.schema.names).cast(rows.schema)
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
@@ -102,8 +103,16 @@ class _Rows(Protocol):
     version: str | None
     schema: pa.Schema
 
-    def read(self, day_column: str, day: dt.date | None) -> pa.Table:
-        """All rows, or at least those of a day."""
+    def everything(self) -> ds.Dataset | pa.RecordBatchReader:
+        """All rows, piece by piece."""
+        ...
+
+    def read(self, day_column: str, day: dt.date) -> pa.Table:
+        """At least the rows of a day."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was opened."""
         ...
 
 
@@ -123,7 +132,14 @@ class _DeltaRows:
         self._data = self._delta.to_pyarrow_dataset()
         self.schema = self._data.schema
 
-    def read(self, day_column: str, day: dt.date | None) -> pa.Table:
+    def everything(self) -> ds.Dataset:
+        """The files, which the engine reads one after the other."""
+        return self._data
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def read(self, day_column: str, day: dt.date) -> pa.Table:
         """By Arrow, which skips the files that hold other days."""
         return self._data.to_table(filter=_arrow_filter(self.schema, day_column, day))
 
@@ -142,14 +158,21 @@ class _IcebergRows:
         self.version: str | None = f"{uuid} {snapshot.snapshot_id if snapshot else None}"
         self.schema = self._iceberg.schema().as_arrow()
 
-    def read(self, day_column: str, day: dt.date | None) -> pa.Table:
+    def everything(self) -> pa.RecordBatchReader:
+        """A scan of all files."""
+        return self._iceberg.scan().to_arrow_batch_reader()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def read(self, day_column: str, day: dt.date) -> pa.Table:
         """By a scan, which skips the files that hold other days."""
         rows = self._iceberg.scan()
         kinds = dict(zip(self.schema.names, self.schema.types, strict=True))
         kind = kinds.get(day_column)
-        if day is not None and kind is not None and pa.types.is_date(kind):
+        if kind is not None and pa.types.is_date(kind):
             rows = rows.filter(f"{day_column} == '{day}'")
-        elif day is not None and kind is not None and pa.types.is_timestamp(kind):
+        elif kind is not None and pa.types.is_timestamp(kind):
             zone = "+00:00" if kind.tz is not None else ""
             first, after = (f"'{d}T00:00:00{zone}'" for d in (day, day + _DAY))
             rows = rows.filter(f"{day_column} >= {first} and {day_column} < {after}")
@@ -169,21 +192,36 @@ class _DatabaseRows:
         if not self._is_arrow:
             self.schema = pa.schema([(name, pa.string()) for name in known.columns])
 
-    def read(self, day_column: str, day: dt.date | None) -> pa.Table:
-        """By a query; of values that Arrow does not bring the text."""
+    def everything(self) -> pa.RecordBatchReader:
+        """A query for the whole table."""
+        return self._query(self._rows)
+
+    def close(self) -> None:
+        """A database that is held open may be locked to those who write it."""
+        self._con.disconnect()
+
+    def read(self, day_column: str, day: dt.date) -> pa.Table:
+        """By a query."""
         is_known = day_column in self.schema.names
-        rows = self._rows
-        if day is not None and is_known:
-            rows = rows.filter(self._is_of(day_column, day))
+        rows = self._rows.filter(self._is_of(day_column, day)) if is_known else self._rows
+        return self._query(rows).read_all()
+
+    def _query(self, rows: Any) -> pa.RecordBatchReader:
+        """Rows batch by batch; of values that Arrow does not bring the text.
+
+        Those are fetched at once: a driver's cursor may be bound to the thread that opened it.
+        """
+        sql = self._con.compile(rows)
         if self._is_arrow:
-            return self._con.to_pyarrow(rows)
-        batches = [self.schema.empty_table()]
-        with closing(self._con.raw_sql(self._con.compile(rows))) as cursor:
+            return self._con.con.sql(sql).to_arrow_reader(_BATCH_ROWS)
+        return pa.Table.from_batches(list(self._fetch(sql)), self.schema).to_reader()
+
+    def _fetch(self, sql: str) -> Iterator[pa.RecordBatch]:
+        with closing(self._con.raw_sql(sql)) as cursor:
             while found := cursor.fetchmany(_BATCH_ROWS):
                 columns = ([_as_text(value) for value in c] for c in zip(*found, strict=True))
                 arrays = [pa.array(column, pa.string()) for column in columns]
-                batches.append(pa.Table.from_arrays(arrays, schema=self.schema))
-        return pa.concat_tables(batches)
+                yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def stamps(self, day_column: str, changed: str) -> list[tuple[Any, int, Any]]:
         """Of each day (as text, null for none) its rows and the greatest of a column."""
@@ -192,8 +230,7 @@ class _DatabaseRows:
         counted = self._rows.group_by(day=day[:10]).agg(
             rows=ibis._.count(), last=self._rows[changed].max()
         )
-        with closing(self._con.raw_sql(self._con.compile(counted))) as cursor:
-            return cursor.fetchall()
+        return self._con.raw_sql(self._con.compile(counted)).fetchall()
 
     def _is_of(self, day_column: str, day: dt.date) -> Any:
         column = self._rows[day_column]
@@ -233,8 +270,8 @@ def _as_text(value: Any) -> str | None:
     return str(value)
 
 
-def _arrow_filter(schema: pa.Schema, column: str, day: dt.date | None) -> Any:
-    if day is None or column not in schema.names:
+def _arrow_filter(schema: pa.Schema, column: str, day: dt.date) -> Any:
+    if column not in schema.names:
         return None
     kind = schema.field(column).type
     if pa.types.is_date(kind):
@@ -249,8 +286,10 @@ def _arrow_filter(schema: pa.Schema, column: str, day: dt.date | None) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _stamps_at(table: LogTable, version: str) -> dict[dt.date, DayStamp]:
-    return _stamps_of(_open(table), table)
+def _stamps_at(options: str, _version: str) -> dict[dt.date, DayStamp]:
+    table = LogTable.model_validate_json(options)
+    with closing(_open(table)) as rows:
+        return _stamps_of(rows, table)
 
 
 def _stamps_of(rows: _Rows, table: LogTable) -> dict[dt.date, DayStamp]:
@@ -258,7 +297,7 @@ def _stamps_of(rows: _Rows, table: LogTable) -> dict[dt.date, DayStamp]:
         counted = rows.stamps(table.day, table.changed)
         found = [(_as_day(day), num, f"{num} {last}") for day, num, last in counted]
     else:
-        held = rows.read(table.day, None)
+        held = rows.everything()
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
             con.register("held", held)

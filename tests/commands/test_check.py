@@ -330,3 +330,14 @@ def test_a_column_that_came_with_a_day_is_counted(convcg: Convcg, shop: Path) ->
         "dt=2026-01-02: null, since files lack the column: value (250 rows)"
         in (answer["streams"]["conversions"]["warnings"])
     )
+
+
+def test_files_that_are_not_read_are_told(convcg: Convcg, shop: Path) -> None:
+    (shop / "landing" / "log" / f"dt={FIRST}" / "b.csv.tmp").write_text("half a r")
+    source = write_source(shop)
+    status, answer = ask(convcg, source, "--days", 2)
+    assert status == 0
+    assert answer["streams"]["conversions"]["left_out"] == {str(FIRST): ["b.csv.tmp"]}
+    assert "dt=2026-01-02: not read (unfinished, or not named by `path`): b.csv.tmp" in (
+        convcg("check", source, "--days", 2).stdout
+    )

@@ -129,7 +129,6 @@ def test_types_of_avro(source, land, outcome):
         "where": {"type": "map", "values": "string"},
     }
     row = {
-        "conversion_id": "8f0d1e4e-9a43-4c0c-8d6b-0a6d8cfd0d11",
         "event_ts": time,
         "received_ts": time,
         "event_name": "checkout",
@@ -137,13 +136,14 @@ def test_types_of_avro(source, land, outcome):
         "where": {"shop": "b"},
     }
     rows = [row | {"user_id": user} for user in (7, "u7", None)]
-    rows = [r | {"conversion_id": r["conversion_id"][:-1] + str(i)} for i, r in enumerate(rows)]
+    ids = [f"8f0d1e4e-9a43-4c0c-8d6b-0a6d8cfd0d1{i}" for i in range(3)]
+    rows = [r | {"conversion_id": made} for r, made in zip(rows, ids, strict=True)]
     land("conversions", avro(fields, *rows), name="a.avro")
     valid, rejected = outcome(source(), "conversions")
     assert rejected == []
     found = sorted(valid, key=lambda r: r["conversion_id"])
     assert [r["user_id"] for r in found] == ["7", "u7", None]
-    assert [r["conversion_id"] for r in found] == [r["conversion_id"] for r in rows]
+    assert [r["conversion_id"] for r in found] == ids
     assert {r["event_ts"] for r in found} == {time.replace(tzinfo=None)}
     assert {r["received_ts"] for r in found} == {time.replace(tzinfo=None, microsecond=123000)}
     assert {r["value"] for r in found} == {12.5}

@@ -94,7 +94,19 @@ def write_duckdb(root: Path, rows: list[Row]) -> Keys:
     return {"database": "duckdb:///shop.duckdb", "name": "events", "day": "arrival_day"}
 
 
-KINDS = [write_delta, write_parts, write_iceberg, write_sqlite, write_query, write_duckdb]
+def write_changing(root: Path, rows: list[Row]) -> Keys:
+    return write_duckdb(root, rows) | {"day": "arrived", "changed": "timestamp"}
+
+
+KINDS = [
+    write_delta,
+    write_parts,
+    write_iceberg,
+    write_sqlite,
+    write_query,
+    write_duckdb,
+    write_changing,
+]
 
 
 def in_table(source: Source, keys: Keys) -> Source:
