@@ -171,4 +171,5 @@ def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]
 def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
     """What a person needs to know of a failed run: the error itself, the failed checks."""
     failures = [f"{step}: {said}" for step, said in _step_errors(result)]
-    return failures + ["\n".join(finding.lines) for finding in find_failed(result)]
+    findings = find_failed(result.get_asset_check_evaluations())
+    return failures + ["\n".join(finding.lines) for finding in findings]

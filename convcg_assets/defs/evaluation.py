@@ -15,6 +15,7 @@ from convcg_assets.builds.ripened import ripened_examples
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
+from convcg_assets.defs.reported_conversions import reported_conversions
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.simulated import ceiling_scorer
@@ -207,6 +208,7 @@ def _context(
             table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
             for table in warehouse.deployment.tables
         }
+        conversions = reported_conversions(day, warehouse, con=con)
     queries = select_split(examples, "holdout").slice(0, MEASURED_QUERIES)
     versions = made_by["provenance"]["table_versions"]
     return ReportContext(
@@ -220,6 +222,7 @@ def _context(
             ),
         },
         row_counts=row_counts,
+        **conversions,
         table_versions={table: v for table, v in versions.items() if v is not None},
         settings={
             "attribution": warehouse.settings.attribution.model,
