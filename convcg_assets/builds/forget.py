@@ -6,6 +6,7 @@ Derived days are then stale, and repaired as after any other change. Who is forg
 
 import datetime as dt
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +130,8 @@ def what_remains(
             "least and greatest values of columns, of every file there was; ids may be among them",
         ),
         Remains(
-            deployment.tracking_uri, "models and reports of past runs: weights and sums, no rows"
+            re.sub(r"//[^/@]*@", "//...@", deployment.tracking_uri),
+            "models and reports of past runs: weights and sums, no rows",
         ),
         Remains("backups and copies", "of the landing folder, the lake and the home folder"),
     ]

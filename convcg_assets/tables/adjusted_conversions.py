@@ -25,6 +25,7 @@ STATUSES = ("applied", "no_change", "unmatched")
 UNMATCHED_SHARE_WARNING, UNMATCHED_ROWS_WARNING = 0.5, 10
 """More of a day's adjustments that are of no conversion look like ids that do not fit."""
 CONVERSION = ("conversion_dt", "conversion_id")
+OF_TOUCH = ("impression_id", "impression_day", "touch_type", "touch_ts", "credit")
 
 COLUMNS: Columns = {
     "dt": Column("date", "day K on which both the adjustment and its conversion were known first"),
@@ -94,56 +95,52 @@ def adjust(
     `adjustments` twice as many.
     """
     pairs = _pair(adjustments, conversions, attributed, settings=settings)
-    each = ibis.window(group_by=CONVERSION, order_by="known_dt", rows=(None, 0))
+    states = _with_status(pairs).filter(_.known_dt.between(days.first, days.last))
+    touches = attributed.select(
+        *OF_TOUCH,
+        status=ibis.literal("applied"),
+        conversion_dt=_.dt,
+        conversion_id=_.conversion_id,
+    )
+    matched = states.left_join(touches, [*CONVERSION, "status"]).select(*states.columns, *OF_TOUCH)
+    is_restated = (_.status == "applied") & (_.adjustment_type == "restatement")
+    matched = matched.mutate(
+        dt=_.known_dt, value=is_restated.ifelse(_.new_value, ibis.null("float64"))
+    )
+    in_time = pairs.filter(_.conversion_dt <= _.adjustment_dt)
+    arrived = adjustments.filter(_.dt.between(days.first, days.last)).rename(adjustment_dt="dt")
+    unmatched = arrived.anti_join(in_time, ["adjustment_dt", "adjustment_id"])
+    of_nothing = (*CONVERSION, "event_name", "user_id", "advertiser_id", "value", *OF_TOUCH)
+    unmatched = unmatched.mutate(
+        **{name: ibis.null(matched[name].type()) for name in of_nothing},
+        dt=_.adjustment_dt,
+        status=ibis.literal("unmatched"),
+    )
+    return matched.select(*COLUMNS).union(unmatched.select(*COLUMNS))
+
+
+def _with_status(pairs: ibis.Table) -> ibis.Table:
+    """Whether an adjustment changed how its conversion stood the day before: `applied`."""
+    in_time = ibis.window(group_by=CONVERSION, order_by="known_dt")
+    until = ibis.window(group_by=CONVERSION, order_by="known_dt", rows=(None, 0))
     by_day = pairs.group_by(*CONVERSION, "known_dt").agg(newest=_.place.max())
-    by_day = by_day.mutate(holds=_.newest.max().over(each))
-    before = ibis.window(group_by=CONVERSION, order_by="known_dt")
-    by_day = by_day.mutate(held=_.holds.lag().over(before))
+    by_day = by_day.mutate(holds=_.newest.max().over(until))
+    by_day = by_day.mutate(held=_.holds.lag().over(in_time))
     said = pairs.select(
         *CONVERSION, held=_.place, held_type=_.adjustment_type, held_value=_.new_value
     )
     states = pairs.inner_join(by_day, [*CONVERSION, "known_dt"])
     states = states.select(*pairs.columns, "holds", "held").left_join(said, [*CONVERSION, "held"])
-    is_restated = _.adjustment_type == "restatement"
+    # Where nothing had been said, it stood as reported: as if restated to that value.
     old_type = states.held_type.fill_null("restatement")
     old_value = states.held.isnull().ifelse(states.logged_value, states.held_value)
     is_same = (states.adjustment_type == old_type) & (
         (states.adjustment_type == "retraction") | (states.new_value == old_value).fill_null(False)
     )
-    states = states.select(
+    return states.select(
         *pairs.columns,
         status=((states.place == states.holds) & ~is_same).ifelse("applied", "no_change"),
-    ).filter(_.known_dt.between(days.first, days.last))
-    touches = attributed.select(
-        "impression_id",
-        "impression_day",
-        "touch_type",
-        "touch_ts",
-        "credit",
-        status=ibis.literal("applied"),
-        conversion_dt=_.dt,
-        conversion_id=_.conversion_id,
     )
-    matched = states.left_join(touches, [*CONVERSION, "status"]).select(
-        *states.columns, "impression_id", "impression_day", "touch_type", "touch_ts", "credit"
-    )
-    matched = matched.mutate(
-        dt=_.known_dt,
-        value=((_.status == "applied") & is_restated).ifelse(_.new_value, ibis.null("float64")),
-    )
-    in_time = pairs.filter(_.conversion_dt <= _.adjustment_dt)
-    key = ["adjustment_dt", "adjustment_id"]
-    arrived = adjustments.filter(_.dt.between(days.first, days.last)).rename(adjustment_dt="dt")
-    unmatched = arrived.anti_join(in_time, key)
-    nothing = {
-        name: ibis.null(matched[name].type())
-        for name in (*CONVERSION, "event_name", "user_id", "advertiser_id", "value", *_OF_TOUCH)
-    }
-    unmatched = unmatched.mutate(**nothing, dt=_.adjustment_dt, status=ibis.literal("unmatched"))
-    return matched.select(*COLUMNS).union(unmatched.select(*COLUMNS))
-
-
-_OF_TOUCH = ("impression_id", "impression_day", "touch_type", "touch_ts", "credit")
 
 
 def _pair(

@@ -167,7 +167,7 @@ def _seen(pins: list[Row], day: dt.date, *, active_days: int) -> list[Row]:
     by_pin: dict = {}
     for row in within(pins, day, num_days=active_days):
         by_pin.setdefault(row["pin_id"], []).append(row)
-    unknown = dict.fromkeys(("category", "price", "title", "content"))
+    unknown = dict.fromkeys(("category", "price", "title", "content", "content_version"))
     return [
         {
             **unknown,
@@ -213,8 +213,11 @@ def _pins_of(world: World, credited: list[Row], day: dt.date, active: list[Row])
             {
                 "dt": day,
                 **{
-                    name: pin[name]
-                    for name in ("pin_id", "advertiser_id", "category", "price", "title", "content")
+                    name: pin.get(name)
+                    for name in (
+                        *("pin_id", "advertiser_id", "category", "price", "title"),
+                        *("content", "content_version"),
+                    )
                 },
                 "age_days": age_days(day, created),
                 **counted[pin["pin_id"]],
