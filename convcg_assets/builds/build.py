@@ -14,7 +14,8 @@ import ibis
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import compile_rows
-from convcg_assets.builds.raw import build_raw, explain_failed
+from convcg_assets.builds.good_days import explain_failed
+from convcg_assets.builds.raw import build_raw
 from convcg_assets.builds.record import record_days
 from convcg_assets.builds.staleness import Detail, detail_of, digest_of
 from convcg_assets.builds.state import State, artifact_keys, load_state

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from convcg_assets.builds.raw import explain_failed
+from convcg_assets.builds.good_days import explain_failed
 from convcg_assets.builds.state import load_state
 from convcg_assets.commands.console import (
     Failure,

@@ -4,7 +4,8 @@ import dagster as dg
 from ibis import _
 
 from convcg_assets.builds.forgotten import read_forgotten
-from convcg_assets.builds.raw import Ingested, build_raw, explain_failed
+from convcg_assets.builds.good_days import Ingested, explain_failed
+from convcg_assets.builds.raw import build_raw
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import Metadata, count_by, describe_table, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days

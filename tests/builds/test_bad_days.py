@@ -8,7 +8,8 @@ from random import Random
 import pytest
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.raw import Ingested, build_raw, land_good_days
+from convcg_assets.builds.good_days import Ingested, land_good_days
+from convcg_assets.builds.raw import build_raw
 from convcg_assets.days import Days
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.tables.table import DAY
