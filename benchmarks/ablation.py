@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.paired import paired
 from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.engine import connect
@@ -27,7 +28,7 @@ from convcg_model.evaluation.evaluate import (
     rank_queries,
     snapshots_of,
 )
-from convcg_model.evaluation.metrics import bootstrap_means, interval, recall_at, weighted_means
+from convcg_model.evaluation.metrics import recall_at
 from convcg_model.evaluation.result import EvaluationConfig
 from convcg_model.evaluation.scorers import model_scorer
 from convcg_model.evaluation.weights import maturity_factors
@@ -144,25 +145,18 @@ def compare(
             chosen = (task == metric[0]) & (unseen | (metric[1] == "all"))
             if not chosen.any():
                 continue
-            values = np.stack([hit_Q, hit_Q - hits["default"][metric]], axis=1)[chosen]
-            means = weighted_means(values, weight_Q=weight[chosen])
-            samples = bootstrap_means(
-                values,
+            found = paired(
+                hit_Q[chosen],
+                other_Q=hits["default"][metric][chosen],
                 weight_Q=weight[chosen],
-                user_Q=np.unique(user[chosen], return_inverse=True)[1],
-                num_resamples=1000,
-                rng=np.random.default_rng(0),
+                user_Q=user[chosen],
             )
-            low, high = interval(samples)[:, 1]
             figures.append(
                 {
                     "switch": name,
                     "metric": f"{metric[0]} recall@{metric[2]}, {metric[1]} Pins",
                     "queries": int(chosen.sum()),
-                    "value": round(float(means[0]), 4),
-                    "difference": round(float(means[1]), 4),
-                    "low": round(float(low), 4),
-                    "high": round(float(high), 4),
+                    **found._asdict(),
                     "training_cpu_s": round(seconds[name], 1),
                 }
             )

@@ -1,0 +1,277 @@
+"""Benchmark: convcg's towers beside other libraries, on a log that has been built.
+
+    CONVCG_HOME=... CONVCG_SOURCE=... python -m benchmarks.bench_peers
+
+Every peer learns from the same training rows, encoded the same way, ranks the same candidates for
+the same queries, and is judged by the same metric code. Each is a script in `peers/`, run with one
+thread in an environment of its own, which is made on demand below `--environments`. Its settings
+are tried on the newest training days, which are those by which the towers choose how long to
+train; the best is then fitted on all training days and ranks the held-out ones, once. A peer that
+does not run is listed with the reason. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.ablation import read_examples
+from benchmarks.paired import paired
+from benchmarks.peer_tasks import Task, write_tasks
+from convcg_assets.deployment import current_deployment
+from convcg_model.evaluation.metrics import recall_at
+from convcg_model.evaluation.weights import maturity_factors
+
+OURS = "convcg towers"
+REPOSITORY = Path(__file__).parents[1]
+REQUIREMENTS = Path(__file__).parent / "peers"
+NEW_PIN_DAYS = 7
+SLICES = ("all", "unseen", "new")
+KS = (10, 100, 1000)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A script of `peers/`, the settings tried, and the requirements of its environment.
+
+    Without `requirements` it runs in the environment of this command.
+    """
+
+    script: str
+    settings: tuple[dict[str, Any], ...] = ({},)
+    requirements: str | None = None
+
+
+def _grid(kind: str | None = None, **values: tuple) -> tuple[dict[str, Any], ...]:
+    """Every combination of the values."""
+    combinations: list[dict[str, Any]] = [{"kind": kind} if kind else {}]
+    for name, choices in values.items():
+        combinations = [of | {name: choice} for of in combinations for choice in choices]
+    return tuple(combinations)
+
+
+PEERS = {
+    OURS: Peer("towers"),
+    "popularity": Peer("popularity", _grid("plain")),
+    "popularity, decayed": Peer("popularity", _grid("decayed", half_life_days=(1, 3, 7, 14))),
+    "popularity, streaming": Peer("popularity", _grid("streaming", half_life_days=(0.25, 1, 3, 7))),
+    "recently viewed": Peer("recency", _grid("viewed")),
+    "transitions": Peer("recency", _grid("transitions", decay=(0.5, 0.8), doubt=(2, 10))),
+    "item-kNN": Peer("neighbours", _grid("knn", decay=(0.6, 0.9), own=(False, True))),
+    "EASE": Peer("neighbours", _grid("ease", decay=(0.6, 0.9), penalty=(50, 500))),
+    "implicit ALS": Peer("factorisation", _grid("als", factors=(32, 96), alpha=(1, 10))),
+    "implicit BPR": Peer(
+        "factorisation", _grid("bpr", factors=(32, 96), learning_rate=(0.01, 0.05))
+    ),
+    "LightFM WARP, features": Peer(
+        "rectools_models",
+        _grid("warp", no_components=(32, 96), learning_rate=(0.02, 0.05)),
+        "rectools",
+    ),
+    "RecTools iALS, features": Peer(
+        "rectools_models", _grid("ials", factors=(32, 96), alpha=(1, 10)), "rectools"
+    ),
+    "RecTools SASRec": Peer(
+        "rectools_models", _grid("sasrec", n_factors=(64, 128), epochs=(2, 6)), "rectools"
+    ),
+    "torch-rechub DSSM": Peer(
+        "rechub_dssm", _grid(epochs=(2, 6), temperature=(0.05, 0.12)), "rechub"
+    ),
+    "TFRS": Peer("keras_towers", _grid("tfrs", epochs=(2, 6), temperature=(0.05, 0.12)), "tfrs"),
+    "keras-rs": Peer(
+        "keras_towers", _grid("keras_rs", epochs=(2, 6), temperature=(0.05, 0.12)), "keras_rs"
+    ),
+}
+"""Settings by peer: four where there is something to tune, of the towers the defaults alone."""
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_peers", description=__doc__)
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--max-queries", type=int, default=3_000, help="of each task")
+    parser.add_argument("--environments", type=Path, default=REPOSITORY / "build" / "peers")
+    parser.add_argument("--limit-s", type=int, default=900, help="of one fit and ranking")
+    options = parser.parse_args()
+    examples, pins, first_day = read_examples()
+    folder = Path(tempfile.mkdtemp(prefix="peers-"))
+    try:
+        search, final, queries = write_tasks(
+            folder, examples, pins, first_day=first_day, max_queries=options.max_queries
+        )
+        ranks, of_peers = {}, {}
+        for name in dict.fromkeys([OURS, *options.peers]):
+            rank_Q, of_peers[name] = measure(
+                PEERS[name],
+                search=search,
+                final=final,
+                environments=options.environments,
+                limit_s=options.limit_s,
+            )
+            if rank_Q is not None:
+                ranks[name] = rank_Q
+            print(name, of_peers[name], flush=True)
+    finally:
+        shutil.rmtree(folder)
+    figures = judge(ranks, queries=queries, final=final)
+    print_table(figures, of_peers)
+    source = current_deployment().source.name
+    print(json.dumps({"source": source, "peers": of_peers, "figures": figures}))
+
+
+def measure(
+    peer: Peer, *, search: Task, final: Task, environments: Path, limit_s: int
+) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """Rank of every held-out query's Pin by a peer, with what it took; None if it does not run."""
+    try:
+        python = environment(peer.requirements, environments)
+        tried = []
+        for settings in peer.settings if len(peer.settings) > 1 else ():
+            rank_Q, _ = rank(peer.script, search, settings, python=python, limit_s=limit_s)
+            tried.append(float((search.weight / np.log2(1 + rank_Q)).sum()))
+        settings = peer.settings[int(np.argmax(tried)) if tried else 0]
+        rank_Q, took = rank(peer.script, final, settings, python=python, limit_s=limit_s)
+    except PeerError as error:
+        return None, {"does_not_run": str(error)}
+    if took["examples"] and took["cpu_s"]:
+        took["examples_per_cpu_s"] = round(took.pop("examples") / took["cpu_s"])
+    return rank_Q, {"settings": settings, "tried": [round(value, 4) for value in tried]} | took
+
+
+class PeerError(Exception):
+    """Why a peer does not run, in a line."""
+
+
+def environment(requirements: str | None, environments: Path) -> str:
+    """The interpreter that has a peer's requirements; made the first time."""
+    if requirements is None:
+        return sys.executable
+    listed = REQUIREMENTS / f"{requirements}.txt"
+    folder = environments / requirements
+    python, made_from = folder / "bin" / "python", folder / "made_from.txt"
+    if made_from.exists() and made_from.read_text() == listed.read_text():
+        return str(python)
+    shutil.rmtree(folder, ignore_errors=True)
+    for command in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(listed)],
+    ):
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise PeerError(f"cannot be installed: {_last_line(made.stderr)}")
+    made_from.write_text(listed.read_text())
+    return str(python)
+
+
+def rank(
+    script: str, task: Task, settings: dict[str, Any], *, python: str, limit_s: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Rank of each query's target, infinite beyond those written, and what the script says."""
+    output = task.folder / "top.npy"
+    output.unlink(missing_ok=True)
+    command = [python, "-m", f"benchmarks.peers.{script}", str(task.folder), str(output)]
+    threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    try:
+        ran = subprocess.run(
+            [*command, "--settings", json.dumps(settings)],
+            cwd=REPOSITORY,
+            env=os.environ | dict.fromkeys(threads, "1") | quiet,
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise PeerError(f"{settings}: not done after {limit_s} s") from None
+    if ran.returncode:
+        raise PeerError(f"{settings}: {_last_line(ran.stderr)}")
+    top = np.load(output)
+    hit = (top == task.target[:, None]) & (task.target[:, None] >= 0)
+    rank_Q = np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
+    return rank_Q, json.loads(ran.stdout.splitlines()[-1])
+
+
+def judge(ranks: dict[str, np.ndarray], *, queries: pa.Table, final: Task) -> list[dict[str, Any]]:
+    """Recall by peer, task, slice and k, and by how much the towers' is higher."""
+    task = np.array(queries["task"].to_pylist())
+    age = queries["pin_age_days"].to_pylist()
+    new = np.array([days is not None and days < NEW_PIN_DAYS for days in age]) | (final.target < 0)
+    slices = {
+        "all": np.ones(len(task), dtype=bool),
+        "unseen": np.array([seen is False for seen in queries["seen_before"].to_pylist()]),
+        "new": new if any(days is not None for days in age) else np.zeros(len(task), dtype=bool),
+    }
+    user_Q = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    factor = maturity_factors(queries, max_factor=None)
+    weight = np.ones(len(task)) if factor is None else factor
+    figures = []
+    for name, rank_Q in ranks.items():
+        for task_name in dict.fromkeys(task.tolist()):
+            for slice_name, of_slice in slices.items():
+                chosen = of_slice & (task == task_name)
+                if not chosen.any():
+                    continue
+                for k in KS:
+                    ours = recall_at(ranks[OURS][chosen], k=k)
+                    found = paired(
+                        ours,
+                        other_Q=recall_at(rank_Q[chosen], k=k),
+                        weight_Q=weight[chosen],
+                        user_Q=user_Q[chosen],
+                    )
+                    figures.append(
+                        {
+                            "peer": name,
+                            "task": task_name,
+                            "pins": slice_name,
+                            "k": k,
+                            "queries": int(chosen.sum()),
+                            "recall": round(found.value - found.difference, 4),
+                            "towers_ahead": [found.difference, found.low, found.high],
+                        }
+                    )
+    return figures
+
+
+def print_table(figures: list[dict[str, Any]], of_peers: dict[str, dict[str, Any]]) -> None:
+    """Recall of every peer, in Markdown; `*`: the towers are ahead, `!`: behind, by more than the
+    95 % interval.
+    """
+    columns = [("conversion", pins, k) for pins in SLICES for k in KS]
+    columns += [("engagement", "all", 100), ("engagement", "unseen", 100)]
+    found = {(f["peer"], f["task"], f["pins"], f["k"]): f for f in figures}
+    columns = [column for column in columns if (OURS, *column) in found]
+    heads = [f"{task[:4]}. {pins} @{k}" for task, pins, k in columns]
+    print("| peer | " + " | ".join([*heads, "examples/s", "MB"]) + " |")
+    print("|---" * (len(heads) + 3) + "|")
+    for name, of in of_peers.items():
+        if "does_not_run" in of:
+            print(f"| {name} | {of['does_not_run']} |")
+            continue
+        cells = []
+        for column in columns:
+            figure = found[(name, *column)]
+            _, low, high = figure["towers_ahead"]
+            cells.append(f"{figure['recall']:.3f}{'*' if low > 0 else '!' if high < 0 else ''}")
+        cells += [str(of.get("examples_per_cpu_s", "")), str(of["peak_mb"])]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return ((errors or lines or ["no word"])[-1])[:300]
+
+
+if __name__ == "__main__":
+    main()
