@@ -135,11 +135,13 @@ def measure(
     try:
         python = environment(peer.requirements, environments)
         tried = []
-        for settings in peer.settings if len(peer.settings) > 1 else ():
-            rank_Q, _ = rank(peer.script, search, settings, python=python, limit_s=limit_s)
-            tried.append(float((search.weight / np.log2(1 + rank_Q)).sum()))
+        if len(peer.settings) > 1:
+            for rank_Q, _ in rank(
+                peer.script, search, peer.settings, python=python, limit_s=limit_s
+            ):
+                tried.append(float((search.weight / np.log2(1 + rank_Q)).sum()))
         settings = peer.settings[int(np.argmax(tried)) if tried else 0]
-        rank_Q, took = rank(peer.script, final, settings, python=python, limit_s=limit_s)
+        [(rank_Q, took)] = rank(peer.script, final, (settings,), python=python, limit_s=limit_s)
     except PeerError as error:
         return None, {"does_not_run": str(error)}
     if took["examples"] and took["cpu_s"]:
@@ -173,32 +175,37 @@ def environment(requirements: str | None, environments: Path) -> str:
 
 
 def rank(
-    script: str, task: Task, settings: dict[str, Any], *, python: str, limit_s: int
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Rank of each query's target, infinite beyond those written, and what the script says."""
-    output = task.folder / "top.npy"
-    output.unlink(missing_ok=True)
+    script: str, task: Task, settings: tuple[dict[str, Any], ...], *, python: str, limit_s: int
+) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """By setting the rank of each query's target (infinite: none written), and what it took."""
+    output = task.folder / "top"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir()
     command = [python, "-m", f"benchmarks.peers.{script}", str(task.folder), str(output)]
     threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     try:
         ran = subprocess.run(
-            [*command, "--settings", json.dumps(settings)],
+            [*command, *(json.dumps(of) for of in settings)],
             cwd=REPOSITORY,
             env=os.environ | dict.fromkeys(threads, "1") | quiet,
             capture_output=True,
             text=True,
-            timeout=limit_s,
+            timeout=limit_s * len(settings),
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise PeerError(f"{settings}: not done after {limit_s} s") from None
+        raise PeerError(f"not done after {limit_s * len(settings)} s: {settings}") from None
     if ran.returncode:
-        raise PeerError(f"{settings}: {_last_line(ran.stderr)}")
-    top = np.load(output)
-    hit = (top == task.target[:, None]) & (task.target[:, None] >= 0)
-    rank_Q = np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
-    return rank_Q, json.loads(ran.stdout.splitlines()[-1])
+        raise PeerError(_last_line(ran.stderr))
+    said = [line for line in ran.stdout.splitlines() if line.startswith("{")]
+    found = []
+    for number, line in enumerate(said):
+        top = np.load(output / f"{number}.npy")
+        hit = (top == task.target[:, None]) & (task.target[:, None] >= 0)
+        rank_Q = np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
+        found.append((rank_Q, json.loads(line)))
+    return found
 
 
 def judge(ranks: dict[str, np.ndarray], *, queries: pa.Table, final: Task) -> list[dict[str, Any]]:

@@ -67,7 +67,8 @@ def query_rows(sequences: Sequences, users: np.ndarray, *, hidden: int, longest:
 def _rows(sequences: Sequences, users: np.ndarray, places: np.ndarray, *, longest: int) -> pa.Table:
     """Rows of training examples: the item at each place, and the `longest` before it, newest first.
 
-    There are no times: the age of an action is its place, 0 for the newest.
+    There are no times: the age of an action is its place, 0 for the newest. The newest is also the
+    subject, as the Pin that is looked at is, so that what comes next can be told from it alone.
     """
     histories = [
         sequences[user][max(0, place - longest) : place][::-1]
@@ -90,10 +91,10 @@ def _rows(sequences: Sequences, users: np.ndarray, places: np.ndarray, *, longes
         "user_recent_actions": pa.ListArray.from_arrays(offsets, ["click"] * len(age)),
         "user_recent_age_days": pa.ListArray.from_arrays(offsets, age.astype(np.float64)),
     }
-    unknown = ("advertiser_id", "subject_pin_id", "query", "pin_category", *CONTEXT_COLUMNS)
+    unknown = ("advertiser_id", "query", "pin_category", *CONTEXT_COLUMNS)
     numbers = (*USER_NUMBERS, *(f"pin_{name}" for name in PIN_NUMBERS))
     columns |= {name: pa.nulls(num_rows, pa.string()) for name in unknown}
-    columns["subject_pin_id"] = pa.nulls(num_rows, pa.int64())
+    columns["subject_pin_id"] = pa.array([history[0] for history in histories])
     columns |= {name: pa.nulls(num_rows, pa.float64()) for name in numbers}
     return pa.table(columns)
 

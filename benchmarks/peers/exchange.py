@@ -171,11 +171,11 @@ def _peak_mb() -> float:
 
 
 def run(fit: Fit) -> None:
-    """The frame of a peer's script: read, fit, rank, write; its last line is JSON."""
+    """The frame of a peer's script: by setting fit, rank, write; a line of JSON for each."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--settings", type=json.loads, default={})
+    parser.add_argument("output", type=Path, help="a folder for the places: 0.npy, 1.npy, ...")
+    parser.add_argument("settings", type=json.loads, nargs="+")
     options = parser.parse_args()
     folder = options.folder
     data = Data(
@@ -185,10 +185,18 @@ def run(fit: Fit) -> None:
         sizes=json.loads((folder / "sizes.json").read_text()),
         folder=folder,
     )
-    started = time.process_time()
-    fitted = fit(data, options.settings)
-    seconds = time.process_time() - started
-    peak_mb = _peak_mb()
+    for number, settings in enumerate(options.settings):
+        started = time.process_time()
+        fitted = fit(data, settings)
+        cpu_s = time.process_time() - started
+        peak_mb = _peak_mb()
+        np.save(options.output / f"{number}.npy", rank(fitted.score, folder))
+        took = {"cpu_s": round(cpu_s, 2), "peak_mb": round(peak_mb), "examples": fitted.examples}
+        print(json.dumps(took), flush=True)
+
+
+def rank(score: Score, folder: Path) -> np.ndarray:
+    """int32 [Q, TOP]: places among its candidates of what is best for each query; -1: no more."""
     queries, asked_of = load(folder, "queries", Rows), np.load(folder / "asked_of.npy")
     top = np.full((len(queries), TOP), -1, dtype=np.int32)
     for number in np.unique(asked_of):
@@ -196,14 +204,5 @@ def run(fit: Fit) -> None:
         order = np.random.default_rng(number).permutation(len(candidates.item))
         rows = np.flatnonzero(asked_of == number)
         for part in np.array_split(rows, 1 + len(rows) * len(order) // SCORES_AT_A_TIME):
-            top[part] = top_candidates(fitted.score(queries.take(part), candidates), order=order)
-    np.save(options.output, top)
-    print(
-        json.dumps(
-            {
-                "cpu_s": round(seconds, 1),
-                "peak_mb": round(peak_mb),
-                "examples": fitted.examples,
-            }
-        )
-    )
+            top[part] = top_candidates(score(queries.take(part), candidates), order=order)
+    return top

@@ -23,7 +23,7 @@ from benchmarks.peers.inputs import (
 )
 
 # TensorFlow Recommenders is of Keras 2.
-if '"tfrs"' in " ".join(sys.argv):
+if '"tfrs"' in sys.argv[-1]:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 import tensorflow as tf

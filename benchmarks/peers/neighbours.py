@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from benchmarks.peers.exchange import Candidates, Data, Fitted, Rows, over_popularity, run
 from benchmarks.peers.recency import source_weights
 
-MAX_EASE_ITEMS = 6_000
+MAX_EASE_ITEMS = 4_000
 """EASE inverts a matrix of all its items; of more, those with the most positives."""
 
 
