@@ -48,12 +48,20 @@ class Days:
 
         Joined to a table by `column`, it gives each row once for every day that looks back on it.
         """
-        number = ibis.range(0, len(self)).unnest().name("number").as_table()
+        number = self._numbers()
         back = ibis.range(1, num_days + 1).unnest().name("back").as_table()
         pairs = number.cross_join(back)
         return pairs.select(
             day=self._nth(pairs.number), **{column: self._nth(pairs.number, minus=pairs.back)}
         )
+
+    def each(self, column: str) -> ibis.Table:
+        """One row per day, in that column."""
+        numbers = self._numbers()
+        return numbers.select(**{column: self._nth(numbers.number)})
+
+    def _numbers(self) -> ibis.Table:
+        return ibis.range(0, len(self)).unnest().name("number").as_table()
 
     def _nth(self, number: Any, *, minus: Any = 0) -> ibis.Value:
         """So many days after the first. (A date and an interval make a timestamp to engines.)"""

@@ -108,7 +108,8 @@ def fit(
         network.train()
         last_losses: deque[float] = deque(maxlen=5)
         batches = Batches(training)
-        with tqdm(initial=step, unit="step", desc="train", disable=not progress) as bar:
+        hidden = None if progress else True  # None: where there is no terminal.
+        with tqdm(initial=step, unit="step", desc="train", disable=hidden) as bar:
             while step < course.total_steps:
                 # Batch
                 searching = course.is_search(step)

@@ -5,7 +5,7 @@ was read, whatever is written meanwhile. What is computed belongs to `tables/`.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,9 +55,9 @@ class Build:
 
     def read(self, table: str) -> ibis.Table:
         """The rows of the input's window around the days."""
-        return self.read_days(table, self.recipe.input(table).days(self.days))
+        return self.read_days(table, self._days_read(table))
 
-    def read_days(self, table: str, days: Days) -> ibis.Table:
+    def read_days(self, table: str, days: Iterable[dt.date]) -> ibis.Table:
         """Some of those rows."""
         return self.deployment.lake.read(table, days, con=self.con, version=self._version(table))
 
@@ -67,7 +67,7 @@ class Build:
         rows = compile_rows(table, self.days, scope=deployment.scope, con=self.con)
         files = {
             name: deployment.lake.held(
-                name, self.recipe.input(name).days(self.days), version=self.state[name].version
+                name, self._days_read(name), version=self.state[name].version
             )
             for name in rows.inputs
         }
@@ -103,6 +103,9 @@ class Build:
 
     def _with_settings(self, day: dt.date, settings: Any) -> Detail:
         return {**self.details[day], "run settings": settings}
+
+    def _days_read(self, table: str) -> list[dt.date]:
+        return self.state.days_read(self.recipe.input(table), self.days)
 
     def _version(self, table: str) -> Version:
         return self.state[table].version or NO_VERSION

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from convcg_assets.builds.state import State
 from convcg_assets.days import Days
 from convcg_assets.lake.ledger import Asked, Ledger
 from convcg_assets.tables.raw import RAW, RAW_TABLES
-from convcg_assets.tables.table import DAY, Recipe
+from convcg_assets.tables.table import DAY, Input, Recipe
 
 MAX_ATTEMPTS = 3
 """So often the same inputs are tried; then the day is given up until they change."""
@@ -103,9 +103,9 @@ def make_plan(
     unsettled: dict[str, set[dt.date]] = {}
     for table in staleness.stale:
         recipe = recipes.get(table)
-        moving = _moving(recipe, unsettled) if recipe else {}
-        broken = _broken(recipe, state) if recipe else {}
         stale = staleness.stale[table]
+        moving = _moving(recipe, unsettled, state, stale) if recipe else {}
+        broken = _broken(recipe, state, stale) if recipe else {}
         plan.running[table] = {d for d in _nearby(staleness, stale) if runs.is_active(table, d)}
         plan.waiting[table], plan.given_up[table] = {}, {}
         ready: dict[dt.date, _Ready] = {}
@@ -133,30 +133,40 @@ def _nearby(staleness: Staleness, stale: Mapping[dt.date, StaleDay]) -> Iterable
     return known
 
 
-def _upstream(recipe: Recipe) -> list[tuple[str, int, int]]:
-    """(table as it is built, days before, days after) of each input."""
-    return [(RAW if i.table in RAW_TABLES else i.table, i.before, i.after) for i in recipe.inputs]
-
-
-def _moving(recipe: Recipe, unsettled: Mapping[str, set[dt.date]]) -> dict[dt.date, str]:
+def _moving(
+    recipe: Recipe,
+    unsettled: Mapping[str, set[dt.date]],
+    state: State,
+    stale: Iterable[dt.date],
+) -> dict[dt.date, str]:
     """Days whose inputs are about to change, each with one that is."""
     moving: dict[dt.date, str] = {}
-    for table, before, after in _upstream(recipe):
+    for source in recipe.inputs:
+        table = RAW if source.table in RAW_TABLES else source.table
         for upstream in unsettled.get(table, ()):
-            for day in Days(upstream - after * DAY, upstream + before * DAY):
+            for day in _that_read(upstream, source, state, stale):
                 moving.setdefault(day, f"waits for {table} of {upstream}")
     return moving
 
 
-def _broken(recipe: Recipe, state: State) -> dict[dt.date, str]:
+def _broken(recipe: Recipe, state: State, stale: Iterable[dt.date]) -> dict[dt.date, str]:
     """Days of whose inputs one broke a check that stops downstream."""
     broken: dict[dt.date, str] = {}
     for source in recipe.inputs:
         for upstream, said in state[source.table].failed.items():
             reason = f"{source.table} of {upstream} broke a check: {said}"
-            for day in Days(upstream - source.after * DAY, upstream + source.before * DAY):
+            for day in _that_read(upstream, source, state, stale):
                 broken.setdefault(day, reason)
     return broken
+
+
+def _that_read(
+    upstream: dt.date, source: Input, state: State, stale: Iterable[dt.date]
+) -> Iterator[dt.date]:
+    """The days whose window an upstream day is in, and stale ones for which it holds."""
+    yield from Days(upstream - source.after * DAY, upstream + source.before * DAY)
+    if source.holds:
+        yield from (day for day in stale if state.held_day(source, day) == upstream)
 
 
 def _tried(wanted: StaleDay, asked: list[Asked], *, runs: Runs) -> _Ready:

@@ -10,10 +10,21 @@ from dataclasses import dataclass
 
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.raw_queries import READ_ORDER, compile_contract, compile_implied
+from convcg_assets.builds.raw_queries import (
+    READ_ORDER,
+    compile_contract,
+    compile_implied,
+    select_catalogue,
+)
 from convcg_assets.builds.record import record_days
-from convcg_assets.builds.staleness import Detail, raw_detail, raw_inputs, stale_raw_tables
-from convcg_assets.builds.state import load_state
+from convcg_assets.builds.staleness import (
+    Detail,
+    held_catalogue,
+    raw_detail,
+    raw_inputs,
+    stale_raw_tables,
+)
+from convcg_assets.builds.state import load_state, table_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake, Version
@@ -49,12 +60,28 @@ def build_raw(
     logs = {day: inspect_day(deployment.source, day) for day in days}
     tables = _tables_to_read(deployment, recipes, logs) or set(RAW_TABLES)
 
+    catalogue = deployment.lake.snapshot("pins")
+
     def record(table: str, version: Version) -> None:
-        details = {day: raw_detail(recipes[table], found) for day, found in logs.items()}
+        nonlocal catalogue
+        if table == "pins":
+            catalogue = version
+        facts = deployment.ledger.facts(["pins"])["pins"]
+        pins = table_state(facts, catalogue)
+        details = {
+            day: raw_detail(recipes[table], found, held_catalogue(pins, day))
+            for day, found in logs.items()
+        }
         record_days(deployment, table, version, details=details, con=con, run_id=run_id)
 
     return ingest(
-        deployment.source, days, lake=deployment.lake, con=con, tables=tables, on_write=record
+        deployment.source,
+        days,
+        lake=deployment.lake,
+        con=con,
+        tables=tables,
+        catalogue=catalogue,
+        on_write=record,
     )
 
 
@@ -65,13 +92,15 @@ def ingest(
     lake: Lake,
     con: Backend,
     tables: Collection[str] = tuple(RAW_TABLES),
+    catalogue: Version | None = None,
     on_write: Callable[[str, Version], None] | None = None,
 ) -> Ingested:
     """Replace those days of the raw tables by what their landing folders hold.
 
     Of fewer `tables` only their streams' files are read; rejected rows of the others are kept as
-    they are. `on_write` is told each table with the version that was made of
-    it, `rejected_events` last.
+    they are. Where `pins` is not among them, the Pins that name advertisers are those of
+    `catalogue`. `on_write` is told each table with the version that was made of it,
+    `rejected_events` last.
 
     Every file is looked into before anything is written: LandingError leaves the tables as they
     were. Streams that the source lacks are implied by those that it has, or empty.
@@ -85,8 +114,10 @@ def ingest(
     if REJECTED in tables and read != present:
         rejects.append(_other_rejects(lake, days, read=read))
 
-    def held(table: str) -> Files:
-        """What was written here, whatever another has written since."""
+    def held(table: str) -> Files | str:
+        """What was written here, whatever another has written since; of Pins what holds."""
+        if table == "pins":
+            return select_catalogue(made.get(table, catalogue), days, schema=lake.schema(table))
         return lake.held(table, days, version=made.get(table) or lake.snapshot(table))
 
     def write(table: str, query: Query) -> None:
@@ -134,11 +165,14 @@ def _tables_to_read(
     )
     tables: set[str] = set()
     for day, found in logs.items():
-        stale = stale_raw_tables(state, day, raw_inputs(recipes, found))
+        catalogue = held_catalogue(state["pins"], day)
+        stale = stale_raw_tables(state, day, raw_inputs(recipes, found, catalogue))
         if REJECTED in stale:
             key = state[REJECTED].key(day)
             known = deployment.ledger.build_detail(REJECTED, day, key) or {}
-            tables |= _streams_that_differ(known, raw_detail(recipes[REJECTED], found), recipes)
+            tables |= _streams_that_differ(
+                known, raw_detail(recipes[REJECTED], found, catalogue), recipes
+            )
         tables |= stale
     return tables
 

@@ -10,7 +10,9 @@ import ibis
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import Compiled, compiled_once
-from convcg_assets.lake.engine import Files, select_files
+from convcg_assets.days import Days
+from convcg_assets.lake.delta import NO_VERSION, Version
+from convcg_assets.lake.engine import Files, date_literal, select_files
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.contract import apply_contract, count_ignored, has_column
 from convcg_assets.sources.implied import (
@@ -20,13 +22,11 @@ from convcg_assets.sources.implied import (
     name_advertisers,
 )
 from convcg_assets.sources.source import Source
-from convcg_assets.tables.raw import raw_settings
+from convcg_assets.tables.raw import NAMED_BY_PINS, raw_settings
 from convcg_assets.tables.registry import table_schema
 
 READ_ORDER = tuple(sorted(STREAMS, key=lambda stream: STREAMS[stream].kind != "snapshot"))
 """The catalogue first: it names the advertisers of events whose log does not."""
-NAMED_BY_PINS = ("impressions", "conversions")
-"""Events whose advertiser is that of their Pin where the log is silent."""
 
 
 def compile_contract(
@@ -56,6 +56,27 @@ def compile_contract(
     key = ("contract", stream, schema, raw_settings(source))
     parts = ("valid", "rejected", "ignored")
     return {part: compiled_once((*key, part), partial(compile, part)) for part in parts}
+
+
+def select_catalogue(version: Version | None, days: Days, *, schema: ibis.Schema) -> Files | str:
+    """The Pins that hold on each of the days: of a day without a snapshot those of the newest."""
+    landed = version.files if version else {}
+    holding = {day: max((d for d in landed if d <= day), default=None) for day in days}
+    files = (version or NO_VERSION).held(
+        sorted({d for d in holding.values() if d is not None}), schema
+    )
+    if all(held in (day, None) for day, held in holding.items()):
+        return files
+    pairs = ", ".join(
+        f"({date_literal(day)}, {date_literal(held)})"
+        for day, held in holding.items()
+        if held is not None
+    )
+    return (
+        "SELECT held.* REPLACE (holding.day AS dt) "
+        f"FROM ({select_files(files)}) AS held "
+        f"JOIN (VALUES {pairs}) AS holding(day, snapshot_dt) ON held.dt = holding.snapshot_dt"
+    )
 
 
 def compile_implied(

@@ -24,6 +24,8 @@ def ripened_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ib
         build.read("user_features"),
         build.read("pin_features"),
         build.read("impressions"),
+        build.read("engagements"),
+        build.read("attributed_conversions"),
         build.read_days("conversion_delay", Days(known_before, known_before)),
         settings=settings.examples,
         delay=settings.delay,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from convcg_assets.builds.state import State
+from convcg_assets.builds.state import State, TableState
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import NO_FILES
 from convcg_assets.lake.ledger import Cells
@@ -69,7 +69,7 @@ def find_stale(
     known.update(state, recipes)
     stale: dict[str, dict[dt.date, StaleDay]] = {RAW: {}}
     for day, logs in landed.items():
-        inputs_of = raw_inputs(raw_recipes, logs)
+        inputs_of = raw_inputs(raw_recipes, logs, held_catalogue(state["pins"], day))
         if logs.missing is None and stale_raw_tables(state, day, inputs_of):
             # What any of the tables comes out of counts as built.
             num_built = sum(state[t].num_built(day, inputs) for t, inputs in inputs_of.items())
@@ -118,6 +118,9 @@ class KnownInputs:
                 for upstream in changed[source.table] if kept else ():
                     for day in Days(upstream - source.after * DAY, upstream + source.before * DAY):
                         kept.pop(day, None)
+                    if source.holds:
+                        for day in [day for day in kept if day > upstream]:
+                            del kept[day]
 
     def inputs(self, recipe: Recipe, day: dt.date, state: State, *, newest: dt.date) -> str:
         """Digest of what a day would be built from now."""
@@ -150,7 +153,7 @@ def detail_of(recipe: Recipe, day: dt.date, state: State, *, newest: dt.date) ->
     one = Days(day, day)
     for source in recipe.inputs:
         table, used = state[source.table], {}
-        for upstream in source.days(one):
+        for upstream in state.days_read(source, one):
             bounds = source.cells(day, upstream, newest) if source.cells else ALL_CELLS
             digest = table.digest(upstream, bounds) if bounds else None
             if digest is not None:
@@ -159,15 +162,28 @@ def detail_of(recipe: Recipe, day: dt.date, state: State, *, newest: dt.date) ->
     return detail
 
 
-def raw_detail(recipe: RawRecipe, logs: LandedDay) -> Detail:
-    """What a day of a raw table is read from: the files of its streams."""
+def held_catalogue(pins: TableState, day: dt.date) -> dict[str, str]:
+    """The digest, by its day, of the older catalogue that holds on a day which has none itself."""
+    if pins.key(day) != NO_FILES or (held := pins.newest_before(day)) is None:
+        return {}
+    digest = pins.digest(held, ALL_CELLS)
+    return {held.isoformat(): digest} if digest else {}
+
+
+def raw_detail(recipe: RawRecipe, logs: LandedDay, catalogue: Mapping[str, str]) -> Detail:
+    """What a day of a raw table is read from: the files of its streams, and the held catalogue."""
     files = {f: stamp for f, stamp in logs.files.items() if stream_of(f) in recipe.streams}
-    return {"settings": recipe.settings, "landing": files}
+    detail: Detail = {"settings": recipe.settings, "landing": files}
+    if recipe.asks_catalogue and catalogue:
+        detail["pins"] = dict(catalogue)
+    return detail
 
 
-def raw_inputs(recipes: Mapping[str, RawRecipe], logs: LandedDay) -> dict[str, str]:
+def raw_inputs(
+    recipes: Mapping[str, RawRecipe], logs: LandedDay, catalogue: Mapping[str, str]
+) -> dict[str, str]:
     """Of each raw table the digest of what a day of it is read from."""
-    return {table: digest_of(raw_detail(recipe, logs)) for table, recipe in recipes.items()}
+    return {t: digest_of(raw_detail(recipe, logs, catalogue)) for t, recipe in recipes.items()}
 
 
 def stale_raw_tables(state: State, day: dt.date, inputs_of: Mapping[str, str]) -> set[str]:
@@ -191,8 +207,8 @@ def explain(before: Detail | None, now: Detail) -> str:
     reasons = []
     if before["settings"] != now["settings"]:
         reasons.append("the settings changed")
-    for table in (t for t in now if t != "settings"):
-        old, new = before.get(table, {}), now[table]
+    for table in (t for t in {**before, **now} if t != "settings"):
+        old, new = before.get(table, {}), now.get(table, {})
         for verb, keys in (
             ("is new", [k for k in new if k not in old]),
             ("changed", [k for k in new if k in old and old[k] != new[k]]),

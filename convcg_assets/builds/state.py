@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from convcg_assets.days import Days
 from convcg_assets.lake.delta import NO_FILES, Lake, Version
 from convcg_assets.lake.digests import NO_CELL
 from convcg_assets.lake.ledger import Cells, Facts, Ledger
 from convcg_assets.tables.raw import RAW_TABLES
 from convcg_assets.tables.registry import ARTIFACTS
-from convcg_assets.tables.table import ALL_CELLS, Bounds
+from convcg_assets.tables.table import ALL_CELLS, Bounds, Input
 
 UNKNOWN_CELL = "?"
 """Content that was written but not recorded: it counts in every selection, by its files."""
@@ -52,6 +53,10 @@ class TableState:
         """Days whose files are recorded, whatever they were built from; empty days too."""
         return {day for day, key, _ in self.builds if self.key(day) == key}
 
+    def newest_before(self, day: dt.date) -> dt.date | None:
+        """The newest day before another that has rows."""
+        return max((d for d in self.keys if d < day), default=None)
+
     def digest(self, day: dt.date, bounds: Bounds) -> str | None:
         """Digest of the rows of a day in cells within bounds; None where there are none."""
         place = (day, bounds)
@@ -79,6 +84,19 @@ class State:
         """One table's state."""
         return self.tables[table]
 
+    def held_day(self, source: Input, day: dt.date) -> dt.date | None:
+        """The day before the window around a day whose rows hold in it: see `Input`."""
+        if not source.holds:
+            return None
+        table, window = self.tables[source.table], source.days(Days(day, day))
+        is_empty = not any(upstream in table.keys for upstream in window)
+        return table.newest_before(window.first) if is_empty else None
+
+    def days_read(self, source: Input, days: Days) -> list[dt.date]:
+        """The days of an input that are read for a range of days, the held one among them."""
+        held = self.held_day(source, days.first)
+        return [*source.days(days)] if held is None else [held, *source.days(days)]
+
     def log_days(self) -> list[dt.date]:
         """First and newest day whose logs are in the lake; nothing before the first landing."""
         days = set.intersection(*(self.tables[table].built_days() for table in RAW_TABLES))
@@ -89,18 +107,32 @@ def load_state(tables: Iterable[str], *, lake: Lake, ledger: Ledger, home: Path)
     """The state of those tables and artifacts."""
     # Facts before files: what is written in between is then unknown, never mistaken.
     facts = ledger.facts(tables)
-    return State({t: _load(t, recorded, lake=lake, home=home) for t, recorded in facts.items()})
+    return State(
+        {
+            table: _artifact(table, recorded, home=home)
+            if table in ARTIFACTS
+            else table_state(recorded, lake.snapshot(table))
+            for table, recorded in facts.items()
+        }
+    )
 
 
-def _load(table: str, facts: Facts, *, lake: Lake, home: Path) -> TableState:
-    version = None
-    if table in ARTIFACTS:
-        keys = artifact_keys(table, home=home)
-        cells = {day: {NO_CELL: key} for day, key in keys.items()}
-    else:
-        version = lake.snapshot(table)
-        keys = {day: version.key(day) for day in version.files} if version else {}
-        cells = {d: facts.contents.get((d, k), {UNKNOWN_CELL: k}) for d, k in keys.items()}
+def _artifact(table: str, facts: Facts, *, home: Path) -> TableState:
+    keys = artifact_keys(table, home=home)
+    cells = {day: {NO_CELL: key} for day, key in keys.items()}
+    return _state(keys, cells, facts, None)
+
+
+def table_state(facts: Facts, version: Version | None) -> TableState:
+    """The state of a table as of one version."""
+    keys = {day: version.key(day) for day in version.files} if version else {}
+    cells = {d: facts.contents.get((d, k), {UNKNOWN_CELL: k}) for d, k in keys.items()}
+    return _state(keys, cells, facts, version)
+
+
+def _state(
+    keys: dict[dt.date, str], cells: dict[dt.date, Cells], facts: Facts, version: Version | None
+) -> TableState:
     failed = facts.failed_checks.items()
     broken = {d: said for (d, k), said in failed if keys.get(d, NO_FILES) == k}
     return TableState(keys, cells, facts.builds, broken, version)

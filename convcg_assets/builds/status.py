@@ -12,6 +12,7 @@ from convcg_assets.builds.staleness import (
     detail_of,
     explain,
     find_stale,
+    held_catalogue,
     raw_detail,
     raw_inputs,
     stale_raw_tables,
@@ -42,10 +43,11 @@ class Status:
         ledger = self.deployment.ledger
         if table == RAW:
             recipes, logs = make_raw_recipes(self.deployment.source), self.landed[day]
+            catalogue = held_catalogue(self.state["pins"], day)
             # The table of all streams where it differs, else the first that does.
-            stale = stale_raw_tables(self.state, day, raw_inputs(recipes, logs))
+            stale = stale_raw_tables(self.state, day, raw_inputs(recipes, logs, catalogue))
             table = REJECTED if REJECTED in stale else min(stale)
-            now = raw_detail(recipes[table], logs)
+            now = raw_detail(recipes[table], logs, catalogue)
         else:
             assert self.staleness.logs is not None
             recipe = self.deployment.recipes[table]

@@ -38,6 +38,15 @@ def id_columns(table: str) -> list[str]:
     return load_suite(table)["meta"]["id_columns"]
 
 
+def columns_if_logged(table: str) -> dict[str, str]:
+    """By expectation the column of those that hold only for logs which have it at all."""
+    return {
+        expectation["description"]: expectation["kwargs"]["column"]
+        for expectation in load_suite(table)["expectations"]
+        if expectation.get("meta", {}).get("if_logged")
+    }
+
+
 def columns_of(kwargs: Mapping[str, Any]) -> set[str]:
     """The columns that an expectation reads, those of its row condition included."""
     named = {kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs}

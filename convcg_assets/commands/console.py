@@ -46,6 +46,12 @@ def say(console: Console, text: str, *, style: str | None = None) -> None:
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
+def begin(console: Console, text: str) -> None:
+    """A line that the next one takes the place of, where there is a terminal."""
+    end = "\r" if console.is_terminal else "\n"
+    console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True, end=end)
+
+
 @contextmanager
 def working(console: Console, text: str, *, is_short: bool = False) -> Iterator[None]:
     """Show that work is under way and for how long; without a terminal, one line at its start.

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import dagster as dg
 from pydantic import ValidationError
 
+from convcg_assets.commands.findings import find_failed
 from convcg_assets.days import Days
 from convcg_assets.sources.stream import check_known
 
@@ -95,6 +96,17 @@ def materialized_rows(result: dg.ExecuteInProcessResult) -> dict[str, int]:
     return rows
 
 
+def said_in_short(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What a run's assets say of themselves in one line each."""
+    from convcg_assets.defs.metadata import IN_SHORT
+
+    found = (
+        event.materialization.metadata.get(IN_SHORT)
+        for event in result.get_asset_materialization_events()
+    )
+    return list(dict.fromkeys(str(value.value) for value in found if value is not None))
+
+
 def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
     """What a person needs to know of a failed run: the error itself, the failed checks."""
     failures = []
@@ -104,13 +116,4 @@ def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
             error = error.cause
         said = error.message.strip() if error else "failed"
         failures.append(f"{event.step_key}: {MODULE.sub('', said)}")
-    return failures + explain_checks(result)
-
-
-def explain_checks(result: dg.ExecuteInProcessResult) -> list[str]:
-    """The checks that failed, warnings included, each with what it found."""
-    return [
-        f"{check.asset_key.to_user_string()}: {check.check_name}: {check.description or 'failed'}"
-        for check in result.get_asset_check_evaluations()
-        if not check.passed
-    ]
+    return failures + ["\n".join(finding.lines) for finding in find_failed(result)]

@@ -11,13 +11,22 @@ from typing import Any
 import click
 from rich.console import Console
 
-from convcg_assets.commands.console import Failure, json_option, open_console, print_json, say
+from convcg_assets.commands.console import (
+    Failure,
+    begin,
+    json_option,
+    open_console,
+    print_json,
+    say,
+)
 from convcg_assets.commands.options import DAY, RUN_CONFIG
 from convcg_assets.commands.outcome import print_outcome, report_page
 from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
 
+INDENT = " " * 8
+"""Of what belongs to a step, below its line."""
 Outcome = dict[str, Any]
 """What a run came to, as `--json` prints it."""
 
@@ -138,33 +147,40 @@ def _run_step(
     console: Console,
 ) -> Outcome:
     from convcg_assets.commands.materialize import (
-        explain_checks,
         explain_failures,
+        find_failed,
         materialize,
         materialized_rows,
+        said_in_short,
     )
 
     title = f"{place:>7} {step.name:<22} {days}"
     begun = time.perf_counter()
-    say(console, f"{title} ...", style="dim")
+    begin(console, f"{title} ...")
     result = materialize(step.assets, days, instance=instance, config=config, checks=checks)
     seconds = time.perf_counter() - begun
     if not result.success:
         say(console, f"{title} failed after {seconds:.1f} s", style="red")
         raise Failure("\n".join(explain_failures(result)))
-    rows, warnings = materialized_rows(result), explain_checks(result)
+    rows, found, short = materialized_rows(result), find_failed(result), said_in_short(result)
     counts = ", ".join(
         f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
         for table, count in rows.items()
     )
     say(console, f"{title} {seconds:5.1f} s  {counts}".rstrip(), style="green")
-    for warning in warnings:
-        say(console, f"  warning: {warning}", style="yellow")
+    for line in short:
+        say(console, f"{INDENT}{line}", style="dim")
+    for finding in found:
+        first, *table = finding.lines
+        say(console, f"{INDENT}warning: {first}", style="yellow")
+        for line in table:
+            say(console, f"{INDENT}{line}")
     return {
         "step": step.name,
         "first_day": days.first,
         "last_day": days.last,
         "seconds": round(seconds, 1),
         "rows": rows,
-        "warnings": warnings,
+        "in_short": short,
+        "warnings": [finding.said for finding in found],
     }

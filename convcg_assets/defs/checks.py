@@ -39,7 +39,7 @@ def suite_check(table: str) -> dg.AssetChecksDefinition:
             return dg.AssetCheckResult(
                 passed=result.success,
                 severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-                description=str(result) or f"{len(result.outcomes)} expectations hold",
+                description=result.summary or f"{len(result.outcomes)} expectations hold",
                 metadata=_suite_metadata(result),
             )
 

@@ -18,6 +18,8 @@ from convcg_assets.tables.registry import TABLES
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40
+IN_SHORT = "in_short"
+"""What there is to know of a build in one line; commands print it."""
 Metadata = dict[str, Any]
 
 

@@ -12,7 +12,8 @@ from ibis import _
 from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.delay_plots import plot_curves, plot_maturity
-from convcg_assets.defs.metadata import Metadata, count_by, markdown_table
+from convcg_assets.defs.metadata import IN_SHORT, Metadata, count_by, markdown_table
+from convcg_assets.tables.conversion_outcomes import conversion_outcomes, outcomes_in_words
 from convcg_assets.tables.weighted_label_checks import FACTORS
 
 Page = Callable[[Build], Metadata]
@@ -29,11 +30,12 @@ def _newest(build: Build) -> ibis.Table:
 
 def _attributed_conversions(build: Build) -> Metadata:
     rows, con = _written(build), build.con
-    attributed = rows.filter(_.status == "attributed")
+    outcomes = con.to_pyarrow(conversion_outcomes(rows)).to_pylist()
+    rounded = [row | {"share": f"{row['share']:.1%}"} for row in outcomes]
     return {
+        IN_SHORT: outcomes_in_words(outcomes),
         "model": build.deployment.settings.attribution.model,
-        "by_status": count_by(rows, "status", con=con),
-        "by_touch": count_by(attributed, "touch_type", "match_level", con=con),
+        "outcomes": dg.MetadataValue.md(markdown_table(rounded)),
         "by_event": count_by(rows, "event_name", con=con),
     }
 

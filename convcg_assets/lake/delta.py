@@ -13,7 +13,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -55,11 +55,11 @@ class Version:
         """Names the files of a day: they are never written again, so equal keys are equal rows."""
         return files_key(self.files.get(day, ()))
 
-    def of(self, days: Days) -> list[str]:
+    def of(self, days: Iterable[dt.date]) -> list[str]:
         """The files of those days."""
         return [file for day in days for file in self.files.get(day, ())]
 
-    def held(self, days: Days, schema: ibis.Schema) -> Files:
+    def held(self, days: Iterable[dt.date], schema: ibis.Schema) -> Files:
         """Those days as an engine reads them."""
         paths = self.of(days)
         num_bytes = sum(self.sizes.get(path, 0) for path in paths)
@@ -152,7 +152,7 @@ class Lake:
     def read(
         self,
         table: str,
-        days: Days,
+        days: Iterable[dt.date],
         *,
         con: Backend,
         version: Version | int | None = None,
@@ -166,7 +166,7 @@ class Lake:
             version = self.snapshot(table, version=version)
         return read_files(self.held(table, days, version=version), con=con)
 
-    def held(self, table: str, days: Days, *, version: Version | None) -> Files:
+    def held(self, table: str, days: Iterable[dt.date], *, version: Version | None) -> Files:
         """Those days of a version as an engine reads them; None holds no rows."""
         return (version or NO_VERSION).held(days, self.schema(table))
 

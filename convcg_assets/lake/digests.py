@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.lake.engine import typed_null
+from convcg_assets.sources.columns import type_schema
 from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.table import Table
 
@@ -28,8 +30,8 @@ def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.da
     files = list(files)
     if not files:
         return {}
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     entry = TABLES[table]
+    days = _rows_of(entry, files, con=con)
     later, cell = entry.later, entry.cell or "NULL"
     first = [
         c for c, column in entry.columns.items() if c not in ("dt", later) and not column.added
@@ -42,7 +44,7 @@ def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.da
         for cell, hashed, chosen in facts
     )
     found = con.con.execute(f"""
-        WITH days AS (SELECT * FROM read_parquet([{listed}], hive_partitioning = true)),
+        WITH days AS ({days}),
         facts AS ({rows})
         SELECT CAST(dt AS DATE), cell, count(*), sum(CAST(h AS HUGEINT)), bit_xor(h)
         FROM facts GROUP BY ALL""").fetchall()
@@ -53,11 +55,25 @@ def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.da
     return digests
 
 
+def _rows_of(table: Table, files: list[str], *, con: Backend) -> str:
+    """SQL for the rows of files; a column that was added after they were written is null."""
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    rows = f"SELECT * FROM read_parquet([{listed}], hive_partitioning = true"
+    added = {name: column for name, column in table.columns.items() if column.added}
+    if not added:
+        return f"{rows})"
+    rows = f"{rows}, union_by_name = true)"
+    there = {name for name, *_ in con.con.execute(f"DESCRIBE {rows}").fetchall()}
+    lacking = type_schema({n: c for n, c in added.items() if n not in there}, {})
+    nulls = [f", {typed_null(kind)} AS {name}" for name, kind in lacking.items()]
+    return f"SELECT *{''.join(nulls)} FROM ({rows})"
+
+
 def _row_hash(table: Table, columns: list[str]) -> str:
     """SQL for a row's hash; a column that was added later counts where it says something."""
     hashed = f"hash({', '.join(columns)})"
     for name, column in table.columns.items():
-        if column.added:
+        if column.added and name != table.later:
             said = f"CASE WHEN {name} IS NULL THEN 0::UBIGINT ELSE hash('{name}', {name}) END"
             hashed = f"xor({hashed}, {said})"
     return hashed

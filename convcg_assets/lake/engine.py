@@ -107,9 +107,7 @@ def read_files(files: Files, *, con: Backend) -> ibis.Table:
 def select_files(files: Files) -> str:
     """SQL for the rows of files, in the columns and types of their schema."""
     if not files.paths:
-        nulls = ", ".join(
-            f"CAST(NULL AS {_type(kind)}) AS {_name(c)}" for c, kind in files.schema.items()
-        )
+        nulls = ", ".join(f"{typed_null(kind)} AS {_name(c)}" for c, kind in files.schema.items())
         return f"SELECT {nulls} WHERE false"
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files.paths)
     rows = f"read_parquet([{listed}], hive_partitioning = true"
@@ -134,6 +132,11 @@ def cast_columns(schema: ibis.Schema) -> str:
     return ", ".join(
         f"CAST({_name(c)} AS {_type(kind)}) AS {_name(c)}" for c, kind in schema.items()
     )
+
+
+def typed_null(kind: ibis.DataType) -> str:
+    """SQL for a null of a type."""
+    return f"CAST(NULL AS {_type(kind)})"
 
 
 def _type(kind: ibis.DataType) -> str:

@@ -150,6 +150,10 @@ def load_source(path: str | Path) -> Source:
         raise ValueError(
             f"source file {path} holds no keys; it needs at least name, first_day, streams"
         )
+    if isinstance(streams := content.get("streams"), dict):
+        # A stream that is named and has no keys has all of its defaults.
+        named = {name: {} if keys is None else keys for name, keys in streams.items()}
+        content = {**content, "streams": named}
     try:
         source = Source.model_validate(content)
     except ValidationError as error:

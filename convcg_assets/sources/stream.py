@@ -139,23 +139,18 @@ class Streams(Frozen):
     engagements: Stream | None = Field(
         default=None, description="onsite actions: click, repin, close_up"
     )
-    conversions: Stream = Field(description="checkout, add_to_cart, signup, lead")
+    conversions: Stream | None = Field(
+        default=None, description="checkout, add_to_cart, signup, lead"
+    )
     pins: Stream | None = Field(default=None, description="daily snapshots of the catalogue")
     users: Stream | None = Field(default=None, description="daily snapshots of the users")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_keys(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "conversions" in value and value["conversions"] is None:
-            return value | {"conversions": {}}
-        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.impressions is None and self.engagements is None:
             raise ValueError(
-                "a source needs conversions and impressions or engagements (or both): add "
-                "`impressions:` or `engagements:`"
+                "a source needs impressions or engagements (or both): add `impressions:` or "
+                "`engagements:`"
             )
         for name in STREAMS:
             stream = getattr(self, name)

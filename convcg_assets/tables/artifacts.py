@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from convcg_assets.tables.example_rows import SEEN_DAYS
+from convcg_assets.tables.example_rows import met_before
 from convcg_assets.tables.settings import EvaluationSettings
 from convcg_assets.tables.table import (
     ALL_CELLS,
@@ -71,7 +71,7 @@ def _evaluation_inputs(scope: Scope) -> tuple[Input, ...]:
         past("weighted_labels", known),
         past("user_features"),
         past("pin_features"),
-        Input("impressions", before=holdout + SEEN_DAYS, after=-1),
+        *met_before(holdout),
         Input("conversion_delay", after=max(settings.repeat_after_days, default=0), cells=curve),
     )
 

@@ -9,11 +9,12 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.sources.columns import CONVERSION_EVENTS, Column, Columns
+from convcg_assets.tables.conversion_outcomes import outlying_outcomes
 from convcg_assets.tables.credit_models import CREDIT_MODELS
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.settings import AttributionSettings
 from convcg_assets.tables.table import Check, Input, Inputs, Scope, Table
-from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, find_touches
+from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, drawing_of, find_touches
 
 STATUSES = ("attributed", "no_user", "no_touch", "past_horizon", "duplicate")
 CREDIT_TOLERANCE = 1e-9
@@ -191,6 +192,7 @@ def share_credit(candidates: ibis.Table, *, settings: AttributionSettings) -> ib
     ranked = candidates.mutate(
         strength=_rank(candidates.touch_type, TOUCH_TYPES),
         match_rank=_rank(candidates.match_level, MATCH_LEVELS),
+        drawing=drawing_of(candidates.conversion_id, candidates.impression_id),
     )
     credited = CREDIT_MODELS[settings.model](ranked, settings.half_life_hours)
     return credited.filter(_.credit > 0).select(
@@ -263,6 +265,7 @@ their status. Credits of one conversion sum to 1.""",
     key=("dt", "conversion_id", "impression_id", "touch_type", "touch_ts"),
     inputs=inputs,
     settings=lambda scope: (scope.settings.attribution,),
+    version=2,
     rows=rows,
     cell="impression_day",
     checks=(
@@ -275,6 +278,12 @@ their status. Credits of one conversion sum to 1.""",
             "touches_in_window",
             "touch_ts <= event_ts < touch_ts + window of the touch's type.",
             error=lambda i: touches_outside_window(i.own, settings=i.settings.attribution),
+        ),
+        Check(
+            "most_find_a_touch",
+            "Most conversions name a user, find a touch and are no duplicates. Where most do not, "
+            "ids of conversions and events may be mapped differently.",
+            warning=lambda i: outlying_outcomes(i.own, settings=i.settings.checks),
         ),
     ),
 )

@@ -17,20 +17,21 @@ END_SHARE, MIDDLE_SHARE = 0.4, 0.2
 CONVERSION = ["dt", "conversion_id"]
 ALL_TOUCHES = ibis.window(group_by=CONVERSION)
 IN_TIME = ibis.window(
-    group_by=CONVERSION, order_by=["touch_ts", "impression_id", "strength", "match_rank"]
+    group_by=CONVERSION,
+    order_by=["touch_ts", "drawing", "impression_id", "strength", "match_rank"],
 )
 BY_STRENGTH = ibis.window(
     group_by=CONVERSION,
-    order_by=["strength", "match_rank", ibis.desc("touch_ts"), "impression_id"],
+    order_by=["strength", "match_rank", ibis.desc("touch_ts"), "drawing", "impression_id"],
 )
 CreditModel = Callable[[ibis.Table, float], ibis.Table]
 """Takes touches (`dt`, `conversion_id`, `touch_ts`, `impression_id`, `strength` 0 to 2 for click,
-engagement, view, `match_rank` 0 or 1 for Pin, advertiser) and the half-life in hours; gives them
-with `credit`, which sums to 1 per conversion."""
+engagement, view, `match_rank` 0 or 1 for Pin, advertiser, `drawing` that orders those of one
+moment) and the half-life in hours; gives them with `credit`, which sums to 1 per conversion."""
 
 
 def last_touch(touches: ibis.Table, half_life_hours: float) -> ibis.Table:
-    """All to the first by touch type, match level, latest touch, smallest impression id."""
+    """All to the first by touch type, match level, latest touch, smallest drawing."""
     is_last = ibis.row_number().over(BY_STRENGTH) == 0
     return touches.mutate(credit=is_last.ifelse(double(1), double(0)))
 

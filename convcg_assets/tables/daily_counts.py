@@ -8,6 +8,7 @@ import ibis
 from ibis import _
 
 from convcg_assets.days import Days
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
 from convcg_assets.tables.table import Input, Scope
 
@@ -19,16 +20,20 @@ SECONDS_PER_DAY = 86_400
 def known_before(*tables: str, scope: Scope) -> tuple[Input, ...]:
     """The days before T that features look back on, and those that late events add."""
     history = max(LONG_DAYS, scope.settings.features.active_days) + scope.late_days
-    return tuple(Input(table, before=history, after=-1) for table in tables)
+    snapshots = {stream for stream, rules in STREAMS.items() if rules.kind == "snapshot"}
+    return tuple(Input(t, before=history, after=-1, holds=t in snapshots) for t in tables)
 
 
 def newest_snapshot(snapshots: ibis.Table, *, days: Days) -> ibis.Table:
-    """For each T in `days` the newest snapshot of the `LONG_DAYS` before T, with dt = T."""
-    held = snapshots.select(snapshot_dt=_.dt).distinct()
-    spread = held.inner_join(days.lookback("snapshot_dt", num_days=LONG_DAYS), "snapshot_dt")
-    newest = spread.group_by("day").agg(snapshot_dt=_.snapshot_dt.max())
+    """For each T in `days` the newest snapshot before T, however old, with dt = T.
+
+    The day of the snapshot is `snapshot_dt`.
+    """
+    each, landed = days.each("day"), snapshots.select(snapshot_dt=_.dt).distinct()
+    before = each.inner_join(landed, each.day > landed.snapshot_dt)
+    newest = before.group_by("day").agg(snapshot_dt=_.snapshot_dt.max())
     rows = snapshots.rename(snapshot_dt="dt").inner_join(newest, "snapshot_dt")
-    return rows.drop("snapshot_dt").rename(dt="day")
+    return rows.rename(dt="day")
 
 
 def count_engagements(engagements: ibis.Table, *, key: str) -> ibis.Table:

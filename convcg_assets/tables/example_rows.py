@@ -13,6 +13,7 @@ from convcg_assets.days import Days
 from convcg_assets.tables.exact import SHARE_DECIMALS, double, exact_sum
 from convcg_assets.tables.maturity import with_maturity
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
+from convcg_assets.tables.table import Input
 
 SEEN_DAYS = 30
 """`seen_before` looks back so many days."""
@@ -31,6 +32,8 @@ EXAMPLE = (
     "task",
     "is_negative",
     "touch_type",
+    "match_level",
+    "match_factor",
     "label_weight",
     "maturity",
     "maturity_factor",
@@ -48,6 +51,12 @@ _OF_IMPRESSION = (
 )
 
 
+def met_before(num_days: int) -> tuple[Input, ...]:
+    """What `seen_pairs` reads for examples of the `num_days` before a day."""
+    tables = ("impressions", "engagements", "attributed_conversions")
+    return tuple(Input(table, before=num_days + SEEN_DAYS, after=-1) for table in tables)
+
+
 def positives(
     labels: ibis.Table,
     curves: ibis.Table,
@@ -63,10 +72,13 @@ def positives(
     known = known.mutate(as_of=(known.split == "holdout").ifelse(held_out_until, known.cutoff))
     known = known.filter(_known_on(known) < known.as_of, known.weight > 0)
     one_value = {c: known[c].max() for c in _OF_IMPRESSION}
-    # A label may rest on several touches; the strongest stands for it: click, engagement, view.
+    # A label may rest on several touches. The strongest type stands for it (click, engagement,
+    # view), and the strongest match (Pin, advertiser).
     grouped = known.group_by("day", "split", "example_day", "impression_id", "task", "as_of").agg(
         **one_value,
         touch_type=known.touch_type.min(),
+        match_level=known.match_level.max(),
+        match_factor=known.match_factor.max(),
         label_weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
         evidence_dt=known.evidence_dt.max(),
     )
@@ -118,6 +130,8 @@ def hard_negatives(
             task=ibis.null("string"),
             is_negative=ibis.literal(True),
             touch_type=ibis.null("string"),
+            match_level=ibis.null("string"),
+            match_factor=double(1),
             label_weight=double(1),
             maturity=double(1),
             maturity_factor=double(1),
@@ -144,13 +158,31 @@ def _known_on(labels: ibis.Table) -> ibis.Value:
     return ibis.greatest(labels.impression_dt, labels.evidence_dt)
 
 
-def seen_pairs(rows: ibis.Table, impressions: ibis.Table) -> ibis.Table:
-    """The (day D, user, Pin) of examples whose user had been shown the Pin in a log before D."""
+def seen_pairs(
+    rows: ibis.Table,
+    *,
+    impressions: ibis.Table,
+    engagements: ibis.Table,
+    attributed: ibis.Table,
+) -> ibis.Table:
+    """The (day D, user, Pin) of examples whose user was known to have met the Pin before D.
+
+    That is, in a log before D, of at most `SEEN_DAYS` before, the Pin was shown to the user, acted
+    on, bought, or credited with what the user bought: all that a user's recent actions may hold.
+    """
     pairs = rows.select("example_day", "user_id", "pin_id").distinct()
-    shown = impressions.select("user_id", "pin_id", shown_dt=_.dt)
+    met = [
+        events.select("user_id", pin_id=events[pin], met_dt=events.dt)
+        for events, pin in (
+            (impressions, "pin_id"),
+            (engagements, "pin_id"),
+            (attributed, "pin_id"),
+            (attributed, "touch_pin_id"),
+        )
+    ]
     return (
-        pairs.inner_join(shown, ["user_id", "pin_id"])
-        .filter(_.example_day.delta(_.shown_dt, unit="day").between(1, SEEN_DAYS))
+        pairs.inner_join(ibis.union(*met), ["user_id", "pin_id"])
+        .filter(_.example_day.delta(_.met_dt, unit="day").between(1, SEEN_DAYS))
         .select("example_day", "user_id", "pin_id")
         .distinct()
         .mutate(seen_before=ibis.literal(True))

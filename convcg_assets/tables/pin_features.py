@@ -97,10 +97,11 @@ def describe_pins(
 ) -> ibis.Table:
     """Rows of `pin_features` for the days T in `days`: one per active Pin.
 
-    With a catalogue the active Pins are those of its newest snapshot before T; without one
-    (`pins` then holds the Pins seen each day) those seen in the `active_days` before T. All four
-    tables must hold the longer of `LONG_DAYS` and `active_days` before, events also the days before
-    those on which a late event can have been delivered first.
+    With a catalogue the active Pins are those of its newest snapshot before T, however old; without
+    one (`pins` then holds the Pins seen each day) those seen in the `active_days` before T. All
+    four tables must hold the longer of `LONG_DAYS` and `active_days` before, `pins` also the newest
+    snapshot before those, events also the days before those on which a late event can have been
+    delivered first.
     """
     impressions = first_impressions(impressions)
     engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
@@ -111,7 +112,9 @@ def describe_pins(
         )
         first_seen = sights.group_by(dt=_.day, pin_id=_.pin_id).agg(first_seen=_.seen_dt.min())
         active = newest_snapshot(pins, days=days).left_join(first_seen, ["dt", "pin_id"])
-        active = active.drop("dt_right", "pin_id_right")
+        active = active.drop("dt_right", "pin_id_right").mutate(
+            first_seen=ibis.coalesce(_.first_seen, _.snapshot_dt)
+        )
     else:
         active = _pins_seen(pins, days=days, active_days=settings.active_days)
     counters = (
@@ -189,6 +192,7 @@ Counters hold what arrived before T, so never the very click that is being predi
         "impressions", "engagements", "attributed_conversions", "pins", scope=scope
     ),
     settings=lambda scope: (scope.settings.features, has_catalogue(scope)),
+    version=2,
     rows=rows,
     checks=(numbers_are_finite("dt", "pin_id"),),
 )

@@ -19,6 +19,8 @@ RAW = "raw_events"
 """All raw tables together: a day's logs land as a whole."""
 VERSION = 1
 """Goes up when the same files give other rows."""
+NAMED_BY_PINS = ("impressions", "conversions")
+"""Events whose advertiser is that of their Pin where the log is silent."""
 REJECTED_SHARE_WARNING, REJECTED_SHARE_ERROR = 0.01, 0.20
 """Of a stream's day: what is worth a look, and what is no longer that stream."""
 REJECTED_ROWS_WARNING, REJECTED_ROWS_ERROR = 10, 100
@@ -133,10 +135,14 @@ RAW_TABLES: dict[str, Table] = {
 
 @dataclass(frozen=True)
 class RawRecipe:
-    """From which streams' files of a day a raw table is read, and how: see `raw_settings`."""
+    """From which streams' files of a day a raw table is read, and how: see `raw_settings`.
+
+    Where `asks_catalogue`, the snapshot of Pins that holds on the day names advertisers.
+    """
 
     streams: frozenset[str]
     settings: str
+    asks_catalogue: bool = False
 
 
 def make_raw_recipes(source: Source) -> dict[str, RawRecipe]:
@@ -159,7 +165,9 @@ def make_raw_recipes(source: Source) -> dict[str, RawRecipe]:
         else:
             # What the log lacks and nothing implies stays empty, whatever the files hold.
             streams = implied_by.get(table, events)
-        recipes[table] = RawRecipe(frozenset(streams), settings)
+        is_made = table in present or table == "impressions"
+        asks_catalogue = bool(named) and table in NAMED_BY_PINS and is_made
+        recipes[table] = RawRecipe(frozenset(streams), settings, asks_catalogue)
     return recipes
 
 

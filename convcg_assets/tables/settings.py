@@ -10,7 +10,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from convcg_assets.config import Frozen
+from convcg_assets.config import Frozen, added
 from convcg_assets.tables.credit_models import CREDIT_MODELS
 
 WindowDays = Literal[0, 1, 7, 14, 30, 60]
@@ -214,6 +214,23 @@ class EvaluationSettings(Frozen):
     )
 
 
+class CheckSettings(Frozen):
+    """From which share on a check warns; no row depends on it."""
+
+    max_no_touch_share: float = Field(
+        default=0.5, ge=0, le=1, description="conversions that name a user and found no touch"
+    )
+    max_no_user_share: float = Field(
+        default=0.5, ge=0, le=1, description="conversions that name no user"
+    )
+    max_duplicate_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="reports that repeat another; with two channels half of them do",
+    )
+
+
 class Settings(Frozen):
     """All settings of the data stages; every field has a default."""
 
@@ -224,6 +241,7 @@ class Settings(Frozen):
     features: FeatureSettings = FeatureSettings()
     examples: ExampleSettings = ExampleSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    checks: CheckSettings = added(CheckSettings())
 
 
 def load_settings(path: str | Path | None) -> Settings:

@@ -33,12 +33,17 @@ ALL_CELLS: Bounds = (dt.date.min, dt.date.max)
 
 @dataclass(frozen=True)
 class Input:
-    """Days `before` to `after` a day of another table, and, if told, only some cells of them."""
+    """Days `before` to `after` a day of another table, and, if told, only some cells of them.
+
+    What `holds` is valid until the next: where none of those days has rows, the newest before them
+    that has is read as well.
+    """
 
     table: str
     before: int = 0
     after: int = 0
     cells: Cells | None = None
+    holds: bool = False
 
     def days(self, days: Days) -> Days:
         """The days that are read for a range of days."""

@@ -112,6 +112,16 @@ def arrived_within(linked: ibis.Table, *, num_days: int) -> ibis.Table:
     return linked.filter(_.dt.delta(_.impression_day, unit="day").between(0, num_days))
 
 
+def drawing_of(conversion_id: ibis.Value, impression_id: ibis.Value) -> ibis.Value:
+    """What puts touches of one moment in order: a draw by conversion, the same on every engine.
+
+    The MD5 of "conversion:impression", the smallest first. By the ids alone the same Pin would win
+    all the ties of a page, whoever bought.
+    """
+    text = conversion_id.cast("string") + ":" + impression_id.cast("string")
+    return text.hexdigest("md5")
+
+
 def find_touches(impressions: ibis.Table, engagements: ibis.Table) -> ibis.Table:
     """One row per touch: impressions as views, linked engagements as clicks or engagements.
 

@@ -13,8 +13,8 @@ from convcg_assets.sources.columns import SURFACES, TASKS, Column, Columns
 from convcg_assets.tables.example_checks import CHECKS, SPLITS
 from convcg_assets.tables.example_rows import (
     EXAMPLE,
-    SEEN_DAYS,
     hard_negatives,
+    met_before,
     positives,
     seen_pairs,
 )
@@ -31,7 +31,7 @@ from convcg_assets.tables.table import (
     Scope,
     Table,
 )
-from convcg_assets.tables.touches import TOUCH_TYPES
+from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES
 from convcg_assets.tables.user_features import USER_FEATURES
 
 
@@ -69,6 +69,18 @@ COLUMNS: Columns = {
         "conversion: the strongest type of touch credited",
         vocabulary=TOUCH_TYPES,
     ),
+    "match_level": Column(
+        "string",
+        "conversion: whether its strongest match is of this Pin, or of the advertiser alone",
+        vocabulary=MATCH_LEVELS,
+        added=True,
+    ),
+    "match_factor": Column(
+        "float64",
+        "conversion: what that match weighs, 1 for a Pin match; 1 else",
+        required=True,
+        added=True,
+    ),
     "label_weight": Column(
         "float64",
         "sum of the evidence's weights; 1 for a hard negative",
@@ -88,7 +100,7 @@ COLUMNS: Columns = {
     "evidence_dt": Column("date", "arrival day of the newest evidence"),
     "seen_before": Column(
         "boolean",
-        "the user had an impression of this Pin that arrived before D",
+        "the user was shown this Pin, or acted on it or bought it, in a log before D",
         required=True,
     ),
     **_features("user", USER_FEATURES, without=("dt", "user_id")),
@@ -121,7 +133,7 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
         past("hard_negatives", trained),
         past("user_features"),
         past("pin_features"),
-        Input("impressions", before=num_days + SEEN_DAYS, after=-1),
+        *met_before(num_days),
         Input("conversion_delay", before=holdout, cells=curves),
     )
 
@@ -134,6 +146,8 @@ def rows(inputs: Inputs) -> ibis.Table:
         inputs["user_features"],
         inputs["pin_features"],
         inputs["impressions"],
+        inputs["engagements"],
+        inputs["attributed_conversions"],
         inputs["conversion_delay"],
         settings=inputs.settings.examples,
         delay=inputs.settings.delay,
@@ -147,6 +161,8 @@ def build_examples(
     user_features: ibis.Table,
     pin_features: ibis.Table,
     impressions: ibis.Table,
+    engagements: ibis.Table,
+    attributed: ibis.Table,
     curves: ibis.Table,
     *,
     settings: ExampleSettings,
@@ -159,7 +175,8 @@ def build_examples(
     Impression days from T - holdout_days on are the holdout. Training takes only what had arrived
     before the holdout began: neither its impressions, nor conversions or engagements that arrived
     during it, so that the model is judged as one of that day. `labels`, `negatives` and features
-    must hold the `training_days + holdout_days` before T, `impressions` another `SEEN_DAYS`.
+    must hold the `training_days + holdout_days` before T, events and `attributed` conversions
+    another `SEEN_DAYS`.
 
     A conversion's `weight` is its labels' times the maturity factor by the curve of the day before
     which they are known, the cutoff's in training and T's in the holdout; `maturity_days` share one
@@ -173,7 +190,7 @@ def build_examples(
         labels, curves, days, settings=settings, delay=delay, known_before=known_before
     )
     rows = rows.union(hard_negatives(negatives, labels, days, settings=settings))
-    seen = seen_pairs(rows, impressions)
+    seen = seen_pairs(rows, impressions=impressions, engagements=engagements, attributed=attributed)
     rows = rows.left_join(seen, ["example_day", "user_id", "pin_id"])
     rows = rows.select(*EXAMPLE, seen_before=rows.seen_before.fill_null(False))
     rows = _join_features(rows, user_features, side="user", columns=tuple(USER_FEATURES.columns))
@@ -210,7 +227,7 @@ The last days before T are the holdout: the model is trained on what had arrived
     inputs=inputs,
     settings=lambda scope: (scope.settings.examples, scope.settings.delay),
     # Its own version is the first number; with a feature that is added its columns change too.
-    version=1 + (USER_FEATURES.version - 1) + (PIN_FEATURES.version - 1),
+    version=3 + (USER_FEATURES.version - 1) + (PIN_FEATURES.version - 1),
     rows=rows,
     checks=CHECKS,
 )

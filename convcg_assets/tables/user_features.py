@@ -19,7 +19,7 @@ from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
 from convcg_assets.tables.finite import numbers_are_finite
 from convcg_assets.tables.settings import FeatureSettings
 from convcg_assets.tables.table import Check, Inputs, Table
-from convcg_assets.tables.touches import first_arrivals, first_impressions
+from convcg_assets.tables.touches import drawing_of, first_arrivals, first_impressions
 
 COLUMNS: Columns = {
     "dt": Column("date", "day T: everything here arrived before it"),
@@ -90,9 +90,10 @@ def describe_users(
 ) -> ibis.Table:
     """Rows of `user_features` for the days T in `days`.
 
-    All four tables must hold the `LONG_DAYS` before, events also the days before those on which a
-    late event can have been delivered first. A user has a row where the newest snapshot before T
-    names him or where an event of his arrived in those days.
+    All four tables must hold the `LONG_DAYS` before, `users` also the newest snapshot before those,
+    events also the days before those on which a late event can have been delivered first. A user
+    has a row where the newest snapshot before T names him or where an event of his arrived in those
+    days.
     """
     impressions = first_impressions(impressions)
     engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
@@ -100,10 +101,11 @@ def describe_users(
     # names, else on the one that earned most.
     most_credited = ibis.window(
         group_by=["dt", "conversion_id"],
-        order_by=[ibis.desc("credit"), "touch_ts", "impression_id", "touch_type"],
+        order_by=[ibis.desc("credit"), "touch_ts", "drawing", "impression_id", "touch_type"],
     )
     actions = (
         attributed.filter(_.status != "duplicate", _.user_id.notnull())
+        .mutate(drawing=drawing_of(_.conversion_id, _.impression_id))
         .mutate(rank=ibis.row_number().over(most_credited))
         .filter(_.rank == 0)
         .select(
@@ -227,6 +229,7 @@ USER_FEATURES = Table(
         "impressions", "engagements", "attributed_conversions", "users", scope=scope
     ),
     settings=lambda scope: (scope.settings.features,),
+    version=2,
     rows=rows,
     checks=(
         Check(

@@ -20,7 +20,7 @@ from convcg_model.evaluation.metrics import target_ranks
 from convcg_model.evaluation.result import Evaluation, EvaluationConfig, LabelDay, TaskQueries
 from convcg_model.evaluation.scorers import Scorer, query_side, rows_of
 from convcg_model.evaluation.slices import Groups, slice_queries, sort_key
-from convcg_model.evaluation.weights import maturity, maturity_factors, num_capped
+from convcg_model.evaluation.weights import match_factors, maturity, maturity_factors, num_capped
 
 TASKS = ("conversion", "engagement")
 
@@ -39,7 +39,7 @@ def evaluate(
     `examples` is `training_examples` of one day T, both splits: the held-out positives are the
     queries, the train split tells known users and big advertisers from others. The held-out
     positives are those that arrived before `config.as_of`, each weighted by its `maturity_factor`
-    as of that day; without that column each counts once. `pin_features` holds the snapshots of (at
+    as of that day and its `match_factor`; without these columns each counts once. `pin_features` holds the snapshots of (at
     least) the held-out days. `day_maturity` is the share of each held-out day's conversions that is
     estimated to have arrived; without it that is told from the factors, which days may share.
     `on_progress` is told the number of queries done and of all, chunk by chunk. The order of rows
@@ -72,12 +72,14 @@ def evaluate(
     task_Q = np.array(queries["task"].to_pylist())
     user_Q = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     factor_Q = maturity_factors(queries, max_factor=config.max_maturity_factor)
+    match_Q = match_factors(queries)
     figures, differences = [], []
     for task, dimension, group, chosen in _slices(task_Q, groups):
         of_slice = summarise(
             {name: values[chosen] for name, values in ranks.items()},
             user_Q=user_Q[chosen],
             factor_Q=None if factor_Q is None else factor_Q[chosen],
+            match_Q=match_Q[chosen],
             where=(task, dimension, group),
             config=config,
         )

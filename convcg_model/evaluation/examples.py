@@ -90,6 +90,7 @@ def _example(
         subject=None if subject_id is None else known[subject_id],
         query=row["query"],
         seen_before=row["seen_before"],
+        match_level=row.get("match_level"),
         recent=tuple(
             Action(pin=known[pin_id], action=action, age_days=age)
             for pin_id, action, age in zip_longest(recent_ids, actions, ages)

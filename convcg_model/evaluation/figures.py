@@ -13,7 +13,7 @@ from convcg_model.evaluation.metrics import (
     weighted_means,
 )
 from convcg_model.evaluation.result import Difference, Estimate, EvaluationConfig, Figures
-from convcg_model.evaluation.weights import effective_queries, maturity
+from convcg_model.evaluation.weights import effective_queries, maturity, query_weights
 
 
 def summarise(
@@ -21,15 +21,16 @@ def summarise(
     *,
     user_Q: np.ndarray,
     factor_Q: np.ndarray | None,
+    match_Q: np.ndarray,
     where: tuple[str, str, str],
     config: EvaluationConfig,
 ) -> tuple[list[Figures], list[Difference]]:
     """Figures of every scorer on one slice, and the model's difference from each other scorer.
 
     `ranks` holds the target's rank of each of the slice's queries by scorer [Q], `user_Q` the
-    query's user as any integer code, `factor_Q` its maturity factor, which is its weight (None: not
-    known, each counts once), `where` is (task, dimension, group). All scorers share the resamples,
-    so the differences are paired.
+    query's user as any integer code, `factor_Q` its maturity factor (None: not known, each stands
+    for itself) and `match_Q` what its match weighs: their product is its weight. `where` is (task,
+    dimension, group). All scorers share the resamples, so the differences are paired.
     """
     task, dimension, group = where
     metrics = {
@@ -43,7 +44,7 @@ def summarise(
     user_codes = np.unique(user_Q, return_inverse=True)[1]
     # A stream of its own for each slice: its interval does not move when other slices come or go.
     rng = np.random.default_rng([config.seed, zlib.crc32("/".join(where).encode())])
-    weight_Q = np.ones(len(user_Q)) if factor_Q is None else factor_Q
+    weight_Q = query_weights(factor_Q, match_Q)
     resampled_BM = bootstrap_means(
         values_QM,
         weight_Q=weight_Q,

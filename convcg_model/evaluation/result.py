@@ -67,7 +67,7 @@ class EvaluationConfig(_Result):
 class Estimate(_Result):
     """A mean over queries, with the percentile-bootstrap interval over users."""
 
-    value: float = Field(description="Each query weighted by its maturity factor.")
+    value: float = Field(description="Each query weighted by its maturity and its match.")
     low: float
     high: float
     unweighted: float = Field(description="The same mean, each query counted once.")
@@ -175,6 +175,9 @@ class ExampleQuery(_Result):
     subject: PinCard | None
     query: str | None
     seen_before: bool | None
+    match_level: str | None = Field(
+        default=None, description="Conversion: credited to this Pin by `pin` or `advertiser`."
+    )
     recent: tuple[Action, ...] = Field(description="Newest first.")
     results: tuple[ResultPin, ...] = Field(description="Best first.")
     target: PinCard
@@ -195,6 +198,12 @@ class Evaluation(_Result):
     figures: tuple[Figures, ...]
     differences: tuple[Difference, ...]
     examples: tuple[ExampleQuery, ...]
+
+    @property
+    def headline_task(self) -> str:
+        """What the model is judged by: conversions, or engagements where none were held out."""
+        found = {task.task for task in self.tasks if task.num_queries}
+        return "engagement" if found == {"engagement"} else "conversion"
 
     def find(
         self, *, scorer: str, task: str, dimension: str = "all", group: str = "all"

@@ -39,11 +39,19 @@ def slice_queries(
         "seen before": [seen_words[seen] for seen in queries["seen_before"].to_pylist()],
         "surface": queries["surface"].to_pylist(),
         "touch type": queries["touch_type"].to_pylist(),
+        "match level": _match_levels(queries),
         "Pin": pin_age,
         "user": ["known" if known else "new" for known in trained],
         "advertiser decile": _advertiser_deciles(queries, train=train),
     }
     return {name: of for name, of in groups.items() if any(group is not None for group in of)}
+
+
+def _match_levels(queries: pa.Table) -> list[str | None]:
+    """Whether a conversion is credited to its Pin by `pin` or by `advertiser`, if that is known."""
+    if "match_level" not in queries.column_names:
+        return [None] * queries.num_rows
+    return queries["match_level"].to_pylist()
 
 
 def _advertiser_deciles(queries: pa.Table, *, train: pa.Table) -> list[str | None]:

@@ -11,6 +11,7 @@ from convcg_assets.builds.status import Status, read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
+from convcg_assets.lake.engine import select_files
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.raw import RAW
 from convcg_assets.tables.registry import TABLES
@@ -120,10 +121,11 @@ def contents(
 
 def _rows(deployment: Deployment, table: str, *, con: Backend) -> list[str]:
     snapshot = deployment.lake.snapshot(table)
-    files = [f for named in snapshot.files.values() for f in named] if snapshot else []
-    if not files:
+    if snapshot is None or not snapshot.files:
         return []
-    return sorted_rows(table, f"read_parquet({files}, hive_partitioning = true)", con=con)
+    every = Days(min(snapshot.files), max(snapshot.files))
+    held = deployment.lake.held(table, every, version=snapshot)
+    return sorted_rows(table, f"({select_files(held)})", con=con)
 
 
 def sorted_rows(table: str, relation: str, *, con: Backend) -> list[str]:

@@ -17,6 +17,7 @@ FIRST = dt.date(2026, 1, 5)
 DAYS = Days(FIRST, FIRST + dt.timedelta(days=2))
 HUGE = 2**60
 UNIQUE = "no two rows have the same dt, user_id"
+QUERY = "Search impressions name the query: without it the model lacks their context"
 
 
 def users(day: dt.date, *user_ids) -> list[dict]:
@@ -41,8 +42,9 @@ def test_a_failure_names_expectation_count_and_rows():
     assert failure.severity == "critical"
     assert (failure.num_unexpected, failure.num_rows) == (2, 4)
     assert failure.offending == ({"dt": "2026-01-05", "user_id": 3},) * 2
-    assert "users: critical: no two rows have the same dt, user_id" in str(result)
-    assert "2 of 4 rows" in str(result)
+    said = "users: critical: no two rows have the same dt, user_id: 2 of 4 rows break it"
+    assert result.summary == said
+    assert str(result).splitlines() == [said, "dt          user_id", *["2026-01-05  3"] * 2]
 
 
 def test_large_integer_ids_beside_nulls_are_not_rounded():
@@ -112,3 +114,26 @@ def test_days_without_rows_pass(tmp_path, con):
 def test_nothing_is_printed(capfd):
     check(users(FIRST, 1, 1))
     assert capfd.readouterr() == ("", "")
+
+
+def impressions(day: dt.date, *queries: str | None) -> list[dict]:
+    shown = {"dt": day, "impression_day": day, "user_id": 1, "pin_id": 2, "surface": "search"}
+    return [
+        shown
+        | {"impression_id": i, "impression_ts": dt.datetime.combine(day, dt.time()), "query": q}
+        for i, q in enumerate(queries)
+    ]
+
+
+@pytest.mark.parametrize(("first_query", "failing"), [(None, 0), ("lamps", 2)])
+def test_what_no_day_of_a_log_has_is_not_missed(first_query, failing, tmp_path, con):
+    """A day without queries: of a log that never had any, or of one that has lost them."""
+    lake = Lake(str(tmp_path), dict.fromkeys(ID_KINDS, "int64"))
+    for day, rows in zip(DAYS, ([first_query, first_query], [None, None], []), strict=True):
+        schema = lake.schema("impressions").to_pyarrow()
+        landed = pa.Table.from_pylist(impressions(day, *rows), schema=schema)
+        lake.replace("impressions", Days(day, day), ibis.memtable(landed), con=con)
+    second = FIRST + dt.timedelta(days=1)
+    result = validate_days(lake, "impressions", Days(second, second), con=con)
+    found = {o.expectation: o.num_unexpected for o in result.failures()}
+    assert found == ({QUERY: failing} if failing else {})

@@ -184,6 +184,24 @@ def test_slices():
     }
 
 
+def test_conversions_are_sliced_by_their_match_and_examples_tell_it():
+    table = examples({}, {"pin_id": "b"}, {"task": "engagement"})
+    table = table.append_column("match_level", pa.array(["pin", "advertiser", None]))
+    result = evaluate(
+        table, pin_features=pin_features(), scorers={"model": alphabetical}, config=CONFIG
+    )
+    sliced = [f for f in result.figures if f.dimension == "match level"]
+    assert [(f.task, f.group, f.num_queries) for f in sliced] == [
+        ("conversion", "advertiser", 1),
+        ("conversion", "pin", 1),
+    ]
+    assert {e.impression_id: e.match_level for e in result.examples} == {
+        "i0": "pin",
+        "i1": "advertiser",
+        "i2": None,
+    }
+
+
 def test_what_a_log_cannot_tell_is_no_slice():
     result = evaluate(
         examples({"surface": None}),

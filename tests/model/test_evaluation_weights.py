@@ -58,6 +58,25 @@ def test_a_query_counts_for_the_conversions_that_have_yet_to_arrive():
     assert difference.estimate.unweighted == 2 / 3 - 2 / 3
 
 
+def test_a_match_by_advertiser_weighs_as_little_as_in_training():
+    # b is credited by its advertiser alone: .25 of a conversion, of which half have arrived.
+    table = weighted({"pin_id": "a"}, {"pin_id": "b", "user_id": "u1", "maturity": 0.5})
+    result = run(table.append_column("match_factor", pa.array([None, 0.25])))
+    assert value(result, "recall@1") == 1 / (1 + 2 * 0.25)
+    figures = result.find(scorer="model", task="conversion")
+    assert figures is not None
+    assert figures.metrics["recall@1"].unweighted == 1 / 2
+    assert figures.maturity == 2 / (1 + 2)
+    assert figures.effective_queries == 1.5**2 / (1**2 + 0.5**2)
+
+
+@pytest.mark.parametrize("factor", [0.0, -0.5, 1.01, nan])
+def test_what_is_no_match_factor_is_refused(factor):
+    table = examples({}, {"pin_id": "b"}).append_column("match_factor", pa.array([1.0, factor]))
+    with pytest.raises(ValueError, match=f"at most 1, and that of impression i1 is {factor}"):
+        run(table)
+
+
 def test_the_unripe_estimate_is_the_ripe_figure():
     # Four conversions each: all of the quick advertiser's have arrived, one of the slow one's.
     ripe = run(examples(*[{"pin_id": "a"}] * 4, *[{"pin_id": "c"}] * 4))

@@ -91,6 +91,7 @@ def rich_evaluation(*, num_queries=1500, num_examples=3, skill=SKILL, youngest: 
                     ranks,
                     user_Q=user,
                     factor_Q=np.ones(size) if ripe else factor,
+                    match_Q=np.ones(size),
                     where=(task, dimension, group),
                     config=config,
                 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.source import Source, load_source
 
 MINIMAL = "name: shop\nfirst_day: 2026-01-01\n"
@@ -59,6 +60,12 @@ streams:
     assert engagements.events == {"2": "click", "true": None}
 
 
+def test_a_stream_that_is_named_alone_has_its_defaults(tmp_path):
+    source = load_source(write(tmp_path, MINIMAL + "streams:\n  engagements:\n  pins:\n"))
+    present = [name for name in STREAMS if source.stream(name) is not None]
+    assert present == ["engagements", "pins"]
+
+
 def test_engagement_ids_serve_as_impression_ids(tmp_path):
     text = SHOP + "id_types: {engagement_id: int64}\n"
     assert load_source(write(tmp_path, text)).id_types["impression_id"] == "int64"
@@ -82,7 +89,6 @@ def test_engagement_ids_serve_as_impression_ids(tmp_path):
         (SHOP + "id_types: {user_id: int}\n", r"id_types.user_id: .*'int64' or 'string'.*'int'"),
         (SHOP.replace("2026-01-01", "tomorrow"), "first_day: .*'tomorrow'"),
         (MINIMAL + "streams: {conversions: {}}\n", "add `impressions:` or `engagements:`"),
-        (MINIMAL + "streams: {engagements: {}}\n", "streams.conversions: missing"),
         (SHOP.replace("engagements: {}", "engagement: {}"), "did you mean 'engagements'"),
         (SHOP.replace("{engagements: {}", "{engagements: {formt: csv}"), "mean 'format'"),
         (

@@ -1,6 +1,7 @@
 """Attribution by brute force: every conversion against every touch, in plain loops."""
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -124,6 +125,12 @@ def _match_level(conversion: Row, touch: Row) -> str | None:
     return "advertiser" if same and touch["advertiser_id"] is not None else None
 
 
+def lot(conversion: Row, touch: Row) -> bytes:
+    """What decides among touches of one moment, drawn by each conversion anew."""
+    drawn = f"{conversion['conversion_id']}:{touch['impression_id']}".encode()
+    return hashlib.md5(drawn, usedforsecurity=False).digest()
+
+
 def shares(
     conversion: Row, fitting: list[Row], *, settings: AttributionSettings
 ) -> list[tuple[Row, float]]:
@@ -132,10 +139,10 @@ def shares(
     def rank(touch: Row) -> tuple[int, int]:
         return TYPE_ORDER.index(touch["touch_type"]), LEVEL_ORDER.index(touch["match_level"])
 
-    in_time = sorted(fitting, key=lambda t: (t["touch_ts"], t["impression_id"], *rank(t)))
+    in_time = sorted(fitting, key=lambda t: (t["touch_ts"], lot(conversion, t), *rank(t)))
     strongest = min(rank(touch) for touch in in_time)
     newest = max(t["touch_ts"] for t in in_time if rank(t) == strongest)
-    # `in_time` has the smallest impression id first.
+    # Of one moment `in_time` has the smallest lot first.
     last = next(t for t in in_time if (rank(t), t["touch_ts"]) == (strongest, newest))
     case = Case(conversion, in_time, last, settings.half_life_hours)
     parts = CREDITS[settings.model](case)

@@ -7,7 +7,7 @@ from convcg_assets.days import Days
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
 from convcg_assets.tables.training_examples import COLUMNS as TRAINING_EXAMPLES
 
-from .oracle_attribution import TYPE_ORDER
+from .oracle_attribution import LEVEL_ORDER, TYPE_ORDER
 from .oracle_delay import maturity_of
 from .oracle_labels import IMPRESSION_COLUMNS
 from .world import DAY, Row, World
@@ -34,7 +34,13 @@ def examples(
         _weigh(positives, derived["conversion_delay"], settings=settings, delay=delay)
         rows += positives
         rows += _negatives(derived, day, settings=settings)
-    seen = {(row["user_id"], row["pin_id"], row["dt"]) for row in world.impressions}
+    events = [*world.impressions, *world.engagements, *derived["attributed_conversions"]]
+    seen = {
+        (row["user_id"], row[pin], row["dt"])
+        for row in events
+        for pin in ("pin_id", "touch_pin_id")
+        if pin in row
+    }
     features = {
         side: {(row["dt"], row[key]): row for row in derived[table]} for side, table, key in SIDES
     }
@@ -115,12 +121,15 @@ def _positives(
     for (split, as_of, _, task), evidence in groups.items():
         # Of several touches the strongest type: click, engagement, view.
         types = [row["touch_type"] for row in evidence if row["touch_type"] is not None]
+        levels = [row["match_level"] for row in evidence if row["match_level"] is not None]
         rows.append(
             {
                 **_of_example(evidence[0], day, split=split),
                 "task": task,
                 "is_negative": False,
                 "touch_type": min(types, key=TYPE_ORDER.index, default=None),
+                "match_level": min(levels, key=LEVEL_ORDER.index, default=None),
+                "match_factor": sorted(row["match_factor"] for row in evidence)[-1],
                 "as_of": as_of,
                 "label_weight": sum(row["weight"] for row in evidence),
                 "evidence_dt": max(row["evidence_dt"] for row in evidence),
@@ -152,6 +161,8 @@ def _negatives(
                     "task": None,
                     "is_negative": True,
                     "touch_type": None,
+                    "match_level": None,
+                    "match_factor": 1.0,
                     "label_weight": 1.0,
                     "maturity": 1.0,
                     "maturity_factor": 1.0,
@@ -172,7 +183,7 @@ def _of_example(row: Row, day: dt.date, *, split: str) -> Row:
 
 
 def _complete(row: Row, seen: set, features: dict[str, dict]) -> Row:
-    """Whether the Pin was shown before, and both sides' features, as of the impression day."""
+    """Whether the user met the Pin before, and both sides' features, as of the impression day."""
     row["seen_before"] = any(
         (row["user_id"], row["pin_id"], row["example_day"] - k * DAY) in seen
         for k in range(1, SEEN_DAYS + 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from convcg_assets.days import Days
 from convcg_assets.tables.settings import FeatureSettings
 
-from .oracle_attribution import first_deliveries
+from .oracle_attribution import first_deliveries, lot
 from .world import Row, World
 
 
@@ -24,9 +24,8 @@ def within(rows: list[Row], day: dt.date, *, num_days: int) -> list[Row]:
 
 
 def newest_snapshot(rows: list[Row], day: dt.date) -> list[Row]:
-    recent = within(rows, day, num_days=30)
-    newest = max((row["dt"] for row in recent), default=None)
-    return [row for row in recent if row["dt"] == newest]
+    newest = max((row["dt"] for row in rows if row["dt"] < day), default=None)
+    return [row for row in rows if row["dt"] == newest]
 
 
 def _counts(
@@ -91,10 +90,10 @@ def _conversions(credited: list[Row], day: dt.date) -> list[Row]:
 
 
 def _by_credit(row: Row) -> tuple:
-    """Most credit first, then the earliest touch."""
+    """Most credit first, then the earliest touch, then the draw."""
     if row["credit"] is None:
         return ()
-    return -row["credit"], row["touch_ts"], row["impression_id"], row["touch_type"]
+    return -row["credit"], row["touch_ts"], lot(row, row), row["touch_type"]
 
 
 def user_features(

@@ -23,7 +23,7 @@ from convcg_assets.tables.settings import (
     NegativeSettings,
     Settings,
 )
-from convcg_assets.tables.table import Inputs, Scope
+from convcg_assets.tables.table import Input, Inputs, Scope
 from convcg_assets.tables.training_examples import build_examples
 
 from .tables import INT_IDS, of_days, to_arrow
@@ -76,12 +76,24 @@ class Case:
             inputs["user_features"],
             inputs["pin_features"],
             inputs["impressions"],
+            inputs["engagements"],
+            inputs["attributed_conversions"],
             inputs.read_days("conversion_delay", curves),
             settings=self.settings.examples,
             delay=self.settings.delay,
             days=self.days,
             known_before=self.known_before,
         )
+
+
+def _read(rows: list[Row], source: Input, days: Days) -> list[Row]:
+    """The rows that a build of those days reads of an input."""
+    first = source.days(Days(days.first, days.first))
+    older = {row["dt"] for row in rows if row["dt"] < first.first}
+    if not source.holds or of_days(rows, first) or not older:
+        return of_days(rows, source.days(days))
+    held = max(older)
+    return of_days(rows, Days(held, held)) + of_days(rows, source.days(days))
 
 
 def run(case: Case, *, con: Backend, id_types: dict[str, str] = INT_IDS) -> list[Row]:
@@ -91,7 +103,7 @@ def run(case: Case, *, con: Backend, id_types: dict[str, str] = INT_IDS) -> list
     recipe, named = DERIVED[case.table].recipe(scope), {}
     try:
         for name in compiled.inputs:
-            rows = of_days(case.given[name], recipe.input(name).days(case.days))
+            rows = _read(case.given[name], recipe.input(name), case.days)
             con.con.register(f"given_{name}", to_arrow(rows, table=name, id_types=id_types))
             named[name] = f"SELECT * FROM given_{name}"
         schema = table_schema(case.table, id_types)
@@ -160,8 +172,8 @@ def examples(
     days: Days,
     known_before: dt.date | None = None,
 ) -> Case:
-    """`derived` holds the rows of curves, labels, negatives and both sides' features."""
-    given = {**derived, "impressions": world.impressions}
+    """`derived` holds the rows of credit, curves, labels, negatives and both sides' features."""
+    given = {**derived, "impressions": world.impressions, "engagements": world.engagements}
     chosen = Settings(examples=settings, delay=delay)
     return Case("training_examples", given, chosen, days, known_before=known_before)
 

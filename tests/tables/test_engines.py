@@ -78,7 +78,7 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
     for model in ("first_touch", "linear", "time_decay", "position_based", "last_touch"):
         settings = AttributionSettings.model_validate({"model": model, "view_window_days": 7})
         put(model, stages.attributed(world, settings=settings, days=DAYS))
-    credited = out["time_decay"]
+    credited = out["attributed_conversions"] = out["time_decay"]
     delay = DelaySettings(min_weekly=2, maturity_days=2)
     horizon = {"horizon_days": HORIZON_DAYS, "settings": delay}
     put("conversion_delay", stages.delay(credited, **horizon, days=DAYS.widen(before=1)))

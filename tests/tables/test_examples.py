@@ -48,6 +48,7 @@ def derive(events: World, days: Days) -> dict[str, list[Row]]:
     features = {"settings": FeatureSettings(), "days": looked_at}
     curve_days = Days(days.first - 2 * DAY, days.last + 4 * DAY)
     return {
+        "attributed_conversions": credited,
         "conversion_delay": oracle_delay.curves(
             credited, settings=DELAY, horizon_days=attribution.horizon_days, days=curve_days
         ),
@@ -213,6 +214,40 @@ def test_seen_before_means_a_log_before_the_impression_day(build: Build) -> None
         3: False,
         4: False,
         5: False,
+    }
+
+
+def test_what_was_acted_on_or_bought_before_counts_as_seen(build: Build) -> None:
+    """Logs of carts and purchases need not hold a view of what was acted on."""
+    liked, bought, credited, on_the_day, late, other = 10, 11, 12, 13, 14, 15
+    events = world(
+        impressions=[
+            *(impression(o, at(4), pin_id=o) for o in (liked, bought, on_the_day, late, other)),
+            impression(credited, at(-27), pin_id=credited),
+            impression(16, at(4), pin_id=credited),
+        ],
+        engagements=[
+            engagement(1, at(3), pin_id=liked, impression_id=None),
+            engagement(2, at(3), pin_id=late, impression_id=None, late=1),
+            engagement(3, at(-27), pin_id=credited, impression_id=credited),
+            engagement(4, at(3), pin_id=other, impression_id=None, user_id=2),
+        ],
+        conversions=[
+            conversion(1, at(2), lag=DAY, pin_id=bought),
+            conversion(2, at(4), pin_id=on_the_day),
+            conversion(3, at(2), lag=DAY, pin_id=None),
+        ],
+    )
+    settings = ExampleSettings(training_days=5, holdout_days=1)
+    rows = examples(build, events, Days(day(7), day(7)), settings)
+    seen = {row["pin_id"]: row["seen_before"] for row in rows if row["example_day"] == day(4)}
+    assert seen == {
+        liked: True,
+        bought: True,
+        credited: True,
+        on_the_day: False,
+        late: False,
+        other: False,
     }
 
 

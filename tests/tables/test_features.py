@@ -22,7 +22,7 @@ some_settings = st.builds(
     max_recent_actions=st.sampled_from((1, 3, 30)),
     active_days=st.sampled_from((1, 7, 40)),
 )
-some_days = st.sampled_from((0, 1, 7, 30)).map(lambda o: Days(day(o), day(o + 2)))
+some_days = st.sampled_from((0, 1, 7, 30, 45)).map(lambda o: Days(day(o), day(o + 2)))
 
 
 def credited_of(events: World) -> list[Row]:
@@ -145,9 +145,42 @@ def test_the_newest_snapshot_before_the_day(build: Build) -> None:
     )
     assert [(row["user_id"], row["country"]) for row in users_of(build, events, 3)] == [(1, "US")]
     assert {row["user_id"] for row in users_of(build, events, 2)} == {1, 2}
-    assert users_of(build, world(users=[user(1, 0)]), 31) == []
     (row,) = users_of(build, world(users=[user(1, 0, created_ts=at(-1, seconds=43_200))]), 1)
     assert row["account_age_days"] == 1.5
+
+
+@pytest.mark.parametrize("age", [1, 30, 33, 34, 400])
+def test_a_snapshot_holds_until_the_next_however_old(build: Build, age: int) -> None:
+    events = world(
+        pins=[pin(7, 0, created_ts=None), pin(8, 0, price=1.0)], users=[user(1, 0, country="DE")]
+    )
+    assert [(row["user_id"], row["country"]) for row in users_of(build, events, age)] == [(1, "DE")]
+    first, second = sorted(pins_of(build, events, age), key=lambda row: row["pin_id"])
+    assert (first["pin_id"], first["age_days"]) == (7, age)
+    assert (second["pin_id"], second["price"]) == (8, 1.0)
+
+
+@pytest.mark.parametrize("offset", [1, 33, 400])
+def test_a_pin_leaves_the_catalogue_with_the_snapshot_that_lacks_it(
+    build: Build, offset: int
+) -> None:
+    events = world(pins=[pin(7, 0), pin(8, 0), pin(8, offset)])
+    assert {row["pin_id"] for row in pins_of(build, events, offset)} == {7, 8}
+    assert {row["pin_id"] for row in pins_of(build, events, offset + 1)} == {8}
+
+
+def test_a_range_of_days_takes_for_each_the_snapshot_that_holds(build: Build) -> None:
+    events = world(pins=[pin(7, 0), pin(8, 60)])
+    rows = build(
+        stages.pin_features,
+        events,
+        [],
+        has_catalogue=True,
+        settings=FeatureSettings(),
+        days=Days(day(59), day(62)),
+    )
+    found = {row["dt"]: row["pin_id"] for row in rows}
+    assert found == {day(59): 7, day(60): 7, day(61): 8, day(62): 8}
 
 
 @pytest.mark.parametrize(("age", "active"), [(0, False), (1, True), (5, True), (6, False)])
