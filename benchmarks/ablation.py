@@ -31,7 +31,7 @@ from convcg_model.evaluation.evaluate import (
 from convcg_model.evaluation.metrics import recall_at
 from convcg_model.evaluation.result import EvaluationConfig
 from convcg_model.evaluation.scorers import model_scorer
-from convcg_model.evaluation.weights import maturity_factors
+from convcg_model.evaluation.weights import match_factors, maturity_factors, query_weights
 from convcg_model.training import fit
 from convcg_model.training_set import select_split
 
@@ -137,8 +137,8 @@ def compare(
     task = np.array(queries["task"].to_pylist())
     unseen = np.array([seen is False for seen in queries["seen_before"].to_pylist()])
     user = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    factor = maturity_factors(queries, max_factor=None)
-    weight = np.ones(queries.num_rows) if factor is None else factor
+    factor_Q = maturity_factors(queries, max_factor=None)
+    weight = query_weights(factor_Q, match_factors(queries))
     figures = []
     for name, of in hits.items():
         for metric, hit_Q in of.items():

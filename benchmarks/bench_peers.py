@@ -29,7 +29,7 @@ from benchmarks.paired import paired
 from benchmarks.peer_tasks import Task, write_tasks
 from convcg_assets.deployment import current_deployment
 from convcg_model.evaluation.metrics import recall_at
-from convcg_model.evaluation.weights import maturity_factors
+from convcg_model.evaluation.weights import match_factors, maturity_factors, query_weights
 
 OURS = "convcg towers"
 REPOSITORY = Path(__file__).parents[1]
@@ -99,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_peers", description=__doc__)
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--max-queries", type=int, default=3_000, help="of each task")
+    parser.add_argument("--search-queries", type=int, default=500, help="of each task")
     parser.add_argument("--environments", type=Path, default=REPOSITORY / "build" / "peers")
     parser.add_argument("--limit-s", type=int, default=900, help="of one fit and ranking")
     options = parser.parse_args()
@@ -106,7 +107,12 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="peers-"))
     try:
         search, final, queries = write_tasks(
-            folder, examples, pins, first_day=first_day, max_queries=options.max_queries
+            folder,
+            examples,
+            pins,
+            first_day=first_day,
+            max_queries=options.max_queries,
+            search_queries=options.search_queries,
         )
         ranks, of_peers = {}, {}
         for name in dict.fromkeys([OURS, *options.peers]):
@@ -219,8 +225,8 @@ def judge(ranks: dict[str, np.ndarray], *, queries: pa.Table, final: Task) -> li
         "new": new if any(days is not None for days in age) else np.zeros(len(task), dtype=bool),
     }
     user_Q = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    factor = maturity_factors(queries, max_factor=None)
-    weight = np.ones(len(task)) if factor is None else factor
+    factor_Q = maturity_factors(queries, max_factor=None)
+    weight = query_weights(factor_Q, match_factors(queries))
     figures = []
     for name, rank_Q in ranks.items():
         for task_name in dict.fromkeys(task.tolist()):

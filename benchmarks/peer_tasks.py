@@ -1,7 +1,7 @@
 """What the peers of `bench_peers.py` are handed, written from the tables of a deployment.
 
-Two tasks a log. `search`: the older training positives, and the newest as queries: the same rows,
-candidates and weights by which the package chooses how long to train. `final`: all training
+Two tasks a log. `search`: the older training positives, and some of the newest as queries: the
+same days, candidates and weights by which the package chooses how long to train. `final`: all training
 positives, and the held-out positives as queries, as in every report. The features are encoded once
 and are the same for all (`peers/exchange.py`). Targets stay here.
 """
@@ -55,9 +55,18 @@ class Task:
 
 
 def write_tasks(
-    folder: Path, examples: pa.Table, pins: pa.Table, *, first_day: date, max_queries: int
+    folder: Path,
+    examples: pa.Table,
+    pins: pa.Table,
+    *,
+    first_day: date,
+    max_queries: int,
+    search_queries: int,
 ) -> tuple[Task, Task, pa.Table]:
-    """`search`, `final` and the held-out queries as a table; of each task at most `max_queries`."""
+    """`search`, `final` and the held-out queries as a table.
+
+    Of each of the two tasks there are at most `max_queries`, in `search` `search_queries`.
+    """
     train = select_split(examples)
     seen = pc.value_counts(seen_pins(train).drop_null()).field("counts").to_pylist()
     config, training = settle(
@@ -67,6 +76,7 @@ def write_tasks(
     # Task weights are the towers' own affair: peers get the labels' weights.
     data = training_set(train, static, spec, task_weights=TaskWeights(conversion=1, engagement=1))
     users = _Users(examples)
+    training = training.model_copy(update={"max_validation_queries": search_queries})
     validation = hold_out_newest(train, data, training=training)
     if validation is None:
         raise ValueError("the training positives have one time: there is nothing to choose by")
