@@ -25,13 +25,36 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.ablation import read_examples
+from benchmarks.matrix_products import examples_per_cpu_s
 from benchmarks.paired import paired
 from benchmarks.peer_tasks import Task, write_tasks
+from benchmarks.peers.exchange import Items, Labels, Rows, load
+from benchmarks.peers.inputs import (
+    BATCH,
+    EMBEDDING,
+    LAYERS,
+    input_size,
+    item_inputs,
+    user_inputs,
+)
 from convcg_assets.deployment import current_deployment
 from convcg_model.evaluation.metrics import recall_at
 from convcg_model.evaluation.weights import match_factors, maturity_factors, query_weights
 
-OURS = "convcg towers"
+OURS, EQUAL_WIDTHS = "convcg towers", "convcg towers, MLP only"
+EQUALLY_WIDE = {
+    "model": {
+        "tower": "mlp",
+        "mlp_sizes": LAYERS,
+        "embedding_dim": LAYERS[-1],
+        "pin_id_dim": EMBEDDING,
+        "advertiser_dim": EMBEDDING,
+        "category_dim": EMBEDDING,
+        "context_dim": EMBEDDING,
+    },
+    "training": {"epochs": 6, "batch_size": BATCH, "hard_negatives_per_batch": 0},
+}
+"""The towers at the widths and the batch size of the other two-tower libraries, for their speed."""
 REPOSITORY = Path(__file__).parents[1]
 REQUIREMENTS = Path(__file__).parent / "peers"
 NEW_PIN_DAYS = 7
@@ -61,6 +84,7 @@ def _grid(kind: str | None = None, **values: tuple) -> tuple[dict[str, Any], ...
 
 PEERS = {
     OURS: Peer("towers"),
+    EQUAL_WIDTHS: Peer("towers", (EQUALLY_WIDE,)),
     "popularity": Peer("popularity", _grid("plain")),
     "popularity, decayed": Peer("popularity", _grid("decayed", half_life_days=(1, 3, 7, 14))),
     "popularity, streaming": Peer("popularity", _grid("streaming", half_life_days=(0.25, 1, 3, 7))),
@@ -126,12 +150,30 @@ def main() -> None:
             if rank_Q is not None:
                 ranks[name] = rank_Q
             print(name, of_peers[name], flush=True)
+        bare = bare_examples_per_cpu_s(final.folder)
     finally:
         shutil.rmtree(folder)
     figures = judge(ranks, queries=queries, final=final)
     print_table(figures, of_peers)
+    print(f"bare matrix products of {LAYERS} in both towers: {bare} examples/s")
     source = current_deployment().source.name
-    print(json.dumps({"source": source, "peers": of_peers, "figures": figures}))
+    outcome = {"source": source, "peers": of_peers, "bare_examples_per_cpu_s": bare}
+    print(json.dumps(outcome | {"figures": figures}))
+
+
+def bare_examples_per_cpu_s(folder: Path) -> int:
+    """The matrix products alone, at the widths of the two-tower peers on this log."""
+    items = load(folder, "items", Items)
+    first = np.arange(1)
+    labels: Labels = load(folder, "labels", Labels)
+    asked = user_inputs(load(folder, "train", Rows).take(first), items)
+    pins = item_inputs(labels.item[first], labels.numeric[first], items)
+    return examples_per_cpu_s(
+        user_size=input_size(asked),
+        pin_size=input_size(pins),
+        layers=LAYERS,
+        batch_size=BATCH,
+    )
 
 
 def measure(

@@ -1,9 +1,9 @@
 """What the peers of `bench_peers.py` are handed, written from the tables of a deployment.
 
 Two tasks a log. `search`: the older training positives, and some of the newest as queries: the
-same days, candidates and weights by which the package chooses how long to train. `final`: all training
-positives, and the held-out positives as queries, as in every report. The features are encoded once
-and are the same for all (`peers/exchange.py`). Targets stay here.
+same days, candidates and weights by which the package chooses how long to train. `final`: all
+training positives, and the held-out positives as queries, as in every report. The features are
+encoded once and are the same for all (`peers/exchange.py`). Targets stay here.
 """
 
 import json

@@ -48,6 +48,14 @@ def vocabulary_sizes(data: Data) -> dict[str, int]:
     return sizes
 
 
+def input_size(inputs: dict[str, np.ndarray]) -> int:
+    """Numbers that a tower reads of each row."""
+    return sum(
+        values.shape[1] if name.endswith("_numeric") else EMBEDDING
+        for name, values in inputs.items()
+    )
+
+
 def sample_weights(data: Data) -> np.ndarray:
     """float32 [P]: label weights, each task with its share whatever its number; mean 1."""
     weight = data.labels.weight.astype(np.float64)
