@@ -5,6 +5,14 @@
 Trains the default and every switch with several seeds on the newest training examples of the
 deployment, and compares them query by query: the hits of a query are averaged over the seeds, the
 intervals are bootstraps over users of the mean difference. The last line is one JSON object.
+
+Hundreds of conversions tell little apart. More days held out, and labels that have ripened, tell
+more: here 15 days of the demo's world, 37 days later.
+
+    echo 'examples: {holdout_days: 15}' > settings.yaml; export CONVCG_SETTINGS=settings.yaml
+    convcg demo --days 97 --last-day 2026-11-30
+    convcg run --last-day 2026-10-24 --only training_examples
+    python -m benchmarks.ablation --day 2026-10-25
 """
 
 import argparse
@@ -18,9 +26,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.paired import paired
+from convcg_assets.builds.build import open_build
+from convcg_assets.builds.ripened import ripened_examples
 from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.engine import connect
+from convcg_assets.tables.artifacts import as_of
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.evaluation.evaluate import (
     choose_queries,
@@ -71,8 +82,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES))
     parser.add_argument("--max-queries", type=int, default=10_000, help="of each task")
+    parser.add_argument("--day", type=dt.date.fromisoformat, help="model day (the newest)")
     options = parser.parse_args()
-    examples, pins, first_day = read_examples()
+    examples, pins, first_day = read_examples(options.day)
     config = EvaluationConfig(max_queries=options.max_queries)
     queries = choose_queries(held_out(examples), config=config)
     snapshots = snapshots_of(pins, days=sorted(queries["example_day"].unique().to_pylist()))
@@ -108,19 +120,35 @@ def main() -> None:
     print(json.dumps({"seeds": options.seeds, "figures": figures}))
 
 
-def read_examples() -> tuple[pa.Table, pa.Table, dt.date]:
-    """The newest day's training examples, the Pins of its holdout, and the log's first day."""
+def read_examples(day: dt.date | None = None) -> tuple[pa.Table, pa.Table, dt.date]:
+    """Training examples of a day, the Pins of its holdout, and the log's first day.
+
+    The newest day that has any, or another: its held-out labels are then those known by now, as in
+    a report that is repeated.
+    """
     deployment = current_deployment()
-    day = deployment.lake.days("training_examples")[-1]
-    holdout = dt.timedelta(days=deployment.settings.examples.holdout_days)
+    newest = deployment.lake.days("training_examples")[-1]
+    chosen = day or newest
+    days = Days(chosen, chosen)
+    pin_days = Days(chosen - dt.timedelta(days=deployment.settings.examples.holdout_days), chosen)
     con = connect()
-    examples, pins = (
-        con.to_pyarrow(deployment.lake.read(table, days, con=con))
-        for table, days in (
-            ("training_examples", Days(day, day)),
-            ("pin_features", Days(day - holdout, day)),
+    rows = deployment.lake.read("training_examples", days, con=con)
+    examples = con.to_pyarrow(rows)
+    if examples.num_rows == 0:
+        last_day = chosen - dt.timedelta(days=1)
+        raise SystemExit(
+            f"{chosen} has no training examples; build them: convcg run --last-day {last_day} "
+            "--only training_examples"
         )
-    )
+    if chosen < newest:
+        with open_build(deployment, "evaluation_report", days, con=con) as build:
+            known_before = as_of(
+                chosen, newest=build.newest, settings=deployment.settings.evaluation
+            )
+            held_out_rows = ripened_examples(build, day=chosen, known_before=known_before)
+            ripened = con.to_pyarrow(held_out_rows.select(*examples.column_names))
+        examples = pa.concat_tables([select_split(examples), ripened.cast(examples.schema)])
+    pins = con.to_pyarrow(deployment.lake.read("pin_features", pin_days, con=con))
     con.disconnect()
     pins = pins.sort_by([("dt", "ascending"), ("pin_id", "ascending")])
     return examples, pins, deployment.source.first_day
