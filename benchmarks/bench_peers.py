@@ -108,11 +108,11 @@ PEERS = {
         "rectools_models", _grid("sasrec", n_factors=(64, 128), epochs=(2, 6)), "rectools"
     ),
     "torch-rechub DSSM": Peer(
-        "rechub_dssm", _grid(epochs=(2, 6), temperature=(0.05, 0.12)), "rechub"
+        "rechub_dssm", _grid(epochs=(3, 10), temperature=(0.03, 0.08)), "rechub"
     ),
-    "TFRS": Peer("keras_towers", _grid("tfrs", epochs=(2, 6), temperature=(0.05, 0.12)), "tfrs"),
+    "TFRS": Peer("keras_towers", _grid("tfrs", epochs=(3, 10), temperature=(0.03, 0.08)), "tfrs"),
     "keras-rs": Peer(
-        "keras_towers", _grid("keras_rs", epochs=(2, 6), temperature=(0.05, 0.12)), "keras_rs"
+        "keras_towers", _grid("keras_rs", epochs=(3, 10), temperature=(0.03, 0.08)), "keras_rs"
     ),
 }
 """Settings by peer: four where there is something to tune, of the towers the defaults alone."""

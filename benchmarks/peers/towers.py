@@ -1,5 +1,6 @@
 """convcg's own towers, trained by the package from the tables themselves."""
 
+import time
 from datetime import date
 from typing import Any
 
@@ -22,7 +23,7 @@ def fit(data: Data, settings: dict[str, Any]) -> Fitted:
         pq.read_table(data.folder / f"raw_pins_{number}.parquet")
         for number in range(data.sizes["snapshots"])
     ]
-    steps = []
+    steps: list[float] = []
     first_day = data.sizes["first_day"]
     model = fit_towers(
         pq.read_table(data.folder / "raw_train.parquet"),
@@ -31,7 +32,7 @@ def fit(data: Data, settings: dict[str, Any]) -> Fitted:
         training=TrainingConfig.model_validate(settings.get("training", {})),
         first_day=date.fromisoformat(first_day) if first_day else None,
         progress=False,
-        on_step=lambda step, _: steps.append(step),
+        on_step=lambda *_: steps.append(time.process_time()),
     )
     assert model.training.batch_size != "auto"
     score_tables = model_scorer(model, catalogue=snapshots[-1])
@@ -39,7 +40,11 @@ def fit(data: Data, settings: dict[str, Any]) -> Fitted:
     def score(asked: Rows, candidates: Candidates) -> np.ndarray:
         return score_tables(queries.take(asked.number), snapshots[int(candidates.number)])
 
-    return Fitted(score, examples=len(steps) * model.training.batch_size)
+    return Fitted(
+        score,
+        examples=(len(steps) - 1) * model.training.batch_size,
+        cpu_s=steps[-1] - steps[0],
+    )
 
 
 if __name__ == "__main__":
