@@ -103,12 +103,12 @@ def measure(name: str, sequences: Sequences, *, seeds: list[int], epochs: int) -
             | {"epoch": 1 + int(np.argmax(curve)), "validation_ndcg": curve}
             | {"seed": seed, "cpu_s": round(cpu_s)}
         )
-    knn = {
-        f"item-kNN, decay {decay:g}": metrics(
-            ranks(item_knn(sequences, decay=decay), sequences, users, hidden=TEST)
-        )
-        for decay in DECAYS
-    }
+    knn = {}
+    for learnt, unknown in {"": VALIDATION, ", validation items counted too": TEST}.items():
+        for decay in DECAYS:
+            score = item_knn(sequences, decay=decay, unknown=unknown)
+            rank_Q = ranks(score, sequences, users, hidden=TEST)
+            knn[f"item-kNN, decay {decay:g}{learnt}"] = metrics(rank_Q)
     return {
         "set": name,
         "users": len(sequences),

@@ -125,14 +125,15 @@ def ranks(score: Score, sequences: Sequences, users: np.ndarray, *, hidden: int)
     return np.concatenate(found)
 
 
-def item_knn(sequences: Sequences, *, decay: float) -> Score:
+def item_knn(sequences: Sequences, *, decay: float, unknown: int = VALIDATION) -> Score:
     """Item-kNN: the sum, over a user's items, of the cosines of who else had both.
 
-    The cosines are counted on the training sequences; an item counts `decay` times the one after
+    The cosines are counted on all items but the last `unknown` ones: VALIDATION for the training
+    items, TEST for the validation items too. An item of the user counts `decay` times the one after
     it, 1 being the plain sum.
     """
     number = num_items(sequences)
-    had = _incidence(sequences, hidden=VALIDATION, decay=1.0, number=number)
+    had = _incidence(sequences, hidden=unknown, decay=1.0, number=number)
     had.sum_duplicates()
     had.data[:] = 1.0
     norms = np.sqrt(np.asarray(had.sum(axis=0)).ravel()).clip(min=1.0)

@@ -54,9 +54,9 @@ def test_ranks_are_among_all_items_but_the_users_own():
 
 
 @pytest.mark.parametrize("hidden", [TEST, VALIDATION])
-@pytest.mark.parametrize("decay", [1.0, 0.5])
-def test_item_knn_is_a_sum_of_cosines(hidden, decay):
-    known = [set(items[:-VALIDATION].tolist()) for items in SEQUENCES]
+@pytest.mark.parametrize(("decay", "unknown"), [(1.0, VALIDATION), (0.5, VALIDATION), (0.5, TEST)])
+def test_item_knn_is_a_sum_of_cosines(hidden, decay, unknown):
+    known = [set(items[:-unknown].tolist()) for items in SEQUENCES]
     having = {item: {user for user in range(4) if item in known[user]} for item in range(1, 7)}
 
     def cosine(item, other):
@@ -65,7 +65,7 @@ def test_item_knn_is_a_sum_of_cosines(hidden, decay):
         both = len(having[item] & having[other])
         return both / math.sqrt(len(having[item]) * len(having[other]))
 
-    scores = item_knn(SEQUENCES, decay=decay)(np.arange(4), hidden)
+    scores = item_knn(SEQUENCES, decay=decay, unknown=unknown)(np.arange(4), hidden)
     for user, items in enumerate(SEQUENCES):
         asked = items[:-hidden][::-1].tolist()
         expected = [
