@@ -323,9 +323,10 @@ def print_table(figures: list[dict[str, Any]], of_peers: dict[str, dict[str, Any
 
 
 def _last_line(text: str) -> str:
+    """What a traceback ends with, or the last error that an installation tells of."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return ((errors or lines or ["no word"])[-1])[:300]
+    errors = [place for place, line in enumerate(lines) if "error" in line.lower()]
+    return " ".join(lines[errors[-1] if errors else -1 :])[:300] or "it said nothing"
 
 
 if __name__ == "__main__":

@@ -126,7 +126,8 @@ def _sasrec(data: Data, settings: dict[str, Any]) -> Fitted:
         **settings,
     )
     model.fit(Dataset.construct(interactions))
-    known = np.unique(interactions[Columns.Item])
+    # Less than all: it leaves out users of one interaction, and so the items of them alone.
+    known = np.sort(np.asarray(model.data_preparator.get_known_item_ids()).astype(int))
 
     def score(queries: Rows, candidates: Candidates) -> np.ndarray:
         """A query is a user of its own, who did what its history and its subject say."""
