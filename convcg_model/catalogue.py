@@ -14,10 +14,10 @@ from convcg_model.arrow_columns import (
     as_array,
     as_flat_lists,
     as_ids,
-    as_vectors,
     id_kind,
     table_column,
 )
+from convcg_model.content import read_content
 from convcg_model.features import FeatureSpec
 from convcg_model.numeric import encode_numeric
 from convcg_model.vocabulary import MISSING, UNKNOWN, hash_buckets
@@ -90,6 +90,7 @@ def static_pins(*tables: pa.Table, pin_id_kind: str, advertiser_id_kind: str) ->
         "category": pa.string(),
         "price": pa.float64(),
         "content": pa.list_(pa.float64()),
+        "content_version": pa.string(),
     }
     parts = []
     for table in tables:
@@ -141,7 +142,7 @@ def _encode_content(static: pa.Table, spec: FeatureSpec, *, role: str) -> np.nda
     """float32 [n, C + 1]: content over its training scale, and whether there is any."""
     if not spec.content_size:
         return np.zeros((static.num_rows, 0), dtype=np.float32)
-    vectors, present = as_vectors(table_column(static, "content", role=role), role=role)
+    vectors, present = read_content(static, spec.content_version, role=role)
     if vectors.shape[1] not in (0, spec.content_size):
         raise ValueError(
             f"{role}: content vectors have {vectors.shape[1]} numbers, but the model was trained "

@@ -87,6 +87,11 @@ class ModelConfig(FrozenConfig):
     transformer_dim: Dimension = Field(
         default=64, le=1024, description="of history: transformer; a multiple of the heads"
     )
+    direction_scale: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        default="auto",
+        description="what the inner product of directions counts beside prior and repeats; auto: "
+        "what the newest training days find best, 1 where nothing is better by more than chance",
+    )
     item_space: bool = Field(
         default=True,
         description="one map of a Pin's features is added to both towers' outputs: on the Pin "
@@ -117,6 +122,11 @@ class ModelConfig(FrozenConfig):
         description="of conversions, beside the Pin's: the advertiser's Pins in the batch are all "
         "positives, or a softmax over advertiser embeddings",
     )
+
+    @property
+    def resolved_direction_scale(self) -> float:
+        """`direction_scale`; while `auto` is not settled, 1."""
+        return 1.0 if self.direction_scale == "auto" else self.direction_scale
 
     @property
     def resolved_id_dropout(self) -> float:

@@ -39,6 +39,8 @@ class Course:
     curve: list[tuple[int, float]] = field(default_factory=list)
     best_step: int = 0
     search_end: int | None = None
+    direction_scale: float = 1.0
+    """What the directions counted at the best look."""
 
     def is_search(self, step: int) -> bool:
         """Whether this step is one of the search."""
@@ -50,11 +52,13 @@ class Course:
             return False
         return steps_done % self.look_every == 0 or steps_done == self.search_steps
 
-    def look(self, steps_done: int, score: float, *, is_better: bool) -> bool:
+    def look(
+        self, steps_done: int, score: float, *, is_better: bool, direction_scale: float = 1.0
+    ) -> bool:
         """Note a look; whether it ends the search, which then begins to finish."""
         self.curve.append((steps_done, score))
         if is_better:
-            self.best_step = steps_done
+            self.best_step, self.direction_scale = steps_done, direction_scale
         waited = sum(step > self.best_step for step, _ in self.curve)
         if waited < self.patience and steps_done < self.search_steps:
             return False
@@ -91,6 +95,7 @@ class Course:
             "best_step": self.best_step,
             "search_end": self.search_end,
             "finish_steps": self.finish_steps,
+            "direction_scale": self.direction_scale,
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -98,6 +103,7 @@ class Course:
         self.curve = [(int(step), float(score)) for step, score in state["curve"]]
         self.best_step = state["best_step"]
         self.search_end, self.finish_steps = state["search_end"], state["finish_steps"]
+        self.direction_scale = state["direction_scale"]
 
 
 def plan_course(num_positives: int, *, num_searched: int, training: TrainingConfig) -> Course:

@@ -13,11 +13,11 @@ from pydantic import Field
 from convcg_model.arrow_columns import (
     as_array,
     as_flat_lists,
-    as_vectors,
     is_all_null,
     table_column,
 )
 from convcg_model.config import FrozenConfig, ModelConfig
+from convcg_model.content import prevailing_version, read_content
 from convcg_model.numeric import NumericFeature, fit_numeric, fit_rate
 from convcg_model.vocabulary import Vocabulary, fit_vocabulary
 
@@ -78,6 +78,9 @@ class FeatureSpec(FrozenConfig):
     has_subject: bool = Field(description="whether any row has a subject Pin")
     content_size: int = Field(ge=0, description="numbers of a content vector; 0: no content")
     content_scale: float = Field(gt=0, description="root mean square of the content's numbers")
+    content_version: str | None = Field(
+        default=None, description="encoder of the content that is read; other content is none"
+    )
     item_numeric: tuple[NumericFeature, ...] = Field(description="static numbers of a Pin")
     user_numeric: tuple[NumericFeature, ...] = Field(description="numbers of the user side")
     pin_numeric: tuple[NumericFeature, ...] = Field(description="numbers of the Pin side")
@@ -114,7 +117,8 @@ def fit_features(
     context = {
         name: fit_vocabulary(table_column(examples, name, role=role)) for name in CONTEXT_COLUMNS
     }
-    content, present = as_vectors(table_column(static, "content", role="catalogue"), role="content")
+    version = prevailing_version(static)
+    content, present = read_content(static, version, role="catalogue")
     pin_side = pin_columns(examples)
     return FeatureSpec(
         pins=pins,
@@ -130,6 +134,7 @@ def fit_features(
         has_subject=not is_all_null(table_column(examples, "subject_pin_id", role=role)),
         content_size=content.shape[1],
         content_scale=_root_mean_square(content[present]),
+        content_version=version,
         item_numeric=_kept([fit_numeric(static, "price")]),
         user_numeric=_kept(
             [fit_numeric(examples, name, first_day=first_day) for name in USER_NUMBERS]

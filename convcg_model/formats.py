@@ -41,12 +41,23 @@ _SINCE_2: dict[type[BaseModel], dict[str, Any]] = {
 """By config, the fields that format 1 did not have, with the values that say what it did."""
 
 
+_ADDED: dict[type[BaseModel], dict[str, Any]] = {
+    FeatureSpec: {"content_version": None},
+    ModelConfig: {"direction_scale": 1.0},
+}
+"""Fields that came within a format: at these values they change no version of a model."""
+
+
 def legacy_fields(format_number: int) -> dict[str, Any]:
     """What a model config of that format leaves unsaid."""
-    return dict(_SINCE_2[ModelConfig]) if format_number == 1 else {}
+    since = _SINCE_2[ModelConfig] if format_number == 1 else {}
+    return {**_ADDED[ModelConfig], **since}
 
 
 def version_json(part: BaseModel, *, format_number: int) -> str:
     """A config as its format wrote it: what a model version is made of."""
     unknown = set(_SINCE_2.get(type(part), {})) if format_number == 1 else set()
+    for name, default in _ADDED.get(type(part), {}).items():
+        if getattr(part, name) == default:
+            unknown.add(name)
     return part.model_dump_json(exclude=unknown)

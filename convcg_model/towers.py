@@ -98,6 +98,7 @@ class TwoTower(nn.Module):
         )
         self.has_subject = spec.has_subject
         self.query = self.history = self.space = self.repeats = None
+        self.direction_scale = config.resolved_direction_scale
         user_size = len(spec.context) * config.context_dim
         user_size += sum(feature.width for feature in spec.user_numeric)
         if spec.has_subject:
@@ -160,8 +161,20 @@ class TwoTower(nn.Module):
         user_BD = self._head("user", self.user_tower.features(torch.cat(parts, dim=1)), task=task)
         if self.space:
             user_BD = user_BD + self.space.of_users(item_MX, subject_B=batch.subject_B, **actions)
-        user_BD = functional.normalize(user_BD, dim=1)
+        user_BD = self.direction_scale * functional.normalize(user_BD, dim=1)
         return functional.pad(user_BD, (0, 1), value=1.0) if self.prior else user_BD
+
+    @property
+    def has_more_than_directions(self) -> bool:
+        """Whether a score has parts beside the inner product of directions."""
+        return self.prior is not None or self.repeats is not None
+
+    def score_parts(self, user_BD: Tensor, pin_ND: Tensor) -> tuple[Tensor, Tensor]:
+        """Directions [B, N] and prior [N] of the inner products, in units of the softmax."""
+        if self.prior is None:
+            return user_BD @ pin_ND.T / self.temperature, pin_ND.new_zeros(len(pin_ND))
+        direction_BN = user_BD[:, :-1] @ pin_ND[:, :-1].T
+        return direction_BN / self.temperature, pin_ND[:, -1] / self.temperature
 
     def embed_pins(self, batch: PinBatch, *, task: str = "conversion") -> Tensor:
         """pin_ND."""

@@ -37,7 +37,14 @@ from convcg_model.training_set import (
     training_set,
 )
 from convcg_model.training_state import TrainingState, make_optimizer
-from convcg_model.validation import Validation, hold_out_newest, is_better, validation_gains
+from convcg_model.validation import (
+    SCALES,
+    Validation,
+    choose_scale,
+    hold_out_newest,
+    is_better,
+    validation_gains,
+)
 
 OnStep = Callable[[int, dict[str, float]], None]
 
@@ -94,6 +101,8 @@ def fit(
             network.repeats.start_from(recent=rates.recent, subject=rates.subject)
         averaged = copy.deepcopy(network).requires_grad_(False) if known else None
         state = TrainingState(network, make_optimizer(network, training), course, averaged)
+        is_chosen = config.direction_scale == "auto" and network.has_more_than_directions
+        scales = SCALES if is_chosen else (1.0,)
 
         # Resume
         step = 0
@@ -103,6 +112,8 @@ def fit(
             if saved is not None:
                 state.load(saved)
                 step = saved["step"]
+                if not course.is_search(step):
+                    network.direction_scale *= course.direction_scale
 
         # Steps
         network.train()
@@ -147,13 +158,19 @@ def fit(
                 # Look: the best weights so far are those to finish from
                 if state.averaged and validation and course.is_look(step):
                     weight_V = validation.weight_V
-                    gains = validation_gains(state.averaged, validation)
+                    gains_SV = validation_gains(state.averaged, validation, scales=scales)
+                    at = choose_scale(gains_SV, weight_V=weight_V)
+                    gains, scale = gains_SV[at], scales[at]
                     metrics["validation"] = float(gains @ weight_V)
                     better = is_better(gains, than=state.best_gains, weight_V=weight_V)
                     if better:
                         state.keep_best(gains)
-                    if course.look(step, metrics["validation"], is_better=better):
+                    ends = course.look(
+                        step, metrics["validation"], is_better=better, direction_scale=scale
+                    )
+                    if ends:
                         state.restore_best()
+                        network.direction_scale *= course.direction_scale
 
                 # Report
                 bar.total = course.total_steps
@@ -172,7 +189,7 @@ def fit(
     return TrainedModel(
         network=network.eval(),
         spec=spec,
-        config=config,
+        config=config.model_copy(update={"direction_scale": network.direction_scale}),
         training=training,
         static=static,
         course=_describe_course(course, validation, data=data),
@@ -192,6 +209,7 @@ def _describe_course(
         "search_steps": course.search_end if course.curve else 0,
         "finish_steps": course.finish_steps,
         "ended_by_patience": bool(course.curve) and course.search_end != course.search_steps,
+        "direction_scale": course.direction_scale if course.curve else None,
         "validation_queries": len(validation.query_V) if validation and course.curve else 0,
         "new_pin_share": round(validation.new_share, 4) if validation else None,
     }

@@ -3,6 +3,7 @@
 The holdout of the evaluation has no part in it. Shape suffixes: see `batches.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,8 @@ from convcg_model.vocabulary import FIRST_KNOWN, UNKNOWN
 
 MICROSECONDS_PER_DAY = 86_400 * 10**6
 ROWS_PER_PASS = 2048
+SCALES = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1, 0.0)
+"""What `direction_scale` is chosen among."""
 NOISE = 0.5
 """So many standard errors a look must gain to be better."""
 ENOUGH_CONVERSIONS = 1_000
@@ -117,10 +120,13 @@ def hold_out_newest(
     )
 
 
-def validation_gains(network: TwoTower, validation: Validation) -> np.ndarray:
-    """float64 [V]: 1 / log2(1 + rank) of every query, NDCG without a cut, in (0, 1].
+def validation_gains(
+    network: TwoTower, validation: Validation, *, scales: Sequence[float] = (1.0,)
+) -> np.ndarray:
+    """float64 [S, V]: 1 / log2(1 + rank) of every query, NDCG without a cut, in (0, 1].
 
-    Ties share the mean rank. Unlike recall at some k it sees every move of a rank.
+    By each scale that the directions are multiplied with. Ties share the mean rank. Unlike recall
+    at some k it sees every move of a rank.
     """
     data, device = validation.data, next(network.parameters()).device
     network.eval()
@@ -137,17 +143,36 @@ def validation_gains(network: TwoTower, validation: Validation) -> np.ndarray:
         targets = iter(_passes(validation.target_V))
         for rows in _passes(validation.query_V):
             batch = user_batch(data.users, data.catalogue, rows).to(device)
-            score_VC = network.embed_users(batch) @ pin_CD.T / network.temperature
+            direction_VC, prior_C = network.score_parts(network.embed_users(batch), pin_CD)
             gain_VP = network.repeat_gain(batch)
+            repeat_VC = None
             if gain_VP is not None:
-                score_VC += find_mentions(batch, pin_row_N=pin_row_C).spread(gain_VP)
+                repeat_VC = find_mentions(batch, pin_row_N=pin_row_C).spread(gain_VP)
             target_V1 = torch.from_numpy(next(targets)).to(device).unsqueeze(1)
-            own_V1 = score_VC.gather(1, target_V1)
-            ties_V = (score_VC == own_V1).sum(dim=1) - 1
-            rank_V = 1 + (score_VC > own_V1).sum(dim=1) + ties_V / 2
-            gains.append((1 / torch.log2(1 + rank_V)).cpu().numpy())
+            of_scales = []
+            for scale in scales:
+                score_VC = scale * direction_VC + prior_C
+                if repeat_VC is not None:
+                    score_VC += repeat_VC
+                own_V1 = score_VC.gather(1, target_V1)
+                ties_V = (score_VC == own_V1).sum(dim=1) - 1
+                rank_V = 1 + (score_VC > own_V1).sum(dim=1) + ties_V / 2
+                of_scales.append((1 / torch.log2(1 + rank_V)).cpu().numpy())
+            gains.append(np.stack(of_scales))
     network.train()
-    return np.concatenate(gains).astype(np.float64)
+    return np.concatenate(gains, axis=1).astype(np.float64)
+
+
+def choose_scale(gains_SV: np.ndarray, *, weight_V: np.ndarray) -> int:
+    """The scale of the highest mean, where it is better than the first by more than chance.
+
+    >>> choose_scale(np.array([[0.4, 0.4], [0.6, 0.5]]), weight_V=np.array([0.5, 0.5]))
+    1
+    >>> choose_scale(np.array([[0.4, 0.4], [0.9, 0.0]]), weight_V=np.array([0.5, 0.5]))
+    0
+    """
+    best = int(np.argmax(gains_SV @ weight_V))
+    return best if is_better(gains_SV[best], than=gains_SV[0], weight_V=weight_V) else 0
 
 
 def is_better(gains: np.ndarray, *, than: np.ndarray | None, weight_V: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ import ibis
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import compile_rows
-from convcg_assets.builds.raw import build_raw
+from convcg_assets.builds.raw import build_raw, explain_failed
 from convcg_assets.builds.record import record_days
 from convcg_assets.builds.staleness import Detail, detail_of, digest_of
 from convcg_assets.builds.state import State, artifact_keys, load_state
@@ -23,6 +23,7 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import NO_VERSION, Version
 from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
+from convcg_assets.sources.faults import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.registry import ARTIFACTS
 from convcg_assets.tables.table import Recipe
@@ -31,9 +32,14 @@ from convcg_assets.tables.table import Recipe
 def build_table(
     deployment: Deployment, table: str, days: Days, *, con: Backend, run_id: str | None = None
 ) -> None:
-    """Build days of a table of the lake; `raw_events` for all raw tables."""
+    """Build days of a table of the lake; `raw_events` for all raw tables.
+
+    Raises LandingError where logs cannot be read; those of the other days are built.
+    """
     if table == RAW:
-        build_raw(deployment, days, con=con, run_id=run_id)
+        failed = build_raw(deployment, days, con=con, run_id=run_id).failed
+        if failed:
+            raise LandingError(explain_failed(failed, days), days=failed)
         return
     with open_build(deployment, table, days, con=con, run_id=run_id) as build:
         build.write()

@@ -5,15 +5,21 @@ How files are found and read belongs to `sources/reading.py`, the rules for rows
 """
 
 import datetime as dt
+import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.compiled import Compiled
+from convcg_assets.builds.content_lengths import Length, check_lengths
 from convcg_assets.builds.raw_queries import (
     READ_ORDER,
     compile_contract,
     compile_implied,
+    raw_names,
     select_catalogue,
 )
 from convcg_assets.builds.record import record_days
@@ -30,21 +36,65 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake, Version
 from convcg_assets.lake.engine import Files, Query
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.landed import LandedDay, inspect_day, stream_of
-from convcg_assets.sources.reading import check_files, read_files, reading
+from convcg_assets.sources.contract import has_column
+from convcg_assets.sources.faults import LandingError, summarize
+from convcg_assets.sources.files import LogFile
+from convcg_assets.sources.landed import LandedDay, inspect_days, stream_of
+from convcg_assets.sources.reading import (
+    absent_columns,
+    check_counts,
+    check_files,
+    read_files,
+    reading,
+)
+from convcg_assets.sources.repeats import Repeats, check_repeats
+from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import Stream
 from convcg_assets.tables.raw import RAW_TABLES, REJECTED, RawRecipe, make_raw_recipes
+from convcg_assets.tables.table import DAY
 
 IMPLIED = ("impressions", *(stream for stream in STREAMS if stream != "impressions"))
 """Streams that a log may lack: impressions first, since they are implied for events alone."""
+MAX_UNNAMED = 8
+"""After so many days that cannot be read for a reason that names none, all are taken for such."""
 
 
-@dataclass(frozen=True)
+class RowCounts(NamedTuple):
+    """Rows of a day's files; of these, what `where` does not select, and what is ignored."""
+
+    rows: int = 0
+    elsewhere: int = 0
+    ignored: int = 0
+
+    @property
+    def judged(self) -> int:
+        """The rows that are to be valid or rejected."""
+        return self.rows - self.elsewhere - self.ignored
+
+
+@dataclass
 class Ingested:
-    """What a landing came to, per stream: rows ignored on purpose per day, and table versions."""
+    """What a landing came to: per stream and day the rows of the files, and table versions.
 
-    num_ignored: dict[str, dict[str, int]]
-    versions: dict[str, int]
+    `failed` are the days that could not be read, each with what is wrong and what would be right:
+    the tables hold of them what they held before.
+    """
+
+    counts: dict[str, dict[str, RowCounts]] = field(default_factory=dict)
+    absent: dict[str, dict[dt.date, dict[str, int]]] = field(default_factory=dict)
+    """Columns that are null because files lack them, and of how many rows."""
+    versions: dict[str, int] = field(default_factory=dict)
+    failed: dict[dt.date, str] = field(default_factory=dict)
+
+    def add(self, other: "Ingested") -> None:
+        """Take in what the landing of other days came to."""
+        for stream, by_day in other.counts.items():
+            self.counts.setdefault(stream, {}).update(by_day)
+        for stream, lacking in other.absent.items():
+            self.absent.setdefault(stream, {}).update(lacking)
+        self.versions.update(other.versions)
+        self.failed.update(other.failed)
 
 
 def build_raw(
@@ -55,34 +105,84 @@ def build_raw(
     Only the streams with a file that has changed are read; if none has, all are. The fingerprint of
     the files is taken before they are read: a file that changes meanwhile leaves a day that differs
     from what was recorded.
+
+    A day that cannot be read does not hold up the others (`Ingested.failed`). Raises LandingError
+    where none of the days can be read.
     """
     recipes = make_raw_recipes(deployment.source)
-    logs = {day: inspect_day(deployment.source, day) for day in days}
+    logs = inspect_days(deployment.source, days)
     tables = _tables_to_read(deployment, recipes, logs) or set(RAW_TABLES)
-
     catalogue = deployment.lake.snapshot("pins")
 
-    def record(table: str, version: Version) -> None:
-        nonlocal catalogue
-        if table == "pins":
-            catalogue = version
-        facts = deployment.ledger.facts(["pins"])["pins"]
-        pins = table_state(facts, catalogue)
-        details = {
-            day: raw_detail(recipes[table], found, held_catalogue(pins, day))
-            for day, found in logs.items()
-        }
-        record_days(deployment, table, version, details=details, con=con, run_id=run_id)
+    def land(part: Days) -> Ingested:
+        def record(table: str, version: Version) -> None:
+            nonlocal catalogue
+            if table == "pins":
+                catalogue = version
+            facts = deployment.ledger.facts(["pins"])["pins"]
+            pins = table_state(facts, catalogue)
+            details = {
+                day: raw_detail(recipes[table], logs[day], held_catalogue(pins, day))
+                for day in part
+            }
+            record_days(deployment, table, version, details=details, con=con, run_id=run_id)
 
-    return ingest(
-        deployment.source,
-        days,
-        lake=deployment.lake,
-        con=con,
-        tables=tables,
-        catalogue=catalogue,
-        on_write=record,
-    )
+        return ingest(
+            deployment.source,
+            part,
+            lake=deployment.lake,
+            con=con,
+            tables=tables,
+            catalogue=catalogue,
+            on_write=record,
+        )
+
+    return land_good_days(days, land)
+
+
+def land_good_days(days: Days, land: Callable[[Days], Ingested]) -> Ingested:
+    """Land a range of days, those that cannot be read left out.
+
+    `land` lands some of them as a whole or raises LandingError: if that names days, the others are
+    tried again without them, else each half by itself. Raises LandingError where no day is landed.
+    """
+    done, errors, num_unnamed = Ingested(), [], 0
+    parts = [days]
+    while parts:
+        part = parts.pop()
+        try:
+            done.add(land(part))
+        except LandingError as error:
+            errors.append(error)
+            bad = {day: why for day, why in error.days.items() if day in part}
+            if not bad and len(part) > 1:
+                middle = part.first + (len(part) // 2) * DAY
+                parts += [Days(middle, part.last), Days(part.first, middle - DAY)]
+                continue
+            if not bad:
+                bad, num_unnamed = {part.first: str(error)}, num_unnamed + 1
+            done.failed |= bad
+            if num_unnamed == MAX_UNNAMED and not done.versions:
+                raise errors[0] from None
+            parts += reversed(_ranges([day for day in part if day not in bad]))
+    if not done.versions and len(errors) == 1:
+        raise errors[0]
+    if not done.versions:
+        raise LandingError(explain_failed(done.failed, days), days=done.failed)
+    return done
+
+
+def explain_failed(failed: Mapping[dt.date, str], days: Days) -> str:
+    """The days that could not be read, in words: each with its file and the remedy."""
+    title = f"{len(failed)} of {len(days)} days cannot be read"
+    return summarize(title, [f"{day}: {why}" for day, why in sorted(failed.items())])
+
+
+def _ranges(days: list[dt.date]) -> list[Days]:
+    """Contiguous days together, in order."""
+    firsts = [day for day in days if day - DAY not in days]
+    lasts = [day for day in days if day + DAY not in days]
+    return [Days(*ends) for ends in zip(firsts, lasts, strict=True)]
 
 
 def ingest(
@@ -102,17 +202,18 @@ def ingest(
     `catalogue`. `on_write` is told each table with the version that was made of it,
     `rejected_events` last.
 
-    Every file is looked into before anything is written: LandingError leaves the tables as they
-    were. Streams that the source lacks are implied by those that it has, or empty.
+    Every file is looked into, and every row checked, before anything is written: LandingError
+    leaves the tables as they were. Streams that the source lacks are implied by those that it has,
+    or empty.
     """
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
-    files = {stream: check_files(source, stream, days) for stream in read}
-    num_ignored: dict[str, dict[str, int]] = {}
+    files = _check(source, read, days)
+    streams = {s: _open_stream(source, s, of_s, con=con) for s, of_s in files.items()}
+    if "pins" in streams:
+        lengths = streams["pins"].content_lengths(con=con)
+        check_lengths(lengths, days, pins=lake.snapshot("pins"), lake=lake, con=con)
     made: dict[str, Version] = {}
-    rejects: list[Query] = []
-    if REJECTED in tables and read != present:
-        rejects.append(_other_rejects(lake, days, read=read))
 
     def held(table: str) -> Files | str:
         """What was written here, whatever another has written since; of Pins what holds."""
@@ -121,31 +222,114 @@ def ingest(
         return lake.held(table, days, version=made.get(table) or lake.snapshot(table))
 
     def write(table: str, query: Query) -> None:
-        with reading(table):
-            made[table] = lake.replace(table, days, query, con=con)
+        made[table] = lake.replace(table, days, query, con=con)
         if on_write is not None:
             on_write(table, made[table])
 
-    for stream in read:
-        raw = read_files(source, stream, files[stream], con=con)
-        rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
-        num_bytes = sum(file.num_bytes for file in files[stream])
-        given = {"raw": f"SELECT * FROM {raw.get_name()}"}
-        named = {"pins": held("pins")} if "pins" in rows["valid"].inputs else {}
-        write(stream, Query(rows["valid"].text, {**given, **named}, num_bytes=num_bytes))
-        rejects.append(Query(rows["rejected"].text, given, num_bytes=num_bytes))
-        with reading(stream):
-            ignored = con.con.execute(Query(rows["ignored"].text, given).sql).fetchall()
-        num_ignored[stream] = {str(day): count for day, count in ignored}
+    for stream, logs in streams.items():
+        valid = logs.rows["valid"]
+        named = {"pins": held("pins")} if "pins" in valid.inputs else {}
+        with logs.reading():
+            write(stream, Query(valid.text, {**logs.raws, **named}, num_bytes=logs.num_bytes))
     for table in IMPLIED:
         if table in tables and table not in present:
             rows = compile_implied(table, present, source=source, con=con)
             write(table, Query(rows.text, {name: held(name) for name in rows.inputs}))
     if REJECTED in tables:
-        together = " UNION ALL BY NAME ".join(f"({query.sql})" for query in rejects)
-        num_bytes = sum(query.num_bytes or 0 for query in rejects)
+        rejects = [f"SELECT * FROM {logs.rejects}" for logs in streams.values()]
+        if read != present:
+            rejects.append(_other_rejects(lake, days, read=read).sql)
+        together = " UNION ALL BY NAME ".join(f"({sql})" for sql in rejects)
+        num_bytes = sum(logs.num_bytes for logs in streams.values())
         write(REJECTED, Query(together, num_bytes=num_bytes))
-    return Ingested(num_ignored, {table: version.number for table, version in made.items()})
+    for logs in streams.values():
+        con.raw_sql(f"DROP TABLE {logs.rejects}")
+    counts = {stream: logs.counts for stream, logs in streams.items()}
+    absent = {
+        stream: absent_columns(stream, logs.files, logs.options) for stream, logs in streams.items()
+    }
+    return Ingested(counts, absent, {table: version.number for table, version in made.items()})
+
+
+@dataclass(frozen=True)
+class _Logs:
+    """A stream's files, read through: their rows, and the SQL for what they become.
+
+    `rejects` is a table of the engine: the rows that break the contract.
+    """
+
+    stream: str
+    files: list[LogFile]
+    options: Stream
+    raws: dict[str, str]
+    rows: dict[str, Compiled]
+    counts: dict[str, RowCounts]
+    rejects: str
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(file.num_bytes for file in self.files)
+
+    def content_lengths(self, *, con: Backend) -> list[Length]:
+        """Of Pins the lengths of their content, by day and encoder."""
+        if "lengths" not in self.rows:
+            return []
+        with self.reading():
+            found = con.con.execute(Query(self.rows["lengths"].text, self.raws).sql).fetchall()
+        return [Length(*row) for row in found]
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Says of an error which of the files it is of."""
+        return reading(self.stream, self.files, options=self.options)
+
+
+def _check(source: Source, streams: Collection[str], days: Days) -> dict[str, list[LogFile]]:
+    """The files of each stream; LandingError names the faults of all streams."""
+    files: dict[str, list[LogFile]] = {}
+    errors: list[LandingError] = []
+    for stream in streams:
+        try:
+            files[stream] = check_files(source, stream, days)
+        except LandingError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        bad = sorted({day for error in errors for day in error.days})
+        by_day = {d: "; ".join(e.days[d] for e in errors if d in e.days) for d in bad}
+        raise LandingError("\n".join(map(str, errors)), days=by_day)
+    if errors:
+        raise errors[0]
+    return files
+
+
+def _open_stream(source: Source, stream: str, files: list[LogFile], *, con: Backend) -> _Logs:
+    """Read a stream's rows through; LandingError where the engine finds others than were counted.
+
+    The files were counted without it: a row that it does not see would be lost without a word.
+    """
+    options = stream_options(source, stream)
+    raws = read_files(source, stream, files, con=con)
+    rows = compile_contract([raw.schema() for raw in raws], stream=stream, source=source, con=con)
+    views = {
+        name: f"SELECT * FROM {raw.get_name()}"
+        for name, raw in zip(raw_names(len(raws)), raws, strict=True)
+    }
+    rejects = f"rejects_{uuid.uuid4().hex}"
+    with reading(stream, files, options=options):
+        con.raw_sql(f"CREATE TEMP TABLE {rejects} AS {Query(rows['rejected'].text, views).sql}")
+        counted = con.con.execute(Query(rows["counts"].text, views).sql).fetchall()
+    check_counts(stream, files, {(day, file): num for day, file, num, *_ in counted})
+    counts: dict[str, RowCounts] = {}
+    for day, _file, *numbers in counted:
+        before = counts.get(str(day), RowCounts())
+        counts[str(day)] = RowCounts(*map(sum, zip(before, numbers, strict=True)))
+    key = STREAMS[stream].key
+    if not any(has_column(raw, key, stream=stream, source=source) for raw in raws):
+        late = con.con.execute(
+            f"SELECT dt, count(*) FROM {rejects} WHERE reason = 'duplicate {key}' GROUP BY dt"
+        ).fetchall()
+        repeats = {day: Repeats(num, counts[str(day)].judged) for day, num in late}
+        check_repeats(repeats, stream=stream)
+    return _Logs(stream, files, options, views, rows, counts, rejects)
 
 
 def _other_rejects(lake: Lake, days: Days, *, read: Collection[str]) -> Query:

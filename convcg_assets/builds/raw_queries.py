@@ -3,7 +3,7 @@
 Reading, writing and recording them belongs to `raw.py`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import ibis
@@ -14,7 +14,14 @@ from convcg_assets.days import Days
 from convcg_assets.lake.delta import NO_VERSION, Version
 from convcg_assets.lake.engine import Files, date_literal, select_files
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.contract import apply_contract, count_ignored, has_column
+from convcg_assets.sources.contract import (
+    apply_contract,
+    check_rows,
+    content_lengths,
+    count_rows,
+    has_column,
+    valid_rows,
+)
 from convcg_assets.sources.implied import (
     implied_impressions,
     implied_pins,
@@ -30,32 +37,58 @@ READ_ORDER = tuple(sorted(STREAMS, key=lambda stream: STREAMS[stream].kind != "s
 
 
 def compile_contract(
-    schema: ibis.Schema, *, stream: str, source: Source, con: Backend
+    schemas: Sequence[ibis.Schema], *, stream: str, source: Source, con: Backend
 ) -> dict[str, Compiled]:
-    """SQL over `raw`: the valid rows, the rejected rows, and how many a day are ignored.
+    """SQL over `raw_names`: the valid rows, the rejected rows, and how many rows each file has.
 
     Where the log does not say whose Pin it is, the valid rows ask `pins` of the same days.
     """
-    raw = ibis.table(schema, name="raw")
-    is_silent = stream in NAMED_BY_PINS and not has_column(
-        raw, "advertiser_id", stream=stream, source=source
-    )
-    asks_pins = is_silent and source.stream("pins") is not None
+    names = raw_names(len(schemas))
+    raws = [ibis.table(schema, name=name) for schema, name in zip(schemas, names, strict=True)]
+    silent: list[int] = []
+    if stream in NAMED_BY_PINS and source.stream("pins") is not None:
+        silent = [
+            number
+            for number, raw in enumerate(raws)
+            if not has_column(raw, "advertiser_id", stream=stream, source=source)
+        ]
 
     def compile(part: str) -> Compiled:
-        if part == "ignored":
-            return Compiled(con.compile(count_ignored(raw, stream=stream, source=source)))
-        valid, rejected = apply_contract(raw, stream=stream, source=source)
+        if part == "counts":
+            return Compiled(con.compile(count_rows(raws, stream=stream, source=source)))
+        if part == "lengths":
+            return Compiled(con.compile(content_lengths(raws, source=source)))
+        valid, rejected = apply_contract(raws, stream=stream, source=source)
         if part == "rejected":
             return Compiled(con.compile(rejected))
-        if not asks_pins:
+        if not silent:
             return Compiled(con.compile(valid))
         pins = ibis.table(table_schema("pins", source.id_types), name="pins")
-        return Compiled(con.compile(name_advertisers(valid, pins)), ("pins",))
+        if len(silent) == len(raws):
+            return Compiled(con.compile(name_advertisers(valid, pins)), ("pins",))
+        # Of the files of some days the log says it, of others not: each as by itself.
+        checked = check_rows(raws, stream=stream, source=source)
+        is_silent = checked._of.isin(silent)
+        parts = [
+            valid_rows(checked.filter(rows), stream=stream, source=source)
+            for rows in (is_silent, ~is_silent)
+        ]
+        named = ibis.union(name_advertisers(parts[0], pins), parts[1])
+        return Compiled(con.compile(named), ("pins",))
 
-    key = ("contract", stream, schema, raw_settings(source))
-    parts = ("valid", "rejected", "ignored")
+    key = ("contract", stream, tuple(schemas), raw_settings(source))
+    parts = ["valid", "rejected", "counts"]
+    is_measured = stream == "pins" and source.content_dim is None
+    if is_measured and any(
+        has_column(raw, "content", stream=stream, source=source) for raw in raws
+    ):
+        parts.append("lengths")
     return {part: compiled_once((*key, part), partial(compile, part)) for part in parts}
+
+
+def raw_names(num: int) -> list[str]:
+    """What stands in the SQL for the rows of a stream's files, a table for each of like types."""
+    return ["raw", *(f"raw_{number}" for number in range(2, num + 1))]
 
 
 def select_catalogue(version: Version | None, days: Days, *, schema: ibis.Schema) -> Files | str:

@@ -22,6 +22,7 @@ from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.engine import connect
 from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.finding import describe_place, stream_layout
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.preview import Preview, preview_stream
 from convcg_assets.sources.source import Source, load_source
@@ -88,7 +89,7 @@ def command(
             with working(console, f"reading {stream}", is_short=True):
                 found = preview_stream(source, stream, days, num_rows=num_rows, con=con)
                 errors, warnings = _broken_checks(source, found, days, con=con)
-            answers[stream] = describe_stream(found, errors=errors, warnings=warnings)
+            answers[stream] = describe_stream(found, source, errors=errors, warnings=warnings)
             print_stream(answers[stream], console=console)
         con.disconnect()
     console.print()
@@ -110,7 +111,7 @@ def _choose_days(
     """The last landed days up to a day, which is one of them whether or not it has landed."""
     if day is None and not landed:
         folders = ", ".join(
-            f"{options.path or name}/dt=YYYY-MM-DD"
+            describe_place(source, name) if options.table else stream_layout(source, name).template
             for name in STREAMS
             if (options := source.stream(name)) is not None
         )

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import dagster as dg
 
+from convcg_assets.commands.console import Failure
 from convcg_assets.deployment import Deployment
+from convcg_assets.sources.landed import days_with_folders
 
 
 @contextmanager
 def open_instance(deployment: Deployment) -> Iterator[dg.DagsterInstance]:
     """The instance that `DAGSTER_HOME` names, `dagster` in the home folder by default.
 
-    `dagster dev` with the same `DAGSTER_HOME` shows what a command built.
+    `dagster dev` with the same `DAGSTER_HOME` shows what a command built. Raises Failure where
+    there is no home folder, and nothing that could be built in it.
     """
+    _make_home(deployment)
     home = Path(os.environ.get("DAGSTER_HOME") or deployment.home / "dagster").resolve()
     os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
@@ -26,3 +30,15 @@ def open_instance(deployment: Deployment) -> Iterator[dg.DagsterInstance]:
             shutil.copyfile(packaged, home / "dagster.yaml")
     with dg.DagsterInstance.get() as instance:
         yield instance
+
+
+def _make_home(deployment: Deployment) -> None:
+    """The home folder, for a deployment that is new; a mistyped one has no logs."""
+    if deployment.home.is_dir():
+        return
+    if not days_with_folders(deployment.source):
+        raise Failure(
+            f"the home folder {deployment.home} does not exist, and nothing has landed below "
+            f"{deployment.source.landing}: name the folder in CONVCG_HOME, or run `convcg demo`"
+        )
+    deployment.home.mkdir(parents=True)

@@ -3,8 +3,9 @@
 Which assets and days belongs to the commands; what an asset does belongs to `defs/`.
 """
 
+import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_type_hints
 
 import dagster as dg
@@ -16,6 +17,9 @@ from convcg_assets.sources.stream import check_known
 
 MODULE = re.compile(r"^[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])")
 """The module that an error's message begins with."""
+SHOWN_FILES = 5
+DAGSTER = re.compile(r"Dagster\w*Error$")
+"""Errors by which Dagster says where another one was raised."""
 
 
 def load_definitions() -> dg.Definitions:
@@ -107,13 +111,64 @@ def said_in_short(result: dg.ExecuteInProcessResult) -> list[str]:
     return list(dict.fromkeys(str(value.value) for value in found if value is not None))
 
 
-def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    """What a person needs to know of a failed run: the error itself, the failed checks."""
-    failures = []
+def failed_days(result: dg.ExecuteInProcessResult) -> dict[dt.date, str]:
+    """The days of the raw logs that a run could not read, each with why; it landed the others."""
+    from convcg_assets.defs.raw_events import FAILED_DAYS
+
+    return {
+        dt.date.fromisoformat(day): why
+        for _, found in _metadata(result, FAILED_DAYS)
+        for day, why in found.items()
+    }
+
+
+def left_out_files(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Per stream the files that a run did not read, such as unfinished ones, in words."""
+    from convcg_assets.defs.raw_events import LEFT_OUT
+
+    said = []
+    for stream, by_day in dict(_metadata(result, LEFT_OUT)).items():
+        names = [f"dt={day}/{name}" for day, of_day in by_day.items() for name in of_day]
+        more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
+        said.append(f"{stream}: not read: {', '.join(names[:SHOWN_FILES])}{more}")
+    return said
+
+
+def failed_days_alone(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a run failed for nothing but days of the raw logs that could not be read."""
+    from convcg_assets.defs.checks import EVERY_DAY_READ
+
+    others = [
+        check
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+        and check.severity == dg.AssetCheckSeverity.ERROR
+        and check.check_name != EVERY_DAY_READ
+    ]
+    return bool(failed_days(result)) and not others and not list(_step_errors(result))
+
+
+def _metadata(result: dg.ExecuteInProcessResult, name: str) -> Iterator[tuple[str, Any]]:
+    """By asset the values that a run put into metadata of that name."""
+    for event in result.get_asset_materialization_events():
+        found = event.materialization.metadata.get(name)
+        if found is not None:
+            yield event.materialization.asset_key.to_user_string(), found.value
+
+
+def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+    """The steps that failed, each with what its own code said; failed checks speak otherwise."""
     for event in result.filter_events(lambda e: e.is_step_failure):
         error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
+        if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
+            continue
+        # What the asset itself said: its causes know of no file, what is around it of no reason.
+        while error is not None and error.cause is not None and DAGSTER.match(error.cls_name or ""):
             error = error.cause
-        said = error.message.strip() if error else "failed"
-        failures.append(f"{event.step_key}: {MODULE.sub('', said)}")
+        yield event.step_key, MODULE.sub("", error.message.strip()) if error else "failed"
+
+
+def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What a person needs to know of a failed run: the error itself, the failed checks."""
+    failures = [f"{step}: {said}" for step, said in _step_errors(result)]
     return failures + ["\n".join(finding.lines) for finding in find_failed(result)]

@@ -11,6 +11,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+from convcg_assets.builds.raw import explain_failed
+from convcg_assets.builds.state import load_state
 from convcg_assets.commands.console import (
     Failure,
     begin,
@@ -24,6 +26,7 @@ from convcg_assets.commands.outcome import print_outcome, report_page
 from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
+from convcg_assets.tables.raw import RAW_TABLES
 
 INDENT = " " * 8
 """Of what belongs to a step, below its line."""
@@ -70,6 +73,9 @@ def command(
     )
     if as_json:
         print_json(outcome)
+    if outcome["failed_days"]:
+        failed = {dt.date.fromisoformat(d): why for d, why in outcome["failed_days"].items()}
+        raise Failure(explain_failed(failed, logs))
 
 
 def _check_usage(only: Sequence[str], config: Mapping[str, Any]) -> list[Step]:
@@ -95,7 +101,9 @@ def run_steps(
 ) -> Outcome:
     """Run steps for the logs of some days, with a line of progress before and after each.
 
-    Raises Failure with what a failed step said, ValueError where the logs are too short.
+    Days that cannot be read do not hold up the others: they are `failed_days` of the outcome, and
+    what comes after is built of the logs that the lake holds. Raises Failure with what a failed
+    step said, ValueError where the logs are too short.
     """
     from convcg_assets.commands.instance import open_instance
     from convcg_assets.commands.materialize import check_config
@@ -112,28 +120,44 @@ def run_steps(
         "first_day": logs.first,
         "last_day": logs.last,
         "model_day": model_day,
+        "failed_days": {},
         "steps": [],
         "report": None,
     }
     with open_instance(deployment) as instance:
         for number, step in enumerate(steps, 1):
-            outcome["steps"].append(
-                _run_step(
-                    step,
-                    step.days(logs),
-                    place=f"[{number}/{len(steps)}]",
-                    instance=instance,
-                    config={k: v for k, v in config.items() if k == step.name},
-                    checks=checks,
-                    console=console,
-                )
+            done, failed = _run_step(
+                step,
+                step.days(logs),
+                place=f"[{number}/{len(steps)}]",
+                instance=instance,
+                config={k: v for k, v in config.items() if k == step.name},
+                checks=checks,
+                console=console,
             )
+            outcome["steps"].append(done)
+            if failed:
+                outcome["failed_days"] = {str(day): why for day, why in failed.items()}
+                logs = _logs_in_lake(deployment, logs)
+                model_day = logs.last + dt.timedelta(days=1)
+                outcome |= {"last_day": logs.last, "model_day": model_day}
+                if any(step.domain == "models" for step in steps):
+                    check_length(deployment.settings, logs)
     if steps[-1] is STEPS[-1]:
         print_outcome(deployment, model_day, console=console)
         outcome["report"] = report_page(deployment, model_day)
     seconds = time.perf_counter() - started
     say(console, f"{seconds:.0f} s in all")
     return outcome | {"seconds": round(seconds, 1)}
+
+
+def _logs_in_lake(deployment: Deployment, logs: Days) -> Days:
+    """From the first to the last of those days whose logs are in the lake."""
+    state = load_state(
+        RAW_TABLES, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home
+    )
+    first, last = state.log_days()
+    return Days(max(first, logs.first), min(last, logs.last))
 
 
 def _run_step(
@@ -145,10 +169,14 @@ def _run_step(
     config: Mapping[str, Any],
     checks: bool,
     console: Console,
-) -> Outcome:
+) -> tuple[Outcome, dict[dt.date, str]]:
+    """What a step came to, and the days whose logs it could not read."""
     from convcg_assets.commands.materialize import (
         explain_failures,
+        failed_days,
+        failed_days_alone,
         find_failed,
+        left_out_files,
         materialize,
         materialized_rows,
         said_in_short,
@@ -159,10 +187,13 @@ def _run_step(
     begin(console, f"{title} ...")
     result = materialize(step.assets, days, instance=instance, config=config, checks=checks)
     seconds = time.perf_counter() - begun
-    if not result.success:
+    failed = failed_days(result)
+    if not result.success and not failed_days_alone(result):
         say(console, f"{title} failed after {seconds:.1f} s", style="red")
         raise Failure("\n".join(explain_failures(result)))
-    rows, found, short = materialized_rows(result), find_failed(result), said_in_short(result)
+    rows, short = materialized_rows(result), said_in_short(result)
+    left_out = left_out_files(result)
+    found = [finding for finding in find_failed(result) if not (failed and finding.is_error)]
     counts = ", ".join(
         f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
         for table, count in rows.items()
@@ -175,12 +206,18 @@ def _run_step(
         say(console, f"{INDENT}warning: {first}", style="yellow")
         for line in table:
             say(console, f"{INDENT}{line}")
-    return {
+    for line in left_out:
+        say(console, f"{INDENT}{line}", style="yellow")
+    for day, why in failed.items():
+        say(console, f"{INDENT}{day} cannot be read: {why}", style="red")
+    outcome = {
         "step": step.name,
         "first_day": days.first,
         "last_day": days.last,
         "seconds": round(seconds, 1),
         "rows": rows,
+        "left_out_files": left_out,
         "in_short": short,
         "warnings": [finding.said for finding in found],
     }
+    return outcome, failed

@@ -1,11 +1,13 @@
 """`convcg split`: one big log file cut into a folder per day."""
 
+import datetime as dt
 from pathlib import Path
 from typing import cast
 
 import click
 
 from convcg_assets.commands.console import json_option, open_console, print_json, say, working
+from convcg_assets.commands.options import DAY
 from convcg_assets.sources.split import split_file
 from convcg_assets.sources.stream import Stream, TimeUnit
 
@@ -34,7 +36,16 @@ from convcg_assets.sources.stream import Stream, TimeUnit
     help="Format of the file.  [default: by its suffix]",
 )
 @click.option("--delimiter", default=",", help="CSV: what stands between fields.")
+@click.option("--quote", default='"', help="CSV: what values stand in; '' for none.")
+@click.option("--escape", default="", help="CSV: what stands before a quote that is text.")
+@click.option(
+    "--line-breaks/--no-line-breaks",
+    default=None,
+    help="CSV: whether quoted values may hold line breaks.  [default: where it is certain]",
+)
 @click.option("--encoding", default="utf-8", type=click.Choice(["utf-8", "latin-1"]), help="CSV.")
+@click.option("--first-day", type=DAY, help="Rows of days before go to this one.")
+@click.option("--last-day", type=DAY, help="Rows of days after go to this one.")
 @click.option("--overwrite", is_flag=True, help="Replace days that are there already.")
 @json_option
 def command(
@@ -46,15 +57,20 @@ def command(
     time_zone: str,
     file_format: str | None,
     delimiter: str,
+    quote: str,
+    escape: str,
+    line_breaks: bool | None,
     encoding: str,
+    first_day: dt.date | None,
+    last_day: dt.date | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Cut one big log file into a folder per day.
 
     FILE is CSV, Parquet or JSON lines, also with .gz. Rows and columns stay as they are; days
-    without rows are marked as such; a row whose time cannot be read goes to the first day, where
-    it is rejected with its reason.
+    without rows are marked as such; a row that cannot be read, or whose time cannot, goes to the
+    first day, where it is rejected with its reason.
 
     \b
     Example:
@@ -63,9 +79,19 @@ def command(
     """
     if len(delimiter) != 1:
         raise click.BadParameter("right would be one character", param_hint="--delimiter")
+    for name, sign in (("--quote", quote), ("--escape", escape)):
+        if len(sign) > 1:
+            raise click.BadParameter("right would be one character, or none", param_hint=name)
     console = open_console(as_json=as_json)
     options = Stream.model_validate(
-        {"format": file_format, "delimiter": delimiter, "encoding": encoding}
+        {
+            "format": file_format,
+            "delimiter": delimiter,
+            "encoding": encoding,
+            "quote": quote,
+            "escape": escape,
+            "line_breaks": line_breaks,
+        }
     )
     with working(console, f"cutting {file}"):
         counts = split_file(
@@ -75,6 +101,8 @@ def command(
             time_column=time_column,
             time_unit=cast(TimeUnit, time_unit),
             time_zone=time_zone,
+            first_day=first_day,
+            last_day=last_day,
             options=options,
             overwrite=overwrite,
         )

@@ -10,6 +10,8 @@ from rich.text import Text
 from convcg_assets.commands.console import say
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.preview import Preview
+from convcg_assets.sources.repeats import explain_repeats
+from convcg_assets.sources.source import Source
 
 SHOWN_FILES = 3
 SHOWN_REASONS = 8
@@ -21,22 +23,27 @@ LONG_AGO = dt.timedelta(days=400)
 """An event that was received so long after it happened is more likely a wrong unit."""
 
 
-def describe_stream(found: Preview, *, errors: list[str], warnings: list[str]) -> dict[str, Any]:
+def describe_stream(
+    found: Preview, source: Source, *, errors: list[str], warnings: list[str]
+) -> dict[str, Any]:
     """All that was found, as `--json` prints it; `ok` is whether it can be built from."""
     if found.rows is not None and found.rows.num_rejected and not found.rows.num_valid:
         errors = [*errors, "no row is valid"]
+    errors, options = [*errors, *_many_repeats(found, source)], source.stream(found.stream)
     answer: dict[str, Any] = {
         "stream": found.stream,
-        "folder": str(found.folder),
-        "files": {str(day): [p.name for p in paths] for day, paths in found.files.items()},
+        "folder": found.folder,
+        "files": {str(day): names for day, names in found.files.items()},
         "missing": {str(day): why for day, why in found.missing.items()},
+        "repeats_are": options.repeats if options is not None else None,
         "newest_landed": str(found.newest) if found.newest else None,
         "format": found.format,
         "file_columns": list(found.file_columns),
         "unused_columns": list(found.unused),
         "fault": found.fault,
         "errors": errors,
-        "warnings": [*warnings, *_old_times(found)],
+        "absent": {str(day): columns for day, columns in found.absent.items()},
+        "warnings": [*warnings, *_old_times(found), *_absent_columns(found), *_not_selected(found)],
         "ok": not (found.fault or found.missing or errors),
     }
     if found.rows is None:
@@ -48,6 +55,7 @@ def describe_stream(found: Preview, *, errors: list[str], warnings: list[str]) -
         "rejected": rows.num_rejected,
         "ignored": rows.num_ignored,
         "not_selected": rows.num_elsewhere,
+        "repeats": sum(repeats.num_repeats for repeats in rows.repeats.values()),
         "times": {name: [str(t) for t in bounds] for name, bounds in rows.times.items()},
         "columns": {c.name: {"type": c.type, "from": c.origin} for c in rows.columns},
         "first_rows": [
@@ -68,6 +76,19 @@ def describe_stream(found: Preview, *, errors: list[str], warnings: list[str]) -
     }
 
 
+def _many_repeats(found: Preview, source: Source) -> list[str]:
+    """What a landing says of days with many equal rows, with the line that they rather need."""
+    options = source.stream(found.stream)
+    if found.rows is None or options is None or options.repeats is not None:
+        return []
+    return [
+        f"a build would stop: dt={day}: "
+        + explain_repeats(repeats, stream=found.stream, proposal=found.rows.proposal)
+        for day, repeats in found.rows.repeats.items()
+        if repeats.are_many
+    ]
+
+
 def _old_times(found: Preview) -> list[str]:
     """Of events, times that lie long before the days that were looked at."""
     if found.rows is None or STREAMS[found.stream].kind == "snapshot" or not found.files:
@@ -77,6 +98,23 @@ def _old_times(found: Preview) -> list[str]:
         f"{name} goes back to {low:%Y-%m-%d %H:%M}: is its time_unit right?"
         for name, (low, _high) in found.rows.times.items()
         if low < oldest
+    ]
+
+
+def _absent_columns(found: Preview) -> list[str]:
+    """Columns that the files of some days have and others lack."""
+    lines = []
+    for day, columns in found.absent.items():
+        listed = ", ".join(f"{name} ({rows:,} rows)" for name, rows in columns.items())
+        lines.append(f"dt={day}: null, since files lack the column: {listed}")
+    return lines
+
+
+def _not_selected(found: Preview) -> list[str]:
+    """What the files hold where `where` selects none of their rows."""
+    return [
+        f"streams.{found.stream}.where selects no row: {column} is {', '.join(map(repr, values))}"
+        for column, values in found.not_selected.items()
     ]
 
 
@@ -136,6 +174,8 @@ def _print_rows(answer: dict[str, Any], *, console: Console) -> None:
         parts.append(f"{answer['ignored']:,} of events left out on purpose")
     if answer["not_selected"]:
         parts.append(f"{answer['not_selected']:,} not selected by where")
+    if answer["repeats"]:
+        parts.append(f"{answer['repeats']:,} equal to one before them{_said_of_repeats(answer)}")
     style = "red" if answer["errors"] else "yellow" if answer["rejected"] else "green"
     say(console, f"{answer['rows']:,} rows: {', '.join(parts)}", style=style)
     for reason in answer["reasons"][:SHOWN_REASONS]:
@@ -152,6 +192,11 @@ def _print_rows(answer: dict[str, Any], *, console: Console) -> None:
         say(console, f"  warning: {warning}", style="yellow")
     for error in answer["errors"]:
         say(console, f"  error: {error}", style="red")
+
+
+def _said_of_repeats(answer: dict[str, Any]) -> str:
+    said = {"keep": ", kept: `repeats: keep`", "drop": ", left out: `repeats: drop`"}
+    return said.get(answer["repeats_are"] or "", "")
 
 
 def _value(value: Any) -> Text:

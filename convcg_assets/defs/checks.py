@@ -16,10 +16,14 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.suites import MAX_OFFENDING, ValidationResult, validate_days
 from convcg_assets.days import Days
 from convcg_assets.defs.partitions import daily_partitions, run_days
+from convcg_assets.defs.raw_events import FAILED_DAYS
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.lake.delta import NO_FILES
+from convcg_assets.tables.raw import REJECTED
 from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.table import Check, Inputs, Table
+
+EVERY_DAY_READ = "every_day_read"
 
 
 def suite_check(table: str) -> dg.AssetChecksDefinition:
@@ -67,6 +71,32 @@ def cross_check(table: Table, spec: Check) -> dg.AssetChecksDefinition:
             return result or dg.AssetCheckResult(passed=True, metadata={"offending_rows": 0})
 
         return _evaluate(context, warehouse, table.name, spec.name, compare)
+
+    return check
+
+
+def every_day_read_check() -> dg.AssetChecksDefinition:
+    """The check that every day of the run could be read; the days that could are not held up."""
+
+    @_blocking_check(
+        REJECTED,
+        name=EVERY_DAY_READ,
+        description="Every day of the run could be read. The tables hold of a day that could not "
+        "what they held before; it is read once its files are mended.",
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        event = context.instance.get_latest_materialization_event(dg.AssetKey(REJECTED))
+        is_own = event is not None and event.run_id == context.run.run_id
+        found = event.asset_materialization if event is not None and is_own else None
+        value = found.metadata.get(FAILED_DAYS) if found is not None else None
+        failed = cast(dict[str, str], value.value) if value is not None else {}
+        listed = "; ".join(f"{day}: {why}" for day, why in failed.items())
+        return dg.AssetCheckResult(
+            passed=not failed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=listed or "every day could be read",
+            metadata={"failed_days": len(failed)},
+        )
 
     return check
 
@@ -185,4 +215,5 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
 table_checks: list[dg.AssetChecksDefinition] = [
     *(suite_check(table) for table in TABLES),
     *(cross_check(table, spec) for table in TABLES.values() for spec in table.checks),
+    every_day_read_check(),
 ]

@@ -1,6 +1,7 @@
 """What an asset's page shows: rows per day, a preview, counts by group, plots."""
 
 import base64
+import datetime as dt
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,24 +32,32 @@ def describe_table(
     *,
     con: Backend,
 ) -> Metadata:
-    """Attach each day's row count to its own partition; return what all days share."""
+    """Attach each day's row count to its own partition; return what all days share.
+
+    What is large (preview, plot, columns) is attached to the last day alone, which the UI shows of
+    a range: each day has an event of its own, and all of them hold what all days share.
+    """
     counts = warehouse.lake.num_rows(table, days, con=con)
+    preview = con.to_pyarrow(warehouse.read(table, days, con=con).limit(PREVIEW_ROWS)).to_pylist()
+    large = {
+        "preview": dg.MetadataValue.md(markdown_table(preview)),
+        "dagster/column_schema": column_schema(table, warehouse.lake.id_types),
+        **({"rows_per_day": plot_bars(counts, ylabel="rows")} if len(days) > 1 else {}),
+    }
+    keys = set(context.partition_keys)
+    last = max((day for day in counts if str(day) in keys), default=None)
     for day, rows in counts.items():
-        if str(day) in context.partition_keys:
+        if str(day) in keys:
             context.add_asset_metadata(
-                {"dagster/partition_row_count": rows},
+                {"dagster/partition_row_count": rows, **(large if day == last else {})},
                 asset_key=dg.AssetKey(table),
                 partition_key=str(day),
             )
-    preview = con.to_pyarrow(warehouse.read(table, days, con=con).limit(PREVIEW_ROWS)).to_pylist()
     return {
         "days": str(days),
         "rows": sum(counts.values()),
         "lake_version": warehouse.lake.version(table),
         "path": dg.MetadataValue.path(warehouse.lake.path(table)),
-        "preview": dg.MetadataValue.md(markdown_table(preview)),
-        "dagster/column_schema": column_schema(table, warehouse.lake.id_types),
-        **({"rows_per_day": plot_bars(counts, ylabel="rows")} if len(days) > 1 else {}),
     }
 
 
@@ -85,7 +94,16 @@ def window_metadata(build: Build) -> Metadata:
         held = version.files if version else {}
         share = f"{sum(day in held for day in window)} of {len(window)} days"
         said[f"window_{source.table}"] = f"{window}: {share}"
+        if source.holds:
+            newest = build.state[source.table].newest_before(build.days.last)
+            said[f"snapshot_{source.table}"] = _snapshot_age(newest, build.days.last)
     return said
+
+
+def _snapshot_age(snapshot: dt.date | None, day: dt.date) -> str:
+    if snapshot is None:
+        return f"none before {day}"
+    return f"{snapshot}, {(day - snapshot).days} days before {day}"
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:

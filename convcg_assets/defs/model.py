@@ -1,10 +1,12 @@
 """The model: a two-tower model trained on the examples of its day."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, ValidationInfo, field_validator
 
 from convcg_assets.builds.build import Build
@@ -13,6 +15,8 @@ from convcg_assets.defs.metadata import inline_figure, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
+from convcg_assets.deployment import Deployment
+from convcg_assets.sources.columns import STREAMS
 from convcg_assets.tables.registry import TABLES
 
 
@@ -81,6 +85,7 @@ def _describe_kept(path: Path) -> dict[str, Any]:
 def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build) -> dict[str, Any]:
     from convcg_model.checkpoint import save_checkpoint
     from convcg_model.config import ModelConfig, TrainingConfig
+    from convcg_model.content import num_of_other_versions
     from convcg_model.training import fit
     from convcg_model.training_set import select_split
 
@@ -94,6 +99,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     }
     examples = con.to_pyarrow(build.read("training_examples"))
     pins = con.to_pyarrow(build.read("pin_features"))
+    _check_trainable(examples, pins, day=day, deployment=deployment)
     provenance = {"day": str(day), "source": deployment.source.name, "table_versions": versions}
     history: list[tuple[int, dict[str, float]]] = []
     with track_run(
@@ -122,7 +128,8 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
             path,
             provenance={**provenance, "mlflow_run_id": run.run_id, "loss_history": history},
         )
-        chosen = ("batch_size", "id_dropout", "min_pin_count", "best_step", "search_steps")
+        chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
+        chosen += ("best_step", "search_steps")
         settled = model.training.model_dump() | model.config.model_dump() | model.course
         run.log_params({"model_version": version})
         run.log_params({"chosen": {name: settled.get(name) for name in chosen}})
@@ -133,10 +140,35 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
         "examples": examples.num_rows,
         "steps": len(history),
         "mlflow_run": run.run_id,
+        "content_version": model.spec.content_version or "not named",
+        "pins_with_other_content": num_of_other_versions(pins, model.spec.content_version),
         "loss": _plot_losses(history),
         "table_versions": dg.MetadataValue.md(markdown_table([versions])),
         **{f"last_{name}": value for name, value in history[-1][1].items()},
     }
+
+
+def _check_trainable(
+    examples: pa.Table, pins: pa.Table, *, day: date, deployment: Deployment
+) -> None:
+    """ValueError where training could not end in a model that finds something."""
+    if not pins.num_rows:
+        raise ValueError(
+            f"pin_features of {day} is empty: there is no Pin to embed, so the index would be "
+            "empty. Land a catalogue (a snapshot holds until the next one), or events of the days "
+            f"before {day}"
+        )
+    learnt = pc.sum(pc.and_(pc.equal(examples["split"], "train"), pc.is_valid(examples["task"])))
+    if not learnt.as_py():
+        settings = deployment.settings.examples
+        until = day - timedelta(days=settings.holdout_days)
+        streams = [name for name in STREAMS if deployment.source.stream(name) is not None]
+        raise ValueError(
+            f"training_examples of {day} hold no positives to learn from: nothing was engaged with "
+            f"or converted on in the {settings.training_days} days before {until}, as known before "
+            f"{until}. Map engagements or conversions (the source has {', '.join(streams)}), or "
+            "land more days"
+        )
 
 
 def _plot_losses(history: list[tuple[int, dict[str, float]]]) -> dg.MarkdownMetadataValue:

@@ -48,6 +48,7 @@ def pin_embedding_index(
     """
     from convcg_model.checkpoint import load_checkpoint
     from convcg_model.config import IndexConfig
+    from convcg_model.content import num_of_other_versions
     from convcg_model.index import build_index, measure_recall
 
     deployment = warehouse.deployment
@@ -71,6 +72,7 @@ def pin_embedding_index(
             {
                 "model_version": model.model_version,
                 "pins": pins.num_rows,
+                "pins_with_other_content": num_of_other_versions(pins, model.spec.content_version),
                 "factory": bundle.factory,
                 f"recall_at_{MEASURED_K}_against_exact": recall,
                 "measured_on_queries": queries.num_rows,

@@ -17,12 +17,19 @@ Expr = Any
 Cast = tuple[Expr, Expr]
 
 # \z and not $: some engines let $ match before a closing line break.
-_INTEGER = r"^(0|-?[1-9][0-9]{0,18})\z"
+_INTEGER = r"^(0|-?[1-9][0-9]{0,18})(\.0+)?\z"
+_WHOLE = r"^-?[0-9]+(\.0+)?\z"
+_WHOLE_TEXT = r"^(0|-?[1-9][0-9]*)\.0+\z"
+_ZERO_FRACTION = r"\.0+\z"
+_EXACT = 2**53
+"""From here on a float no longer tells neighbouring integers apart."""
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\z"
 _NOT_FINITE = r"^[+-]?(nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)\z"
 _LOCAL_TIME = r"^([0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?)"
-_ISO_TIME = _LOCAL_TIME + r"( ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?))?\z"
+_ISO_TIME = _LOCAL_TIME + r"( ?(Z|UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?))?\z"
 _OFFSET = r" ?([+-])([0-9]{2}):?([0-9]{2})?\z"
+LARGEST_NUMBER = 9e14
+"""Values, prices and seconds are summed in units of 0.0001, of which 64 bits hold so many."""
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _LAST_SECOND = 253_402_300_799
 """The end of the year 9999, in seconds since 1970."""
@@ -45,15 +52,37 @@ def null_unless(condition: Expr, value: Expr) -> Expr:
 
 
 def cast_id(value: Expr, *, name: str, id_type: str) -> Cast:
-    """An id, `int64` or `string`: text byte for byte, whole floats (ids with nulls) as integers."""
+    """An id, `int64` or `string`: text byte for byte, but whole floats and decimals as integers.
+
+    A column of ids with nulls easily becomes one of floats, and `1029` becomes `1029.0`: in text as
+    in numbers it is `1029`.
+    """
     if id_type == "int64":
         number, wrong = _as_int64(value)
         return number, fault_where((wrong, f"malformed {name}: not a 64-bit integer"))
+    text = id_text(value)
     if value.type().is_floating():
-        number, wrong = _as_int64(value)
-        return number.cast("string"), fault_where((wrong, f"malformed {name}: a fraction"))
-    text = value.cast("string")
+        too_large = value.abs() >= _EXACT
+        return text, fault_where(
+            (too_large, f"malformed {name}: a float of 2^53 or more, which is no exact integer"),
+            (value.notnull() & text.isnull(), f"malformed {name}: a fraction"),
+        )
+    if value.type().is_decimal():
+        return text, fault_where((value.notnull() & text.isnull(), f"malformed {name}: a fraction"))
     return text, fault_where((text == "", f"malformed {name}: empty text"))
+
+
+def id_text(value: Expr) -> Expr:
+    """An id as text, whole numbers without a fraction; null where a number is not whole."""
+    kind = value.type()
+    if kind.is_floating():
+        return _as_int64(value)[0].cast("string")
+    text = value.cast("string")
+    if kind.is_decimal():
+        return null_unless(text.re_search(_WHOLE), text.re_replace(_ZERO_FRACTION, ""))
+    if kind.is_string():
+        return ibis.ifelse(text.re_search(_WHOLE_TEXT), text.re_replace(_ZERO_FRACTION, ""), text)
+    return text
 
 
 def cast_integer(value: Expr, *, name: str) -> Cast:
@@ -65,7 +94,7 @@ def cast_integer(value: Expr, *, name: str) -> Cast:
 
 
 def cast_number(value: Expr, *, name: str, factor: float = 1.0) -> Cast:
-    """A finite number from 0, times `factor`."""
+    """A finite number from 0 to `LARGEST_NUMBER`, times `factor`."""
     if value.type().is_string():
         infinite = value.re_search(_NOT_FINITE)
         number = null_unless(value.re_search(_NUMBER), value).try_cast("float64")
@@ -79,6 +108,7 @@ def cast_number(value: Expr, *, name: str, factor: float = 1.0) -> Cast:
         (wrong, f"malformed {name}: not a number"),
         (infinite | number.isinf(), f"non-finite {name}"),
         (number < 0, f"negative {name}"),
+        (scaled > LARGEST_NUMBER, f"too large {name}: more than 9e14"),
     )
 
 
@@ -135,18 +165,22 @@ def cast_vector(value: Expr, *, name: str) -> Cast:
 
 
 def _as_int64(value: Expr) -> tuple[Expr, Expr]:
-    """An integer, and whether there is a value that is none."""
+    """An integer, and whether there is a value that is none; `12.0` is 12, in text too."""
     kind = value.type()
     if kind.is_integer():
         number = value if kind.is_signed_integer() else value.try_cast("int64")
+    elif kind.is_decimal():
+        text = value.cast("string")
+        whole = null_unless(text.re_search(_WHOLE), text.re_replace(_ZERO_FRACTION, ""))
+        number = whole.try_cast("int64")
     elif kind.is_numeric():
         number = value.try_cast("int64")
         exact = number.cast("float64") == value.cast("float64")
-        # From 2^53 on a float no longer tells neighbouring integers apart.
-        number = null_unless(exact & (value.abs() < 2**53), number)
+        number = null_unless(exact & (value.abs() < _EXACT), number)
     else:
         text = value.cast("string")
-        number = null_unless(text.re_search(_INTEGER), text).try_cast("int64")
+        sound = null_unless(text.re_search(_INTEGER), text)
+        number = sound.re_replace(_ZERO_FRACTION, "").try_cast("int64")
     number = number.cast("int64")
     return number, value.notnull() & number.isnull()
 

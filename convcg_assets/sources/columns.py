@@ -169,8 +169,9 @@ PINS = StreamColumns(
         "created_ts": Column("timestamp(6)", "when the Pin was created"),
         "title": Column("string", "for people to read"),
         "content": Column(
-            "array<float64>", "content embedding, one length for all Pins of a source"
+            "array<float64>", "content embedding, one length for all Pins of an encoder"
         ),
+        "content_version": Column("string", "which encoder made the content", added=True),
     },
 )
 USERS = StreamColumns(

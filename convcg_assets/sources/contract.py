@@ -5,6 +5,8 @@ Raw rows come from `reading.py`: the columns of the files and `_dt` (arrival day
 that a log does not have are derived in `implied.py`.
 """
 
+from collections.abc import Sequence
+
 import ibis
 from ibis import _
 
@@ -17,40 +19,54 @@ from convcg_assets.sources.casting import (
     cast_time,
     cast_vector,
     fault_where,
+    id_text,
     no_fault,
 )
 from convcg_assets.sources.columns import REJECTED_EVENTS, STREAMS, type_schema
+from convcg_assets.sources.repeats import settle_repeats
 from convcg_assets.sources.row_text import content_id, row_as_json
 from convcg_assets.sources.selection import (
     event_rows,
     find_column,
     is_ignored,
+    is_selected,
     stream_options,
-    stream_rows,
 )
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import ColumnMapping
 
 _PLACE = ("_dt", "_file", "_row")
+_COUNTS = {"dt": "date", "file": "string"} | dict.fromkeys(
+    ("rows", "elsewhere", "ignored"), "int64"
+)
 
 
 def apply_contract(
-    raw: ibis.Table, *, stream: str, source: Source
+    raws: Sequence[ibis.Table], *, stream: str, source: Source
 ) -> tuple[ibis.Table, ibis.Table]:
     """Valid rows as the stream's table has them, and rejected rows as `rejected_events` has them.
 
     Rows that `where` does not select, and rows of events that the source maps to null, are in
     neither. A row is rejected for the first rule that it breaks: unreadable, each column in the
     table's order, times, then duplicates. Of equal ids within a day the first valid row by (file,
-    row) is kept. Raises ValueError where an id that the log does not have would have to be an
-    integer.
+    row) is kept; of rows whose id is made of them see `repeats.py`. Raises ValueError where an id
+    that the log does not have would have to be an integer.
     """
-    checked = check_rows(raw, stream=stream, source=source)
+    checked = check_rows(raws, stream=stream, source=source)
+    rejected = [_describe_rejected(checked, raw, stream=stream) for raw in raws]
+    return valid_rows(checked, stream=stream, source=source), _union(rejected)
+
+
+def valid_rows(checked: Expr, *, stream: str, source: Source) -> ibis.Table:
+    """Of the rows of `check_rows` those that break no rule, as the stream's table has them."""
     schema = type_schema(STREAMS[stream].columns, source.id_types)
     valid = checked.filter(_._fault.isnull()).mutate(dt=_._dt)
     if stream == "impressions":
         valid = valid.mutate(impression_day=ibis.least(_.impression_ts.date(), _._dt))
-    valid = valid.select(valid[name].cast(kind).name(name) for name, kind in schema.items())
+    return valid.select(valid[name].cast(kind).name(name) for name, kind in schema.items())
+
+
+def _describe_rejected(checked: Expr, raw: ibis.Table, *, stream: str) -> Expr:
     # The JSON is made after the join: of the rejected rows alone.
     broken = checked.filter(_._fault.notnull()).select(*_PLACE, "_fault").inner_join(raw, _PLACE)
     rejected = broken.select(
@@ -61,27 +77,76 @@ def apply_contract(
         reason=_._fault,
         raw=row_as_json(broken, raw.columns),
     )
-    return valid, rejected.cast(dict(type_schema(REJECTED_EVENTS, {}).items()))
+    return rejected.cast(dict(type_schema(REJECTED_EVENTS, {}).items()))
 
 
-def check_rows(raw: ibis.Table, *, stream: str, source: Source) -> Expr:
+def check_rows(raws: Sequence[ibis.Table], *, stream: str, source: Source) -> Expr:
     """Every row that is to be valid or rejected, in canonical columns.
 
     With its place (`_dt`, `_file`, `_row`) and `_fault`, the first rule that it breaks, else null.
+    Each of the tables is cast by itself, since its columns have types of their own; of several,
+    `_of` says which a row is of.
     """
-    checked = _cast_columns(
-        event_rows(raw, stream=stream, source=source), stream=stream, source=source
-    )
-    if stream == "pins" and find_column(raw, "content", stream_options(source, stream)) is not None:
+    cast = [
+        _cast_columns(event_rows(raw, stream=stream, source=source), stream=stream, source=source)
+        for raw in raws
+    ]
+    if len(cast) > 1:
+        cast = [_in_types(rows, number, stream, source) for number, rows in enumerate(cast)]
+    checked = _union(cast)
+    has_content = any(has_column(raw, "content", stream=stream, source=source) for raw in raws)
+    if stream == "pins" and has_content:
+        if any(has_column(raw, "content_version", stream=stream, source=source) for raw in raws):
+            checked = checked.mutate(_encoder=_.content_version.fill_null(""))
         checked = _check_content(checked, dim=source.content_dim)
-    return _reject_late_duplicates(checked, key=STREAMS[stream].key)
+    is_made = not any(
+        has_column(raw, STREAMS[stream].key, stream=stream, source=source) for raw in raws
+    )
+    if stream_options(source, stream).repeats is not None and not is_made:
+        key = STREAMS[stream].key
+        raise ValueError(
+            f"{source.name}: the log has a {key}, which tells equal rows apart: leave "
+            f"streams.{stream}.repeats out, or set streams.{stream}.columns.{key} to null"
+        )
+    return settle_repeats(checked, stream=stream, source=source)
 
 
-def count_ignored(raw: ibis.Table, *, stream: str, source: Source) -> ibis.Table:
-    """Rows left out on purpose per day (`dt`, `ignored`): events that the source maps to null."""
-    rows = stream_rows(raw, stream=stream, source=source)
-    ignored = rows.filter(is_ignored(rows, stream=stream, source=source))
-    return ignored.group_by(dt=_._dt).agg(ignored=_.count())
+def _in_types(rows: Expr, number: int, stream: str, source: Source) -> Expr:
+    """Rows in the types of their table, so that they can meet others."""
+    types = type_schema(STREAMS[stream].columns, source.id_types)
+    cast = rows.cast({name: kind for name, kind in types.items() if name in rows.columns})
+    return cast.mutate(_of=ibis.literal(number, "int64"))
+
+
+def _union(tables: Sequence[Expr]) -> Expr:
+    return ibis.union(*tables) if len(tables) > 1 else tables[0]
+
+
+def count_rows(raws: Sequence[ibis.Table], *, stream: str, source: Source) -> ibis.Table:
+    """Per day and file (`dt`, `file`) how many `rows` there are, and how many are no events.
+
+    `elsewhere` are those that `where` does not select, `ignored` those left out on purpose: of
+    events that the source maps to null.
+    """
+    counted = []
+    for raw in raws:
+        is_mine = is_selected(raw, stream=stream, source=source)
+        ignored = is_mine & is_ignored(raw, stream=stream, source=source)
+        counted.append(
+            raw.group_by(dt=_._dt, file=_._file).agg(
+                rows=_.count(), elsewhere=(~is_mine).sum(), ignored=ignored.sum()
+            )
+        )
+    return _union([counts.cast(_COUNTS) for counts in counted])
+
+
+def content_lengths(raws: Sequence[ibis.Table], *, source: Source) -> ibis.Table:
+    """Of the valid Pins' content the length, by day and encoder, and the first file that has it."""
+    checked = check_rows(raws, stream="pins", source=source)
+    rows = checked.filter(_._fault.isnull(), _.content.notnull())
+    return rows.group_by("_dt", "content_version").agg(
+        length=_.content.length().max(), file=_._file.min()
+    )
 
 
 def has_column(raw: ibis.Table, name: str, *, stream: str, source: Source) -> bool:
@@ -128,6 +193,9 @@ def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cas
         return cast_number(logged, name=name, factor=0.001 if milliseconds else 1.0)
     if spec.startswith("array"):
         return cast_vector(logged, name=name)
+    if name == "event_id":  # An empty one would make all conversions of an advertiser one event.
+        event_id: Expr = ibis.coalesce(id_text(logged), logged.cast("string"))
+        return event_id.nullif(""), no_fault()
     text = logged.cast("string")
     vocabulary = STREAMS[stream].columns[name].vocabulary
     if vocabulary is not None:
@@ -141,8 +209,6 @@ def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cas
             else_=ibis.null("string"),
         )
         return value, fault_where((text.notnull() & value.isnull(), unknown))
-    if name == "event_id":  # An empty one would make all conversions of an advertiser one event.
-        return text.nullif(""), no_fault()
     return text, no_fault()
 
 
@@ -187,29 +253,20 @@ def _time_fault(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
     return fault_where((cast[rules.time] >= end, f"{rules.time} after its log's day"))
 
 
-def _reject_late_duplicates(checked: Expr, *, key: str) -> Expr:
-    """Rank only rows whose id occurs again: a window over all of them would sort the whole log."""
-    sound = checked.filter(_._fault.isnull())
-    repeated = sound.group_by("_dt", key).having(_.count() > 1).agg(first=_.count()).drop("first")
-    window = ibis.window(group_by=["_dt", key], order_by=["_file", "_row"])
-    ranked = sound.semi_join(repeated, ["_dt", key]).select(
-        *_PLACE, rank=ibis.row_number().over(window)
-    )
-    late = ranked.filter(_.rank > 0).select(*_PLACE, _late=ibis.literal(True))
-    joined = checked.left_join(late, _PLACE)
-    fault = ibis.coalesce(joined._fault, fault_where((joined._late, f"duplicate {key}")))
-    return joined.mutate(_fault=fault).select(checked.columns)
-
-
 def _check_content(checked: Expr, *, dim: int | None) -> Expr:
-    """One length of content vectors per day: the one declared, else that of the first valid row."""
+    """One length of content vectors: the one declared, else that of the first valid row.
+
+    The first of the day, or of its `content_version`, where the log has that.
+    """
     length = ibis.ifelse(_._fault.isnull(), checked.content.length(), ibis.null("int64"))
     checked = checked.mutate(_length=length)
     if dim is None:
         rows = checked.filter(_._length.notnull())
-        first = ibis.row_number().over(ibis.window(group_by="_dt", order_by=["_file", "_row"]))
-        wanted = rows.mutate(rank=first).filter(_.rank == 0).select("_dt", _wanted=_._length)
-        checked = checked.left_join(wanted, "_dt").drop("_dt_right")
+        group = ["_dt", "_encoder"] if "_encoder" in checked.columns else ["_dt"]
+        first = ibis.row_number().over(ibis.window(group_by=group, order_by=["_file", "_row"]))
+        wanted = rows.mutate(rank=first).filter(_.rank == 0).select(*group, _wanted=_._length)
+        checked = checked.left_join(wanted, group)
+        checked = checked.drop(*(f"{name}_right" for name in group))
     else:
         checked = checked.mutate(_wanted=ibis.literal(dim))
     differs = fault_where((_._length != _._wanted, "wrong length of content"))

@@ -1,55 +1,68 @@
 """One log file looked into: is it whole, is it text of its encoding, which columns does it have.
 
-Which columns a stream needs belongs to `reading.py`.
+Text is read through by `csv_text.py` and `json_text.py`, Avro by `avro.py`; which columns a stream
+needs belongs to `reading.py`.
 """
 
-import codecs
-import csv
 import datetime as dt
-import gzip
-import io
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convcg_assets.sources.avro import scan_avro
+from convcg_assets.sources.compression import without_suffix
+from convcg_assets.sources.csv_text import CsvForm, scan_csv
+from convcg_assets.sources.faults import LandingError
+from convcg_assets.sources.json_text import scan_json
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.stream import Stream
 
-Format = Literal["parquet", "csv", "jsonl"]
+__all__ = ["Format", "LandingError", "LogFile", "file_format", "inspect_file"]
+
+Format = Literal["parquet", "csv", "jsonl", "avro", "table"]
 _SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".avro": "avro",
 }
-_CHUNK_BYTES = 8 * 1024 * 1024
-
-
-class LandingError(ValueError):
-    """A log that cannot be read: which file, what is wrong, what would be right."""
+_ENGINE_COLUMNS = {"file_index", "file_row_number"}
+"""What the engine adds to a Parquet file's own columns, which hide it."""
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file of one day's log that can be read; `columns` in order, of JSON lines the keys."""
+    """A file of one day's log that can be read; `columns` in order, of JSON lines the keys.
+
+    `num_rows` is counted without the engine: it must read as many. It reads a file itself where
+    that `is_plain`, and is given the rows where it is not. Of Parquet, `types` are those of its
+    columns and what is nested in them, and `binary` the columns of bytes that may be text. `name`
+    is that of the file within its day, which rejected rows are told by. A day of a `table` is taken
+    for a file too.
+    """
 
     path: Path
     day: dt.date
     format: Format
     columns: tuple[str, ...]
     num_bytes: int
+    num_rows: int
+    name: str
+    is_plain: bool = True
+    types: tuple[str, ...] = ()
+    binary: frozenset[str] = frozenset()
+    table: LogTable | None = None
 
 
-def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
-    """Look into a file: text is read through once, of Parquet only the footer.
+def inspect_file(path: Path, *, day: dt.date, options: Stream, name: str | None = None) -> LogFile:
+    """Look into a file: text is read through once, of Parquet only the footer, of Avro its blocks.
 
-    Raises LandingError naming the file where it is empty, cut off, damaged, not of its encoding, or
-    of a format that its suffix does not tell.
+    Raises LandingError naming the file where it is empty, cut off, damaged, not of its encoding, of
+    a format that its suffix does not tell, or CSV of which it is uncertain where rows end.
     """
     kind = options.format or file_format(path)
     num_bytes = path.stat().st_size
@@ -58,118 +71,83 @@ def inspect_file(path: Path, *, day: dt.date, options: Stream) -> LogFile:
             f"{path}: empty file (0 bytes). Land it again; a day without events is a folder with "
             "only a file named _SUCCESS"
         )
+    try:
+        return _look_into(path, day, kind, num_bytes, name or path.name, options=options)
+    except LandingError as error:
+        named = _SUFFIXES.get(Path(without_suffix(path.name)).suffix.lower(), kind)
+        if named == kind:
+            raise
+        hint = f"The name says {named}: is `format: {kind}` right?"
+        raise LandingError(f"{error}. {hint}") from error
+
+
+def _look_into(
+    path: Path, day: dt.date, kind: Format, num_bytes: int, name: str, *, options: Stream
+) -> LogFile:
     if kind == "parquet":
-        columns = _parquet_columns(path)
-    else:
-        first = _check_text(path, encoding=options.encoding if kind == "csv" else "utf-8")
-        columns = _header(path, first, options=options) if kind == "csv" else _keys(path)
-    return LogFile(path, day, kind, columns, num_bytes)
+        return _inspect_parquet(path, day, num_bytes, name)
+    if kind == "avro":
+        return _inspect_avro(path, day, num_bytes, name)
+    if kind == "csv":
+        text = scan_csv(path, CsvForm.of(options))
+        return LogFile(path, day, kind, text.columns, num_bytes, text.num_rows, name, text.is_plain)
+    lines = scan_json(path)
+    return LogFile(path, day, kind, lines.keys, num_bytes, lines.num_rows, name, is_plain=False)
 
 
 def file_format(path: Path) -> Format:
-    """Format by suffix, `.gz` aside."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    """Format by suffix, that of a compression aside."""
+    suffix = Path(without_suffix(path.name)).suffix.lower()
     if suffix not in _SUFFIXES:
         raise LandingError(
             f"{path}: cannot tell the format by this name; right would be .parquet, .csv, .jsonl, "
-            "also with .gz, or `format` in the stream's section of the source file"
+            ".avro, text also with .gz, .zst, .bz2, or `format` in the stream's section of the "
+            "source file"
         )
-    return _SUFFIXES[suffix]
+    kind = _SUFFIXES[suffix]
+    if kind in ("parquet", "avro") and without_suffix(path.name) != path.name:
+        raise LandingError(
+            f"{path}: {kind} carries its own compression, and this file is compressed once more. "
+            f"Land it as {without_suffix(path.name)}"
+        )
+    return kind
 
 
-def _parquet_columns(path: Path) -> tuple[str, ...]:
+def _inspect_avro(path: Path, day: dt.date, num_bytes: int, name: str) -> LogFile:
+    found = scan_avro(path)
+    names, types = tuple(found.types), tuple(map(str, found.types.values()))
+    return LogFile(path, day, "avro", names, num_bytes, found.num_rows, name, False, types)
+
+
+def _inspect_parquet(path: Path, day: dt.date, num_bytes: int, name: str) -> LogFile:
     try:
         with pq.ParquetFile(path) as file:
             end = max(
                 (_end_of_data(file.metadata.row_group(i)) for i in range(file.num_row_groups)),
                 default=0,
             )
-            names = file.schema_arrow.names
+            names, num_rows = file.schema_arrow.names, file.metadata.num_rows
+            leaves = [file.schema.column(i) for i in range(len(file.schema.names))]
     except (pa.ArrowException, OSError) as error:
         raise LandingError(
             f"{path}: cut off or damaged Parquet ({error}). Land the file again"
         ) from error
-    if end > path.stat().st_size:
+    if end > num_bytes:
         raise LandingError(
             f"{path}: cut off Parquet: its data would end at byte {end}. Land the file again"
         )
-    return tuple(names)
+    is_plain = not _ENGINE_COLUMNS & {name.lower() for name in names}
+    types = tuple(f"{c.path} {c.physical_type} {c.logical_type}" for c in leaves)
+    binary = frozenset(
+        c.path for c in leaves if c.physical_type == "BYTE_ARRAY" and c.logical_type.type == "NONE"
+    )
+    columns = tuple(names)
+    return LogFile(
+        path, day, "parquet", columns, num_bytes, num_rows, name, is_plain, types, binary
+    )
 
 
 def _end_of_data(group: pq.RowGroupMetaData) -> int:
     columns = [group.column(i) for i in range(group.num_columns)]
     starts = [c.dictionary_page_offset or c.data_page_offset for c in columns]
     return max(s + c.total_compressed_size for s, c in zip(starts, columns, strict=True))
-
-
-def _check_text(path: Path, *, encoding: str) -> bytes:
-    """Read a text file through; returns its first chunk."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    first, line, held = b"", 1, 0
-    for chunk in _chunks(path):
-        first = first or chunk
-        try:
-            decoder.decode(chunk)
-        except UnicodeDecodeError as error:
-            line += chunk.count(b"\n", 0, max(error.start - held, 0))
-            wrong = error.object[error.start]
-            raise LandingError(
-                f"{path}: line {line} is not {encoding} text (byte 0x{wrong:02x}). "
-                "Save it as UTF-8, or set `encoding: latin-1` for a CSV stream that is"
-            ) from error
-        line += chunk.count(b"\n")
-        held = len(decoder.getstate()[0])
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise LandingError(f"{path}: ends within a character: cut off? Land it again") from error
-    if not first:
-        raise LandingError(f"{path}: empty file (compressed). Land it again")
-    return first
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    zipped = path.name.endswith(".gz")
-    try:
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise LandingError(
-            f"{path}: cut off or damaged gzip ({error}). Land the file again"
-        ) from error
-
-
-def _header(path: Path, first: bytes, *, options: Stream) -> tuple[str, ...]:
-    text = first.decode(options.encoding, errors="ignore").removeprefix("\ufeff")
-    quoting = csv.QUOTE_MINIMAL if options.quote else csv.QUOTE_NONE
-    rows = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=options.delimiter,
-        quotechar=options.quote or None,
-        quoting=quoting,
-    )
-    names = next(rows, [])
-    seen = {name.lower() for name in names}
-    if not names or len(seen) < len(names) or "" in seen:
-        raise LandingError(
-            f"{path}: the first line must name every column, each once; found: "
-            f"{', '.join(names) or 'nothing'}"
-        )
-    return tuple(names)
-
-
-def _keys(path: Path) -> tuple[str, ...]:
-    with duckdb.connect() as con:
-        found, objects = con.execute(
-            """SELECT list_sort(list(DISTINCT key)), count(*) FROM (
-              SELECT unnest(json_keys(json)) AS key
-              FROM read_ndjson_objects(?, ignore_errors = true, maximum_object_size = 67108864)
-              WHERE json_type(json) = 'OBJECT')""",
-            [str(path)],
-        ).fetchall()[0]
-    if not objects:
-        raise LandingError(
-            f"{path}: not JSON lines: no line holds a JSON object. One object per line is right"
-        )
-    return tuple(found)

@@ -7,6 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.csv_text import (
+    AFTER_QUOTE,
+    BACKSLASH,
+    UNCLOSED,
+    WITHIN_FIELD,
+    WRONG_NUMBER,
+)
+from convcg_assets.sources.json_text import NOT_AN_OBJECT, SEVERAL_OBJECTS
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import ColumnMapping, Stream
 
@@ -18,9 +26,17 @@ TIME_REASON = re.compile(
 )
 ID_REASON = re.compile(r"malformed (\w+): not a 64-bit integer")
 PLAIN = {
-    "wrong number of fields": "fewer or more fields than the header: is a text with the delimiter "
+    WRONG_NUMBER: "fewer or more fields than the header: is a text with the delimiter "
     "in it unquoted?",
-    "not a JSON object": "one JSON object per line is right",
+    UNCLOSED: "does the value hold a line break? Then set `line_breaks: true`; if quotes "
+    "mean nothing, `quote: ''`",
+    AFTER_QUOTE: "a quote within a quoted value is written twice, or after "
+    "`escape`; if quotes mean nothing, set `quote: ''`",
+    WITHIN_FIELD: "a value with a quote in it stands in quotes, right after the "
+    "delimiter; if quotes mean nothing, set `quote: ''`",
+    BACKSLASH: 'set `escape: "\\\\"`',
+    NOT_AN_OBJECT: "one JSON object per line is right",
+    SEVERAL_OBJECTS: "a line break is missing between them",
     "event_ts after received_ts": "are the two columns of one time zone and unit?",
     "wrong length of content": "all vectors of a day have one length: that of `content_dim`, or of "
     "the first valid row",
@@ -38,7 +54,19 @@ def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Sourc
     if found := ID_REASON.match(reason):
         kind = source.id_kind(stream, found[1])
         return f"set id_types.{kind} to string, if these ids are right"
+    if reason in (WRONG_NUMBER, AFTER_QUOTE):
+        return _advise_on_quotes(reason, rows, source.stream(stream) or Stream())
+    if reason.startswith("too large "):
+        return "is it the unit? Sums of more than that would be wrong"
     if reason.startswith("duplicate "):
+        key = reason.split()[1]
+        if not any(
+            column in row for _, row in rows for column in _mapping(key, stream, source).sources
+        ):
+            return (
+                f"these rows are equal to one before them, and the log has no {key}: set "
+                f"streams.{stream}.repeats to keep if each is an event of its own, or to drop"
+            )
         return "the first row of an id is kept; is this column unique within a day?"
     if reason.startswith("null "):
         return "every row of this stream needs it; a CSV field that is empty is null"
@@ -65,6 +93,16 @@ def guess_unit(value: Any, day: dt.date, *, late_days: int) -> str | None:
         if -(late_days + 1) <= (found - day).days <= 1:
             return unit
     return None
+
+
+def _advise_on_quotes(reason: str, rows: Sequence[LoggedRow], options: Stream) -> str:
+    """Another quote or escape, where the lines look as if they had it."""
+    lines = [str(row.get("_line", "")) for _, row in rows]
+    if options.quote != '"' and any('"' in line for line in lines):
+        return f"values stand in double quotes: set `quote: '\"'` (it is {options.quote!r})"
+    if options.escape and any(options.quote * 2 in line for line in lines):
+        return f"quotes are written twice here: leave out `escape` (it is {options.escape!r})"
+    return PLAIN[reason]
 
 
 def _advise_on_values(
@@ -104,7 +142,8 @@ def _advise_on_time(
         return f"found {str(first)!r}; right would be 2026-01-02T10:00:00Z, or a number and a unit"
     return (
         f"dt is the UTC day on which the log arrived, at most {source.late_days} days (late_days) "
-        "after the event; `convcg split` cuts a log by UTC days"
+        f"after the event; is time_zone ({source.time_zone}) that of times that name none? "
+        "`convcg split` cuts a log by UTC days"
     )
 
 

@@ -1,63 +1,36 @@
-"""The landing zone: finds the files of a stream's days, checks them and reads them.
+"""The files of a stream's days as rows: checked one by one, read together.
 
-`<landing>/<path>/dt=YYYY-MM-DD/*`; names that begin with `_` or `.` are markers, not logs. What a
-row must be like belongs to `contract.py`, how a single file is looked into to
-`files.py`.
+Where they lie belongs to `finding.py`, how a single file is looked into to `files.py`, what a row
+must be like to `contract.py`.
 """
 
 import datetime as dt
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import ibis
+import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.files import LandingError, LogFile, inspect_file
+from convcg_assets.sources.faults import LandingError, shorten, summarize
+from convcg_assets.sources.file_rows import create_view, group_files, no_rows_sql, rows_sql
+from convcg_assets.sources.files import LogFile, inspect_file
+from convcg_assets.sources.finding import describe_place, find_files, find_table_days
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
-from convcg_assets.sources.stream import Stream, nearest
+from convcg_assets.sources.stream import ColumnMapping, Stream, nearest
+from convcg_assets.sources.table_rows import table_schema
 
-_SHOWN_FAULTS = 5
+FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, FileNotFoundError)
+"""What is raised where a file does not hold what was found when it was looked into."""
+TABLE_VALUE_BYTES = 8
+"""What a value of a table is taken to hold, where nobody knows."""
 ALIKE = 0.85
 """From this likeness on a column of another name is taken for a misspelt one."""
-
-
-def find_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[tuple[dt.date, Path]]:
-    """Every log file of the stream's days, in order of day and name.
-
-    Raises LandingError naming the folders looked for, where a day has none and the source does not
-    take missing days for empty ones. A folder that holds only markers (`_SUCCESS`) is an empty day.
-    """
-    options = stream_options(source, stream)
-    root = source.landing / (options.path or stream)
-    missing: list[str] = []
-    found: list[tuple[dt.date, Path]] = []
-    for day in days:
-        folder = root / f"dt={day.isoformat()}"
-        entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        files = [e for e in entries if not e.name.startswith(("_", "."))]
-        if not folder.is_dir():
-            missing.append(f"{folder} does not exist")
-        elif not entries:
-            missing.append(f"{folder} is empty (a day without events holds a file named _SUCCESS)")
-        for file in files:
-            if not file.is_file():
-                raise LandingError(
-                    f"{file}: logs lie directly in a day's folder, and this is no file"
-                )
-            found.append((day, file))
-    if missing and (options.on_missing_day or source.on_missing_day) == "fail":
-        raise LandingError(
-            _summary(
-                f"{source.name}: no {stream} for {len(missing)} of the days asked for", missing
-            )
-            + "\nLand the day, or set `on_missing_day: empty` if days without events have no folder"
-        )
-    return found
 
 
 def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[LogFile]:
@@ -66,102 +39,156 @@ def check_files(source: Source, stream: str, days: Iterable[dt.date]) -> list[Lo
     Raises LandingError naming each faulty file, what is wrong with it and what would be right.
     """
     options = stream_options(source, stream)
+    if options.table is not None:
+        return _check_table(source, stream, options.table, days)
     files: list[LogFile] = []
-    faults: list[str] = []
-    for day, path in find_files(source, stream, days):
+    faults: dict[dt.date, list[str]] = {}
+    for day, name, path in find_files(source, stream, days):
         try:
-            file = inspect_file(path, day=day, options=options)
+            file = inspect_file(path, day=day, options=options, name=name)
             _check_columns(file, stream=stream, options=options)
             files.append(file)
         except LandingError as error:
-            faults.append(str(error))
+            faults.setdefault(day, []).append(str(error))
+    title = f"{source.name}: {stream} cannot be read"
+    _raise_faults(title, faults)
     formats = {file.format: file.path for file in files}
     if len(formats) > 1:
         named = ", ".join(f"{path} ({kind})" for kind, path in sorted(formats.items()))
-        faults.append(f"files of several formats in one stream: {named}; land one format")
-    if not faults:
-        try:
-            _check_alike(files, stream=stream, options=options)
-        except LandingError as error:
-            faults.append(str(error))
+        several = f"files of several formats in one stream: {named}; land one format"
+        raise LandingError(summarize(title, [several]))
+    try:
+        _check_alike(files, stream=stream, options=options)
+    except LandingError as error:
+        raise LandingError(summarize(title, [str(error)]), days=error.days) from None
+    return files
+
+
+def _raise_faults(title: str, faults: Mapping[dt.date, list[str]]) -> None:
+    """LandingError with the faults of each day, if there are any."""
     if faults:
-        raise LandingError(_summary(f"{source.name}: {stream} cannot be read", faults))
+        raise LandingError(
+            summarize(title, [fault for of_day in faults.values() for fault in of_day]),
+            days={day: shorten(of_day) for day, of_day in faults.items()},
+        )
+
+
+def _check_table(
+    source: Source, stream: str, table: LogTable, days: Iterable[dt.date]
+) -> list[LogFile]:
+    """The days of a stream that lies in a table."""
+    located, options = table.located(source.landing), stream_options(source, stream)
+    stamps, schema = find_table_days(source, stream, table, days), table_schema(located)
+    place, row_bytes = Path(describe_place(source, stream)), TABLE_VALUE_BYTES * len(schema)
+    files = [
+        LogFile(
+            place,
+            day,
+            "table",
+            tuple(schema.names),
+            num_bytes=row_bytes * stamp.num_rows,
+            num_rows=stamp.num_rows,
+            name=table.label,
+            is_plain=False,
+            types=tuple(map(str, schema.types)),
+            table=located,
+        )
+        for day, stamp in stamps.items()
+    ]
+    faults: dict[dt.date, list[str]] = {}
+    for file in files:
+        try:
+            _check_columns(file, stream=stream, options=options)
+            _check_alike([file], stream=stream, options=options)
+        except LandingError as error:
+            faults[file.day] = [str(error)]
+    _raise_faults(f"{source.name}: {stream} cannot be read", faults)
     return files
 
 
 def read_stream(
     source: Source, stream: str, days: Iterable[dt.date], *, con: Backend
-) -> ibis.Table:
-    """The rows of all the days as logged, in one query.
+) -> list[ibis.Table]:
+    """The rows of all the days as logged: one table for all files whose columns are of like types.
 
-    Columns: those of the files, `_dt`, `_file`, `_row` (from 1), `_defect` (why a row could not be
-    read, else null) and, for JSON lines, `_line`.
+    Columns: those of the files (`row_text.inner_name`), `_dt`, `_file`, `_row` (from 1), `_defect`
+    (why a row could not be read, else null) and, where there is any, `_line`, the text of a row
+    that is not read into columns.
 
     Checks every file first (`check_files`); the rows themselves are read when the result is. CSV
-    and JSON values are text, as logged; an empty CSV field is null. Read the result within
-    `reading()`.
+    and JSON values are text, as logged; an empty CSV field is null. Columns that the stream does
+    not use are text. Read the result within `reading()`.
     """
     return read_files(source, stream, check_files(source, stream, days), con=con)
 
 
-def read_files(source: Source, stream: str, files: list[LogFile], *, con: Backend) -> ibis.Table:
+def read_files(
+    source: Source, stream: str, files: list[LogFile], *, con: Backend
+) -> list[ibis.Table]:
     """The rows of a stream's files that `check_files` has looked into, as `read_stream` says."""
     con.raw_sql("SET TimeZone = 'UTC'")  # Timestamps with a zone become UTC by the session's zone.
+    options = stream_options(source, stream)
+    used = tuple(_needed_columns(stream, options))
     if not files:
-        needed = _needed_columns(stream, stream_options(source, stream), only_required=False)
-        nulls = "".join(f"NULL::VARCHAR AS {_name(c)}, " for c in needed)
-        return _view(_NO_ROWS.format(columns=nulls), con=con)
-    with reading(stream):
-        if files[0].format == "jsonl":
-            return _stage(files, options=stream_options(source, stream), con=con)
-        return _view(raw_sql(files, options=stream_options(source, stream)), con=con)
+        return [create_view(no_rows_sql(used), con=con)]
+    with reading(stream, files, options=options):
+        groups = group_files(files, used=used)
+        return [create_view(rows_sql(g, used, options, con=con), con=con) for g in groups]
 
 
-def raw_sql(files: list[LogFile], *, options: Stream) -> str:
-    """DuckDB's query for the rows of files of one format, as `read_stream` describes them."""
-    if files[0].format == "parquet":
-        return _parquet_sql(files)
-    if files[0].format == "csv":
-        return "\nUNION ALL BY NAME\n".join(_csv_sql(f, options=options) for f in files)
-    keys = sorted({key for file in files for key in file.columns})
-    return "\nUNION ALL BY NAME\n".join(_jsonl_sql(f, keys=keys) for f in files)
+def check_counts(
+    stream: str, files: Sequence[LogFile], found: Mapping[tuple[dt.date, str], int]
+) -> None:
+    """LandingError where the engine finds other rows in a file, by day and name, than it holds."""
+    for file in files:
+        num_rows = found.get((file.day, file.name), 0)
+        if num_rows != file.num_rows:
+            raise LandingError(
+                f"{stream}: {file.path}: {file.num_rows:,} rows were counted and {num_rows:,} "
+                "read. Was it written meanwhile? Read it again, and if it stays so, report it"
+            )
 
 
 @contextmanager
-def reading(stream: str) -> Iterator[None]:
-    """Turn what the engine says of a file that breaks while it is read into a LandingError."""
+def reading(
+    stream: str, files: Sequence[LogFile] = (), *, options: Stream | None = None
+) -> Iterator[None]:
+    """Turn what the engine says of a file that breaks while it is read into a LandingError.
+
+    Of several `files` each is then read by itself, to name the one that breaks.
+    """
     try:
         yield
-    except (
-        duckdb.IOException,
-        duckdb.InvalidInputException,
-        duckdb.SerializationException,
-    ) as error:
-        said = str(error).strip().splitlines()[0]
-        raise LandingError(f"{stream}: a file broke while it was read: {said}") from error
+    except FAULTS_OF_FILES as error:
+        broken = _find_broken(files, options or Stream())
+        if files and broken is None:
+            raise  # It is not the files.
+        place, cause = (f"{broken[0].path}: ", broken[1]) if broken else ("", error)
+        said = str(cause).strip().splitlines()[0]
+        days = {broken[0].day: f"{place}broke while it was read: {said}"} if broken else None
+        raise LandingError(
+            f"{stream}: a file broke while it was read: {place}{said}", days=days
+        ) from error
 
 
-def _summary(title: str, faults: list[str]) -> str:
-    more = [f"  ... and {len(faults) - _SHOWN_FAULTS} more"] if len(faults) > _SHOWN_FAULTS else []
-    return "\n".join([f"{title}:", *(f"  {f}" for f in faults[:_SHOWN_FAULTS]), *more])
-
-
-def _needed_columns(stream: str, options: Stream, *, only_required: bool) -> dict[str, str]:
-    """Columns of the files: why each is needed."""
+def _needed_columns(
+    stream: str, options: Stream, *, required_on: dt.date | None = None
+) -> dict[str, str]:
+    """Columns of the files: why each is needed; all of them, or those that a day must have."""
     needed = dict.fromkeys(options.where, f"streams.{stream}.where")
     for name in STREAMS[stream].mappable:
         mapping = options.columns.get(name)
         if mapping:
-            for column in mapping.sources:
-                needed[column] = f"streams.{stream}.columns.{name}"
-        elif name in STREAMS[stream].logged or not only_required:
+            if required_on is None or mapping.is_required(required_on):
+                needed |= dict.fromkeys(mapping.sources, f"streams.{stream}.columns.{name}")
+        elif name in STREAMS[stream].logged or required_on is None:
             needed[name] = f"streams.{stream}.columns.{name}"
     return needed
 
 
 def _check_columns(file: LogFile, *, stream: str, options: Stream) -> None:
     """JSON lines may leave out a key that is null everywhere, unless another key looks like it."""
-    for column, place in _needed_columns(stream, options, only_required=True).items():
+    for column, place in _needed_columns(stream, options, required_on=file.day).items():
         if column in file.columns:
             continue
         guess = nearest(column, file.columns)
@@ -176,109 +203,93 @@ def _check_columns(file: LogFile, *, stream: str, options: Stream) -> None:
         ):
             others = [d for d in ";\t|," if d != options.delimiter and d in file.columns[0]]
             hint = f"; is the delimiter {others[0]!r}?" if others else hint
+        others = "" if required else f", with {_maybe(column)}"
         raise LandingError(
             f"{file.path}: no column {column!r}{hint} (found: {', '.join(file.columns)}). "
-            f"Set {place} in the source file"
+            f"Set {place} in the source file{others}"
         )
+    _check_case(file, _needed_columns(stream, options))
+
+
+def _maybe(column: str) -> str:
+    """How a column is declared that not every file has."""
+    return (
+        f"{{column: {column}, optional: true}} if files may lack it, or {{column: {column}, "
+        "since: DATE} if it came with a day"
+    )
+
+
+def _check_case(file: LogFile, needed: Mapping[str, str]) -> None:
+    """The engine does not tell columns apart that differ in case alone."""
+    for column in needed:
+        twins = [c for c in file.columns if c.lower() == column.lower()]
+        if column in twins and len(twins) > 1 and (file.format != "jsonl" or {*twins} <= {*needed}):
+            raise LandingError(
+                f"{file.path}: columns {' and '.join(map(repr, twins))} differ in case alone, and "
+                "are one to the engine; rename those that are not needed"
+            )
 
 
 def _check_alike(files: list[LogFile], *, stream: str, options: Stream) -> None:
-    """An optional column must not be lost to a slip of the pen, nor be in some days' files only."""
+    """An optional column must not be lost to a slip of the pen, nor be in some of a day's files.
+
+    From day to day they may differ: a range gives what its days give.
+    """
     used = {column for mapping in options.columns.values() for column in mapping.sources}
     used |= set(options.where) | set(STREAMS[stream].mappable)
     for name in STREAMS[stream].mappable:
         if name in options.columns or name in STREAMS[stream].logged:
             continue
-        lacking = [file for file in files if name not in file.columns]
-        for file in lacking:
+        days_with = {file.day for file in files if name in file.columns}
+        for file in files:
+            if name in file.columns:
+                continue
             spare = [column for column in file.columns if column not in used]
             guess = nearest(name, spare, cutoff=ALIKE)
             place = f"streams.{stream}.columns.{name}"
             if guess is not None:
-                raise LandingError(
+                said = (
                     f"{file.path}: no column {name!r}, but {guess!r} is like it. Set {place} to "
                     f"{guess}, or to null if the log does not have it"
                 )
-            if file.format != "jsonl" and len(lacking) < len(files):
-                raise LandingError(
+                raise LandingError(said, days={file.day: said})
+            if file.format != "jsonl" and file.day in days_with:
+                said = (
                     f"{file.path}: no column {name!r}, which other files of {stream} have. Land "
-                    f"it with the column, or set {place} to null to leave it out everywhere"
+                    f"it with the column, or set {place} to null to leave it out everywhere, or to "
+                    f"{{column: {name}, optional: true}} to take it where it is there"
                 )
+                raise LandingError(said, days={file.day: said})
 
 
-_NO_ROWS = """SELECT {columns} NULL::DATE AS _dt, NULL::VARCHAR AS _file, NULL::BIGINT AS _row,
-NULL::VARCHAR AS _defect WHERE false"""
+def absent_columns(
+    stream: str, files: Sequence[LogFile], options: Stream
+) -> dict[dt.date, dict[str, int]]:
+    """Per day the columns that are null because files lack them, and of how many rows.
+
+    Those that may be lacking, and those that other files have.
+    """
+    absent: dict[dt.date, dict[str, int]] = {}
+    for name in STREAMS[stream].mappable:
+        mapping = options.columns.get(name, ColumnMapping(column=name))
+        is_there = {file: bool(set(mapping.sources) & set(file.columns)) for file in files}
+        if not mapping.sources or not (mapping.optional or mapping.since or any(is_there.values())):
+            continue
+        for file in files:
+            if not is_there[file]:
+                of_day = absent.setdefault(file.day, {})
+                of_day[name] = of_day.get(name, 0) + file.num_rows
+    return absent
 
 
-def _parquet_sql(files: list[LogFile]) -> str:
-    """One scan of all files: below one root, the day stands at one place of each path."""
-    paths = ", ".join(_text(str(f.path)) for f in files)
-    if len(files) == 1:
-        day, name = f"DATE '{files[0].day}'", _text(files[0].path.name)
-    else:
-        offset = len(str(files[0].path.parent.parent)) + len("/dt=") + 1
-        day = f"CAST(substr(filename, {offset}, 10) AS DATE)"
-        name = f"substr(filename, {offset + 11})"
-    return f"""
-SELECT * EXCLUDE (filename, file_row_number),
-  {day} AS _dt, {name} AS _file,
-  CAST(file_row_number + 1 AS BIGINT) AS _row, CAST(NULL AS VARCHAR) AS _defect
-FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false,
-  binary_as_string = true, filename = true, file_row_number = true)"""
-
-
-def _csv_sql(file: LogFile, *, options: Stream) -> str:
-    """Missing fields come as null, empty ones as '': a short row is told from an empty field."""
-    columns = ", ".join(f"{_text(c)}: 'VARCHAR'" for c in (*file.columns, "_surplus"))
-    values = ", ".join(f"nullif({_name(c)}, '') AS {_name(c)}" for c in file.columns)
-    quote = options.quote.replace("'", "''")
-    return f"""
-SELECT {values}, DATE '{file.day}' AS _dt, {_text(file.path.name)} AS _file, _row,
-  CASE WHEN _surplus IS NOT NULL OR {_name(file.columns[-1])} IS NULL
-    THEN 'wrong number of fields' END AS _defect
-FROM (SELECT *, row_number() OVER () AS _row FROM read_csv({_text(str(file.path))},
-  auto_detect = false, header = true, columns = {{{columns}}}, delim = {_text(options.delimiter)},
-  quote = '{quote}', escape = '{quote}', encoding = '{options.encoding}', nullstr = '\x01',
-  null_padding = true, strict_mode = false, parallel = false, hive_partitioning = false))"""
-
-
-def _jsonl_sql(file: LogFile, *, keys: list[str]) -> str:
-    values = "".join(f"""json ->> {_text(f'$."{k}"')} AS {_name(k)}, """ for k in keys)
-    return f"""
-SELECT {values}CAST(json AS VARCHAR) AS _line, DATE '{file.day}' AS _dt,
-  {_text(file.path.name)} AS _file, _row,
-  CASE WHEN json IS NULL OR json_type(json) <> 'OBJECT' THEN 'not a JSON object' END AS _defect
-FROM (SELECT *, row_number() OVER () AS _row FROM read_ndjson_objects({_text(str(file.path))},
-  ignore_errors = true, maximum_object_size = 67108864, hive_partitioning = false))"""
-
-
-def _stage(files: list[LogFile], *, options: Stream, con: Backend) -> ibis.Table:
-    """JSON lines as a temporary table, file by file: each scan holds a buffer of 128 MB."""
-    name = f"raw_{uuid.uuid4().hex}"
-    keys = sorted({key for file in files for key in file.columns})
-    threads = con.con.execute("SELECT current_setting('threads')").fetchall()[0][0]
-    con.raw_sql("SET threads = 1")  # Rows are numbered in the order of the file.
-    try:
-        for number, file in enumerate(files):
-            verb = f"INSERT INTO {name}" if number else f"CREATE TEMP TABLE {name} AS"
-            con.raw_sql(f"{verb} {_jsonl_sql(file, keys=keys)}")
-    finally:
-        con.raw_sql(f"SET threads = {threads}")
-    return con.table(name)
-
-
-def _view(sql: str, *, con: Backend) -> ibis.Table:
-    """A temporary view: it is read anew by every query, never held in memory."""
-    name = f"raw_{uuid.uuid4().hex}"
-    con.raw_sql(f"CREATE TEMP VIEW {name} AS {sql}")
-    return con.table(name)
-
-
-def _text(value: str) -> str:
-    """A string literal of DuckDB."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _name(value: str) -> str:
-    """An identifier of DuckDB."""
-    return '"' + value.replace('"', '""') + '"'
+def _find_broken(files: Sequence[LogFile], options: Stream) -> tuple[LogFile, BaseException] | None:
+    """The first file that cannot be read by itself, and why."""
+    for file in files:
+        con = ibis.duckdb.connect()
+        try:
+            con.con.execute(f"CREATE TABLE t AS {rows_sql([file], None, options, con=con)}")
+        except (*FAULTS_OF_FILES, LandingError) as error:
+            return file, error
+        finally:
+            con.disconnect()
+    return None

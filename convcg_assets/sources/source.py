@@ -12,9 +12,9 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from convcg_assets.config import Frozen
+from convcg_assets.config import Frozen, added
 from convcg_assets.sources.columns import ID_KINDS, STREAMS, SURFACES
-from convcg_assets.sources.stream import Stream, Streams, check_known, nearest
+from convcg_assets.sources.stream import Stream, Streams, check_known, log_values, nearest
 
 IdType = Literal["int64", "string"]
 
@@ -49,6 +49,9 @@ class Source(Frozen):
     id_types: dict[str, IdType] = Field(
         default_factory=dict, description="type of each kind of id: int64 or string (the default)"
     )
+    null_values: tuple[str, ...] = added(
+        (), description="texts that stand for nothing, such as 'NULL', '\\N', 'undefined'"
+    )
     content_dim: int | None = Field(
         default=None,
         ge=1,
@@ -62,6 +65,11 @@ class Source(Frozen):
     simulation: dict[str, Any] | None = Field(
         default=None, description="a simulated world's own settings; not for real logs"
     )
+
+    @field_validator("null_values", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return log_values(value)
 
     @field_validator("time_zone")
     @classmethod

@@ -3,13 +3,16 @@
 The source as a whole, and reading it from YAML, belong to `source.py`.
 """
 
+import datetime as dt
 import difflib
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from convcg_assets.config import Frozen
+from convcg_assets.config import Frozen, added
 from convcg_assets.sources.columns import STREAMS, SURFACES
+from convcg_assets.sources.layout import UNFINISHED, parse_layout
+from convcg_assets.sources.log_table import LogTable
 
 TimeUnit = Literal["iso", "s", "ms", "us"]
 
@@ -29,6 +32,13 @@ class ColumnMapping(Frozen):
     absent: bool = Field(default=False, description="the log does not have it; `x: null` for short")
     time_unit: TimeUnit | None = Field(
         default=None, description="unit of this time column, where it differs from the stream's"
+    )
+
+    optional: bool = added(False, description="files may lack the column, and it is null in them")
+    since: dt.date | None = added(
+        None,
+        description="first day whose files must have the column, or of which the constant is"
+        " true; null in earlier ones",
     )
 
     @model_validator(mode="before")
@@ -55,6 +65,12 @@ class ColumnMapping(Frozen):
             != 1
         ):
             raise ValueError("give exactly one of column, join, constant, absent")
+        if self.optional and not self.sources:
+            raise ValueError("optional is for columns of the files")
+        if self.since and self.absent:
+            raise ValueError("since is for a column of the files, or a constant")
+        if self.optional and self.since:
+            raise ValueError("give optional or since: from its day on a column is required")
         return self
 
     @property
@@ -62,25 +78,52 @@ class ColumnMapping(Frozen):
         """The columns of the files that it is made of."""
         return (self.column,) if self.column is not None else self.join or ()
 
+    def is_required(self, day: dt.date) -> bool:
+        """Whether the files of a day must have its columns."""
+        return not self.optional and (self.since is None or day >= self.since)
+
 
 class Stream(Frozen):
     """One stream of a source: where its files lie and how their columns and values map."""
 
     path: str | None = Field(
         default=None,
-        description="folder below the landing folder; default: the stream's name. "
-        "Several streams may read the same folder",
+        description="folder of the dt= folders below the landing folder, or a template such as "
+        "events/{year}/{month}/{day}/{hour}/; default: the stream's name. Several streams may "
+        "read the same files",
     )
-    format: Literal["parquet", "csv", "jsonl"] | None = Field(
+    table: LogTable | None = added(
+        None,
+        description="a table of a lake or a database, in place of files: its rows, by day of a "
+        "column",
+    )
+    unfinished: tuple[str, ...] = added(
+        UNFINISHED,
+        description="names of files and folders that are not read: * stands for any characters",
+    )
+    format: Literal["parquet", "csv", "jsonl", "avro"] | None = Field(
         default=None,
-        description="format of the files; default: by suffix (.parquet, .csv, .jsonl; .gz too)",
+        description="format of the files; default: by suffix (.parquet, .csv, .jsonl, .avro; text "
+        "also with .gz, .zst, .bz2)",
     )
     delimiter: str = Field(
         default=",", min_length=1, max_length=1, description="CSV: field delimiter"
     )
     quote: str = Field(default='"', max_length=1, description="CSV: quote character; '' for none")
+    escape: str = added(
+        "",
+        max_length=1,
+        description="CSV: what stands before a quote that is text; default: the quote, twice",
+    )
+    line_breaks: bool | None = added(
+        None,
+        description="CSV: whether quoted values may hold line breaks; default: where it is certain",
+    )
     encoding: Literal["utf-8", "latin-1"] = Field(
         default="utf-8", description="CSV: encoding of the text"
+    )
+    null_values: tuple[str, ...] = added(
+        (), description="texts that stand for nothing in this stream, besides the source's"
     )
     where: dict[str, tuple[str | None, ...]] = Field(
         default_factory=dict,
@@ -107,9 +150,26 @@ class Stream(Frozen):
         description="engagements, conversions: {value in the log: canonical event}; null: rows "
         "of that event are left out on purpose, not rejected",
     )
+    repeats: Literal["keep", "drop"] | None = added(
+        None,
+        description="a log without an id: whether rows that are equal are events of their own "
+        "(keep) or were written again (drop); default: few are rejected, many are an error",
+    )
     on_missing_day: Literal["fail", "empty"] | None = Field(
         default=None, description="this stream's own answer to a missing day; default: the source's"
     )
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_layout(value)
+        return value
+
+    @field_validator("null_values", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return log_values(value)
 
     @field_validator("where", mode="before")
     @classmethod
@@ -130,6 +190,16 @@ class Stream(Frozen):
         for surface in (value or {}).values():
             check_known(surface, SURFACES, "surface")
         return value
+
+    @model_validator(mode="after")
+    def _signs(self) -> Self:
+        if self.escape and not self.quote:
+            raise ValueError("escape: stands before quotes, and quote is ''; leave one of them out")
+        if self.delimiter in (self.quote, self.escape):
+            raise ValueError(f"delimiter: {self.delimiter!r} is the quote or the escape too")
+        if "\n" in (signs := self.delimiter + self.quote + self.escape) or "\r" in signs:
+            raise ValueError("delimiter, quote and escape: a line break ends a row")
+        return self
 
 
 class Streams(Frozen):
@@ -168,12 +238,31 @@ def _check_stream(name: str, stream: Stream) -> None:
             raise ValueError(
                 f"{name}.columns.{column}: {name} cannot be without it; map a column or a constant"
             )
+        if (mapping.optional or mapping.since) and column in known.logged:
+            raise ValueError(
+                f"{name}.columns.{column}: {name} cannot be without it, so that it is neither "
+                "optional nor there since a day"
+            )
         if mapping.time_unit and not spec.startswith("timestamp"):
             raise ValueError(f"{name}.columns.{column}: time_unit is for times, and this is {spec}")
         if mapping.join and not spec.startswith(("id:", "string")):
             raise ValueError(
                 f"{name}.columns.{column}: only ids and text can be joined, and this is {spec}"
             )
+    if stream.table is not None and (stream.path is not None or stream.format is not None):
+        raise ValueError(
+            f"{name}: it lies in a table or in files: leave out table, or path and format"
+        )
+    if stream.repeats is not None and known.key in known.logged:
+        raise ValueError(
+            f"{name}.repeats: {name} cannot be without {known.key}, which tells rows apart"
+        )
+    mapped = stream.columns.get(known.key)
+    if stream.repeats is not None and mapped is not None and not mapped.absent:
+        raise ValueError(
+            f"{name}.repeats: rows with the same {known.key} are duplicates; leave repeats out, or "
+            f"set {name}.columns.{known.key} to null if it is no id"
+        )
     if stream.surfaces is not None and name != "impressions":
         raise ValueError(f"{name}.surfaces: only impressions have surfaces")
     if stream.events is not None:
@@ -189,6 +278,14 @@ def _check_stream(name: str, stream: Stream) -> None:
 def _log_value(value: Any) -> str:
     """A YAML value as it stands in a log: YAML reads `yes` and `1` as no text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def log_values(value: Any) -> Any:
+    """A list of values, or one, as they stand in a log."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if None in values:
+        raise ValueError("quote what stands for nothing: 'null', '', '\\N'")
+    return tuple(_log_value(v) for v in values)
 
 
 def check_known(value: str, known: tuple[str, ...], what: str) -> None:

@@ -24,6 +24,7 @@ from convcg_assets.tables.exact import (
 )
 from convcg_assets.tables.finite import numbers_are_finite
 from convcg_assets.tables.settings import FeatureSettings
+from convcg_assets.tables.snapshot_age import snapshot_is_recent
 from convcg_assets.tables.table import Inputs, Scope, Table
 from convcg_assets.tables.touches import first_arrivals, first_impressions
 
@@ -35,6 +36,7 @@ COLUMNS: Columns = {
     "price": Column("float64", "price"),
     "title": Column("string", "for people to read"),
     "content": Column("array<float64>", "content embedding"),
+    "content_version": Column("string", "which encoder made the content", added=True),
     "age_days": Column("float64", "days from creation (else first sight) to T"),
     "num_impressions_7d": Column(
         "int64",
@@ -157,8 +159,9 @@ def _pins_seen(pins: ibis.Table, *, days: Days, active_days: int) -> ibis.Table:
     active = pairs.group_by("day", "pin_id").agg(
         advertiser_id=_.advertiser_id.max(), first_seen=_.seen_dt.min()
     )
-    unknown = {c: ibis.null(pins.schema()[c]) for c in ("category", "price", "created_ts", "title")}
-    return active.rename(dt="day").mutate(**unknown, content=ibis.null(pins.schema()["content"]))
+    described = ("category", "price", "created_ts", "title", "content", "content_version")
+    unknown = {c: ibis.null(pins.schema()[c]) for c in described}
+    return active.rename(dt="day").mutate(**unknown)
 
 
 def _pin_day_counts(
@@ -194,5 +197,5 @@ Counters hold what arrived before T, so never the very click that is being predi
     settings=lambda scope: (scope.settings.features, has_catalogue(scope)),
     version=2,
     rows=rows,
-    checks=(numbers_are_finite("dt", "pin_id"),),
+    checks=(numbers_are_finite("dt", "pin_id"), snapshot_is_recent("pins")),
 )

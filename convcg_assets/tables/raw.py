@@ -11,13 +11,18 @@ from ibis import _
 from convcg_assets.sources.columns import REJECTED_EVENTS, STREAMS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.exact import double
+from convcg_assets.tables.raw_checks import (
+    EVENTS_REPORTED_ONCE,
+    no_outsized_ids,
+    values_are_known,
+)
 from convcg_assets.tables.table import Check, Inputs, Table, digest_settings
 
 REJECTED = "rejected_events"
 """The rejected rows of all streams: written last, so that a day that has it has been read whole."""
 RAW = "raw_events"
 """All raw tables together: a day's logs land as a whole."""
-VERSION = 1
+VERSION = 2
 """Goes up when the same files give other rows."""
 NAMED_BY_PINS = ("impressions", "conversions")
 """Events whose advertiser is that of their Pin where the log is silent."""
@@ -63,10 +68,12 @@ def rejected_shares(
 
 
 def uneven_content(pins: ibis.Table) -> ibis.Table:
-    """Pins whose content vector is shorter than others of the same day."""
-    rows = pins.filter(_.content.notnull()).select("dt", "pin_id", length=_.content.length())
-    longest = rows.group_by("dt").agg(day_length=_.length.max())
-    joined = rows.inner_join(longest, "dt")
+    """Pins whose content vector is shorter than others of the same day and encoder."""
+    rows = pins.filter(_.content.notnull()).select(
+        "dt", "pin_id", encoder=_.content_version.fill_null(""), length=_.content.length()
+    )
+    longest = rows.group_by("dt", "encoder").agg(day_length=_.length.max())
+    joined = rows.inner_join(longest, ["dt", "encoder"])
     return joined.filter(_.length != _.day_length).select("dt", "pin_id", "length", "day_length")
 
 
@@ -92,10 +99,20 @@ def _few_rejected_rows(stream: str) -> Check:
 
 
 _MORE_CHECKS = {
+    "impressions": (
+        no_outsized_ids("user_id", "advertiser_id"),
+        values_are_known("impressions", REJECTED),
+    ),
+    "engagements": (no_outsized_ids("user_id"), values_are_known("engagements", REJECTED)),
+    "conversions": (
+        no_outsized_ids("user_id", "advertiser_id", "event_id"),
+        values_are_known("conversions", REJECTED),
+        EVENTS_REPORTED_ONCE,
+    ),
     "pins": (
         Check(
             "content_of_one_length",
-            "The content vectors of a snapshot have one length.",
+            "The content vectors of a snapshot's encoder have one length.",
             error=lambda i: uneven_content(i.own),
         ),
     ),

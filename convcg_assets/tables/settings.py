@@ -215,7 +215,7 @@ class EvaluationSettings(Frozen):
 
 
 class CheckSettings(Frozen):
-    """From which share on a check warns; no row depends on it."""
+    """From where on a check warns; no row depends on it."""
 
     max_no_touch_share: float = Field(
         default=0.5, ge=0, le=1, description="conversions that name a user and found no touch"
@@ -228,6 +228,9 @@ class CheckSettings(Frozen):
         ge=0,
         le=1,
         description="reports that repeat another; with two channels half of them do",
+    )
+    max_snapshot_age_days: int = Field(
+        default=30, ge=1, description="days from the newest snapshot of Pins or users to day T"
     )
 
 

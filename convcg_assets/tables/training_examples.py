@@ -34,6 +34,9 @@ from convcg_assets.tables.table import (
 from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES
 from convcg_assets.tables.user_features import USER_FEATURES
 
+NOT_JOINED = ("dt", "pin_id", "advertiser_id", "title", "content", "content_version")
+"""Of a Pin's features: what the example says itself, and what is looked up by Pin."""
+
 
 def _features(side: str, table: Table, *, without: tuple[str, ...]) -> Columns:
     """A side's features under its prefix; of an example they may be unknown."""
@@ -104,7 +107,7 @@ COLUMNS: Columns = {
         required=True,
     ),
     **_features("user", USER_FEATURES, without=("dt", "user_id")),
-    **_features("pin", PIN_FEATURES, without=("dt", "pin_id", "advertiser_id", "title", "content")),
+    **_features("pin", PIN_FEATURES, without=NOT_JOINED),
 }
 
 

@@ -18,6 +18,7 @@ from convcg_assets.tables.daily_counts import (
 from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
 from convcg_assets.tables.finite import numbers_are_finite
 from convcg_assets.tables.settings import FeatureSettings
+from convcg_assets.tables.snapshot_age import snapshot_is_recent
 from convcg_assets.tables.table import Check, Inputs, Table
 from convcg_assets.tables.touches import drawing_of, first_arrivals, first_impressions
 
@@ -240,5 +241,6 @@ USER_FEATURES = Table(
             ),
         ),
         numbers_are_finite("dt", "user_id"),
+        snapshot_is_recent("users"),
     ),
 )

@@ -39,9 +39,10 @@ def evaluate(
     `examples` is `training_examples` of one day T, both splits: the held-out positives are the
     queries, the train split tells known users and big advertisers from others. The held-out
     positives are those that arrived before `config.as_of`, each weighted by its `maturity_factor`
-    as of that day and its `match_factor`; without these columns each counts once. `pin_features` holds the snapshots of (at
-    least) the held-out days. `day_maturity` is the share of each held-out day's conversions that is
-    estimated to have arrived; without it that is told from the factors, which days may share.
+    as of that day and its `match_factor`; without these columns each counts once. `pin_features`
+    holds the snapshots of (at least) the held-out days. `day_maturity` is the share of each
+    held-out day's conversions that is estimated to have arrived; without it that is told from the
+    factors, which days may share.
     `on_progress` is told the number of queries done and of all, chunk by chunk. The order of rows
     changes nothing.
 

@@ -29,8 +29,8 @@ def scratch_contents(
     known = Days(logs.first + DAY, logs.last + DAY)
     source, rejected = deployment.source, []
     for stream in STREAMS:
-        raw = read_files(source, stream, check_files(source, stream, landed), con=con)
-        rows = compile_contract(raw.schema(), stream=stream, source=source, con=con)
+        (raw,) = read_files(source, stream, check_files(source, stream, landed), con=con)
+        rows = compile_contract([raw.schema()], stream=stream, source=source, con=con)
         given = {"raw": f"SELECT * FROM {raw.get_name()}"}
         _create(deployment, stream, [Query(rows["valid"].text, given)], con=con)
         rejected.append(Query(rows["rejected"].text, given))

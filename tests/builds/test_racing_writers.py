@@ -96,13 +96,27 @@ def test_a_ledger_that_several_open_first(number: int, tmp_path: Path) -> None:
     assert [opener.exitcode for opener in openers] == [0] * 6
 
 
-def test_a_file_removed_after_the_look_into_it_is_told_as_such(home: Path, con: Backend) -> None:
-    deployment = open_deployment(home)
-    file = home / "landing" / "conversions" / f"dt={FIRST}" / "a.csv"
+def test_a_file_removed_while_it_is_read_is_told_as_such(home: Path, con: Backend) -> None:
+    """The engine reads Parquet file by file as it writes; what is small is read before that."""
+    deployment, days = open_deployment(home), Days(FIRST, FIRST)
+    small = home / "landing" / "conversions" / f"dt={FIRST}" / "a.csv"
+    file = small.with_suffix(".parquet")
+    con.con.sql(f"SELECT * FROM read_csv('{small}', all_varchar = true)").write_parquet(str(file))
+    small.unlink()
 
     def remove(_table: str, _version: Version) -> None:
         file.unlink(missing_ok=True)
 
-    days = Days(FIRST, FIRST)
     with pytest.raises(LandingError, match="conversions: a file broke while it was read"):
         ingest(deployment.source, days, lake=deployment.lake, con=con, on_write=remove)
+
+
+def test_a_small_file_removed_while_it_is_read_has_been_read(home: Path, con: Backend) -> None:
+    deployment, days = open_deployment(home), Days(FIRST, FIRST)
+    small = home / "landing" / "conversions" / f"dt={FIRST}" / "a.csv"
+
+    def remove(_table: str, _version: Version) -> None:
+        small.unlink(missing_ok=True)
+
+    ingest(deployment.source, days, lake=deployment.lake, con=con, on_write=remove)
+    assert deployment.lake.num_rows("conversions", days, con=con) == {FIRST: 1}

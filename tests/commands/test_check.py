@@ -199,4 +199,93 @@ def test_days_outside_the_source_are_not_read_and_said_so(convcg: Convcg, shop: 
 def test_nothing_landed_says_where_it_was_looked_for(convcg: Convcg, tmp_path: Path) -> None:
     failed = convcg("check", write_source(tmp_path))
     assert failed.exit_code == 1
-    assert f"nothing has landed below {tmp_path / 'landing'}: looked for log/dt=" in failed.stderr
+    assert (
+        f"nothing has landed below {tmp_path / 'landing'}: looked for log/dt={{date}}"
+        in failed.stderr
+    )
+
+
+COARSE = """
+name: shop
+first_day: 2026-01-02
+streams:
+  engagements: {{path: log{repeats}}}
+  conversions: {{on_missing_day: empty}}
+"""
+
+
+@pytest.mark.parametrize(("time", "proposal"), [("", "keep"), (" 10:00:00.250", "drop")])
+def test_many_equal_rows_are_told_with_the_line_to_write(
+    convcg: Convcg, tmp_path: Path, time: str, proposal: str
+) -> None:
+    rows = [f"u{n % 4},p,{FIRST}{time},click" for n in range(40)]
+    folder = tmp_path / "landing" / "log" / f"dt={FIRST}"
+    folder.mkdir(parents=True)
+    lines = ["user_id,pin_id,engagement_ts,engagement_type", *rows, ""]
+    (folder / "a.csv").write_text("\n".join(lines))
+    source = tmp_path / "source.yaml"
+    source.write_text(COARSE.format(repeats=""))
+    status, answer = ask(convcg, source)
+    assert status == 1
+    (error,) = [e for e in answer["streams"]["engagements"]["errors"] if "repeats" in e]
+    assert "36 of 40 rows (90.0%) are equal to one before them" in error
+    assert f"set streams.engagements.repeats to {proposal} if" in error
+    for repeats, valid in (("keep", 40), ("drop", 4)):
+        source.write_text(COARSE.format(repeats=f", repeats: {repeats}"))
+        status, answer = ask(convcg, source)
+        engagements = answer["streams"]["engagements"]
+        assert status == 0
+        assert (engagements["valid"], engagements["rejected"]) == (valid, 0)
+        assert engagements["repeats"] == 36
+        assert f"36 equal to one before them, {'kept' if valid == 40 else 'left out'}" in (
+            convcg("check", source).stdout
+        )
+
+
+def test_where_that_selects_nothing_is_told_with_what_there_is(convcg: Convcg, shop: Path) -> None:
+    source = write_source(shop)
+    source.write_text(source.read_text().replace("where: {event: buy}", "where: {event: Buy}"))
+    status, answer = ask(convcg, source)
+    assert status == 0
+    assert answer["streams"]["conversions"]["warnings"] == [
+        "streams.conversions.where selects no row: event is 'view', 'wish', 'buy'"
+    ]
+
+
+def test_ids_that_stand_for_nothing_are_told_with_their_key(convcg: Convcg, shop: Path) -> None:
+    for path in shop.rglob("a.csv"):
+        path.write_text(path.read_text().replace(";3;buy;", ";undefined;buy;"))
+    source = write_source(shop)
+    source.write_text(source.read_text().replace("user_id: int64, ", ""))
+    _, answer = ask(convcg, source)
+    (told,) = answer["streams"]["conversions"]["warnings"]
+    assert told.startswith("no_outsized_ids: dt 2026-01-03, column user_id, value undefined")
+    assert told.endswith("name it in null_values")
+    source.write_text(source.read_text() + 'null_values: ["undefined"]\n')
+    _, answer = ask(convcg, source)
+    assert answer["streams"]["conversions"]["warnings"] == []
+
+
+def test_a_column_that_came_with_a_day_is_counted(convcg: Convcg, shop: Path) -> None:
+    first, last = sorted(shop.rglob("a.csv"))
+    first.write_text(first.read_text().replace("brand", "marke"))
+    source = write_source(shop)
+    text = source.read_text().replace("event_id: [order", "value: brand\n      event_id: [order")
+    last.write_text(last.read_text().replace(";b\n", ";5\n"))
+    source.write_text(text)
+    status, answer = ask(convcg, source, "--days", 2)
+    assert status == 1
+    assert (
+        "{column: brand, since: DATE} if it came with a day"
+        in answer["streams"]["conversions"]["fault"]
+    )
+    source.write_text(text.replace("value: brand", "value: {column: brand, since: 2026-01-03}"))
+    status, answer = ask(convcg, source, "--days", 2)
+    assert (status, answer["streams"]["conversions"]["absent"]) == (
+        0,
+        {"2026-01-02": {"value": 250}},
+    )
+    assert (
+        "dt=2026-01-02: null, since files lack the column: value (250 rows)"
+        in (answer["streams"]["conversions"]["warnings"])
+    )

@@ -5,11 +5,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
+import dagster as dg
 import pytest
 
 from convcg_assets.commands.main import COMMANDS, cli
+from convcg_assets.commands.materialize import explain_failures
+from convcg_assets.sources.faults import LandingError
 
 from .conftest import CONVCG, Convcg
 
@@ -137,3 +141,27 @@ def test_traceback_shows_where_an_error_came_from() -> None:
     assert failed.returncode == 1
     assert "Traceback" in failed.stderr
     assert "source file nowhere.yaml does not exist" in failed.stderr
+
+
+@pytest.mark.parametrize("command", ["repair", "status"])
+def test_a_home_that_does_not_exist(
+    convcg: Convcg, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    failed = convcg(command)
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith(f"error: the home folder {tmp_path / 'home'} does not exist")
+    assert "CONVCG_HOME" in failed.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_what_an_asset_says_is_told_and_not_its_cause() -> None:
+    @dg.asset
+    def broken() -> None:
+        try:
+            raise OSError("Snappy decompression failure")
+        except OSError as error:
+            raise LandingError("impressions: a.parquet broke") from error
+
+    result = dg.materialize([broken], raise_on_error=False)
+    assert explain_failures(result) == ["broken: LandingError: impressions: a.parquet broke"]

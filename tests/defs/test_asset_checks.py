@@ -59,7 +59,9 @@ checks = {
         "passed": e.passed,
         "severity": e.severity.value,
         "description": e.description,
-        "rows": [r.data for r in e.metadata["offending"].records] if not e.passed else [],
+        "rows": [r.data for r in e.metadata["offending"].records]
+        if "offending" in e.metadata
+        else [],
     }
     for e in result.get_asset_check_evaluations()
 }
@@ -69,6 +71,7 @@ print(json.dumps({
     "checked": sorted({k.asset_key.path[0] for k in keys if k.name == "expectations"}),
     "checks": checks,
     "built": built,
+    "success": result.success,
 }))
 """
 
@@ -124,3 +127,15 @@ def test_a_log_that_has_changed_stops_the_run(home: Path) -> None:
     assert offending["num_rejected"] + offending["num_accepted"] == rows.num_rows
     assert "impressions" in outcome["built"]
     assert "attributed_conversions" not in outcome["built"]
+
+
+def test_a_day_that_cannot_be_read_fails_the_run_and_not_the_other_days(home: Path) -> None:
+    [path] = (home / "landing" / "impressions" / f"dt={FIRST}").glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-100])
+    outcome = run(home, "every_day_read", "few_rejected_rows")
+    check = outcome["checks"]["rejected_events.every_day_read"]
+    assert (check["passed"], check["severity"]) == (False, "ERROR")
+    assert str(path) in check["description"]
+    assert outcome["checks"]["impressions.few_rejected_rows"]["passed"]
+    assert "impressions" in outcome["built"]
+    assert not outcome["success"]

@@ -179,3 +179,46 @@ def test_auto_learns_records_its_course_and_resumes_to_the_same_bytes(dated, wor
     resumed = fit(dated, world.pins, checkpoint_dir=tmp_path, **options)
     assert resumed.model_version == model.model_version
     assert resumed.course == recorded
+
+
+def test_directions_count_less_where_they_only_fit_the_past(dated):
+    """Everybody wants the popular Pins: whom a Pin went to is chance, and its counter says all."""
+    generator = np.random.default_rng(3)
+    num_rows, num_pins = dated.num_rows, 200
+    pin = np.minimum(generator.zipf(1.5, num_rows) - 1, num_pins - 1)
+    counts = np.bincount(pin, minlength=num_pins).astype(float)
+    columns = {
+        "pin_id": pa.array(pin),
+        "advertiser_id": pa.nulls(num_rows, pa.int64()),
+        "pin_category": pa.nulls(num_rows, pa.string()),
+        "subject_pin_id": pa.nulls(num_rows, pa.int64()),
+        "query": pa.nulls(num_rows, pa.string()),
+        "user_recent_pin_ids": pa.array([[int(p)] for p in generator.permutation(pin)]),
+        "user_recent_actions": pa.array([["click"]] * num_rows),
+        "user_recent_age_days": pa.array([[1.0]] * num_rows),
+        "pin_num_impressions_30d": pa.array(counts[pin]),
+    }
+    examples = dated.filter(pa.array([True] * num_rows))
+    for name, column in columns.items():
+        examples = examples.set_column(examples.column_names.index(name), name, column)
+    catalogue = pa.table(
+        {
+            "pin_id": pa.array(range(num_pins)),
+            "advertiser_id": pa.nulls(num_pins, pa.int64()),
+            "category": pa.nulls(num_pins, pa.string()),
+            "content": pa.nulls(num_pins, pa.list_(pa.float64())),
+        }
+    )
+    model = fit(examples, catalogue, config=SMALL, training=AUTO, progress=False)
+    assert model.config.resolved_direction_scale < 1
+    assert model.course["direction_scale"] == model.config.direction_scale
+
+
+def test_directions_count_as_the_config_says(dated, world):
+    training = AUTO.model_copy(update={"max_auto_examples": 2_000})
+    config = SMALL.model_copy(update={"direction_scale": 0.3})
+    model = fit(dated, world.pins, config=config, training=training, progress=False)
+    assert model.config.direction_scale == 0.3
+    users = model.embed_users(dated.slice(0, 9))
+    assert np.allclose(np.linalg.norm(users[:, :-1], axis=1), 0.3, atol=1e-6)
+    assert np.array_equal(users[:, -1], np.ones(9))

@@ -190,3 +190,22 @@ def test_pins_newer_than_the_model_count_in_histories_when_given(world):
     new_pin = world.pins.slice(3, 1).set_column(0, "pin_id", pa.array([999]))
     known = model.embed_users(users, catalogue=new_pin)
     assert np.abs(known - model.embed_users(users)).max() > 1e-3
+
+
+def test_a_model_reads_the_content_of_one_encoder(world):
+    """Of a catalogue that is being encoded anew, Pins of the other encoder have no content."""
+    versions = ["new" if row % 3 else "old" for row in range(world.pins.num_rows)]
+    content = [
+        row if version == "new" else [9.0] * 7
+        for row, version in zip(world.content.tolist(), versions, strict=True)
+    ]
+    place = world.pins.column_names.index("content")
+    mixed = world.pins.set_column(place, "content", pa.array(content))
+    mixed = mixed.append_column("content_version", pa.array(versions))
+    bare = [row if len(row) == 4 else None for row in content]
+    model = fit(world.examples, mixed, config=SMALL, training=SHORT, progress=False)
+    assert (model.spec.content_version, model.spec.content_size) == ("new", 4)
+    without = mixed.set_column(place, "content", pa.array(bare, pa.list_(pa.float64())))
+    assert np.array_equal(model.embed_pins(mixed), model.embed_pins(without))
+    unread = mixed.set_column(place, "content", pa.nulls(len(bare), pa.list_(pa.float64())))
+    assert not np.array_equal(model.embed_pins(mixed), model.embed_pins(unread))

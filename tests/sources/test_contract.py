@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from convcg_assets.sources.contract import apply_contract, count_ignored
+from convcg_assets.sources.contract import apply_contract, count_rows
 from convcg_assets.sources.reading import read_stream
 from convcg_assets.tables.registry import table_schema
 
@@ -58,12 +58,14 @@ RULES = [
     ("conversions", {"event_name": "refund"}, "unknown event"),
     ("conversions", {"value": "-inf"}, "non-finite value"),
     ("conversions", {"value": -1}, "negative value"),
+    ("conversions", {"value": 1e15}, "too large value: more than 9e14"),
     ("conversions", {"event_ts": None}, "null event_ts"),
     ("conversions", {"received_ts": None}, "null received_ts"),
     ("conversions", {"received_ts": "2026-01-03T09:00Z"}, "received_ts outside its log's day"),
     ("conversions", {"event_ts": "2026-01-02 11:00:01"}, "event_ts after received_ts"),
     ("pins", {"pin_id": None}, "null pin_id"),
     ("pins", {"price": "infinity"}, "non-finite price"),
+    ("pins", {"price": 9.01e14}, "too large price: more than 9e14"),
     ("pins", {"created_ts": "yesterday"}, "malformed created_ts: not an ISO 8601 time"),
     ("pins", {"created_ts": "2026-01-04"}, "created_ts after its log's day"),
     ("pins", {"content": [0.1, None]}, "malformed content: not a list of numbers"),
@@ -86,7 +88,24 @@ def test_each_rule_has_its_reason(judge, stream):
     ]
 
 
-MALFORMED_INTEGERS = ["12.0", " 12", "12 ", "1e5", "+5", "007", "-0", "0x1F", "1_000", "x", "", "٣"]
+MALFORMED_INTEGERS = [
+    "12.5",
+    "12.0.0",
+    "12.",
+    ".0",
+    "007.0",
+    " 12",
+    "12 ",
+    "1e5",
+    "+5",
+    "007",
+    "-0",
+    "0x1F",
+    "1_000",
+    "x",
+    "",
+    "٣",
+]
 MALFORMED_INTEGERS += ["9223372036854775808", "-9223372036854775809", "12\n", "1,2", "NaN"]
 
 
@@ -208,8 +227,8 @@ def test_where_and_events_part_one_log_into_streams(land, source, outcome, con):
     assert valid[0]["impression_id"] == valid[0]["engagement_id"]
     assert [(r["row"], r["reason"]) for r in rejected] == [(5, "unknown event")]
     raw = read_stream(given, "engagements", [DAY], con=con)
-    ignored = con.to_pyarrow(count_ignored(raw, stream="engagements", source=given)).to_pylist()
-    assert ignored == [{"dt": DAY, "ignored": 1}]
+    counts = con.to_pyarrow(count_rows(raw, stream="engagements", source=given)).to_pylist()
+    assert counts == [{"dt": DAY, "file": "a.csv", "rows": 6, "elsewhere": 3, "ignored": 1}]
     valid, rejected = outcome(given, "conversions")
     assert sorted(r["event_name"] for r in valid) == ["add_to_cart", "checkout"]
     assert rejected == []
@@ -227,3 +246,44 @@ def test_units_surfaces_and_constants(judge):
     assert valid[0]["surface"] == "search"
     valid, _ = judge("engagements", {"duration_s": 1500}, streams=streams)
     assert (valid[0]["duration_s"], valid[0]["engagement_type"]) == (1500 * 0.001, "repin")
+
+
+def test_values_up_to_the_bound_are_told_apart_by_made_ids(judge):
+    streams = ALL_STREAMS | {"conversions": {"columns": {"conversion_id": None}}}
+    values = [9e14, 9e14 - 1, 1e12, 1e12 - 0.5, 1]
+    valid, rejected = judge("conversions", *({"value": v} for v in values), streams=streams)
+    assert (sorted(r["value"] for r in valid), rejected) == (sorted(values), [])
+
+
+def test_texts_that_stand_for_nothing(judge):
+    streams = ALL_STREAMS | {"conversions": {"null_values": "guest"}}
+    valid, rejected = judge(
+        "conversions",
+        {"conversion_id": "1", "user_id": "NULL", "event_id": "undefined"},
+        {"conversion_id": "2", "user_id": "guest", "event_id": "null", "value": "\\N"},
+        {"conversion_id": "NULL"},
+        streams=streams,
+        null_values=["NULL", "undefined", "\\N"],
+    )
+    assert sorted((r["conversion_id"], r["user_id"], r["event_id"]) for r in valid) == [
+        ("1", None, None),
+        ("2", None, "null"),
+    ]
+    assert [r["reason"] for r in rejected] == ["null conversion_id"]
+    assert json.loads(rejected[0]["raw"])["conversion_id"] == "NULL"
+
+
+def test_nothing_is_nothing_to_where_too(judge):
+    streams = ALL_STREAMS | {"users": {"where": {"shop": [None]}}}
+    rows = [{"user_id": "a", "shop": "NULL"}, {"user_id": "b"}, {"user_id": "c", "shop": "x"}]
+    valid, _ = judge("users", *rows, streams=streams, null_values=["NULL"])
+    assert sorted(r["user_id"] for r in valid) == ["a", "b"]
+
+
+def test_event_ids_and_joined_ids_are_mended_as_ids_are(judge):
+    streams = ALL_STREAMS | {"conversions": {"columns": {"event_id": ["order", "item"]}}}
+    change = {"order": "5.0", "item": "a.0"}
+    valid, _ = judge("conversions", change, streams=streams)
+    assert [r["event_id"] for r in valid] == ["5:a.0"]
+    valid, _ = judge("conversions", {"event_id": 7.0})
+    assert [r["event_id"] for r in valid] == ["7"]

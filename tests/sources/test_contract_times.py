@@ -139,3 +139,9 @@ def test_no_time_in_this_unit(judge):
     assert [r["reason"] for r in rejected] == [
         "malformed impression_ts: no time in s since 1970" for _ in changes
     ]
+
+
+@pytest.mark.parametrize("offset", ["+15:00", "+25:00", "-10:60", "+1", "+100"])
+def test_no_offset_of_any_zone(judge, offset):
+    _, rejected = judge("impressions", {"impression_ts": f"2026-01-02 10:00:00{offset}"})
+    assert [r["reason"] for r in rejected] == ["malformed impression_ts: not an ISO 8601 time"]

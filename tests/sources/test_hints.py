@@ -50,7 +50,8 @@ def test_the_unit_is_that_which_puts_a_time_on_its_day(value: Any, unit: str | N
         ("malformed user_id: not a 64-bit integer", {"user_id": "a"}, "id_types.user_id to string"),
         ("unknown surface", {"surface": "feed"},
          "found 'feed': map each in streams.impressions.surfaces to one of homefeed"),
-        ("duplicate impression_id", {}, "unique within a day"),
+        ("duplicate impression_id", {"impression_id": "i"}, "unique within a day"),
+        ("duplicate impression_id", {}, "set streams.impressions.repeats to keep if each"),
         ("null pin_id", {}, "every row of this stream needs it"),
         ("wrong number of fields", {}, "unquoted"),
     ],
@@ -64,3 +65,23 @@ def test_the_advice_names_the_key_to_set(reason: str, row: dict[str, str], said:
 def test_of_what_explains_itself_nothing_is_said() -> None:
     reason = "negative position"
     assert advise(reason, [(DAY, {})], stream="impressions", source=SOURCE) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason", "line", "said"),
+    [
+        ({"quote": "'"}, "wrong number of fields", 'a,"b,c",d', "set `quote: '\"'` (it is \"'\")"),
+        ({}, "wrong number of fields", 'a,"b,c",d', "is a text with the delimiter"),
+        ({"escape": "\\"}, "text after a closing quote", 'a,"b ""c"""', "leave out `escape`"),
+        ({}, "text after a closing quote", 'a,"b" c', "is written twice"),
+        ({}, "unclosed quote", 'a,"b', "set `line_breaks: true`"),
+        ({}, "backslash before a quote, and no escape is set", "", 'set `escape: "\\\\"`'),
+        ({}, "more than one JSON object in a line", "{}{}", "a line break is missing"),
+        ({}, "too large value: more than 9e14", "", "is it the unit?"),
+    ],
+)
+def test_rows_that_cannot_be_read(keys: dict[str, Any], reason: str, line: str, said: str) -> None:
+    streams = {"impressions": keys}
+    source = Source.model_validate({"name": "shop", "first_day": DAY, "streams": streams})
+    hint = advise(reason, [(DAY, {"_line": line})], stream="impressions", source=source)
+    assert said in (hint or "")

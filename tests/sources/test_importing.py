@@ -132,3 +132,55 @@ def test_a_log_without_engagements(source, land, tables):
     found = tables(source(), [DAY])
     assert "engagements" not in found
     assert [(r["pin_id"], r["advertiser_id"]) for r in found["pins"]] == [("p", "z")]
+
+
+def cut(log, tmp_path, **options):
+    counts = split_file(log, into=tmp_path, stream="s", time_column="t", **options)
+    files = sorted((tmp_path / "s").glob("dt=*/part-0.parquet"))
+    return counts, {file.parent.name: pq.ParquetFile(file).read().to_pylist() for file in files}
+
+
+@pytest.mark.parametrize("far", ["1970-01-01", "9999-12-31", "0001-01-01"])
+def test_a_row_of_a_wrong_year_makes_no_folder_of_every_day(tmp_path, far):
+    log = tmp_path / "log.csv"
+    log.write_text(f"t,n\n2026-01-02,1\n{far},2\n2026-01-03,3\n")
+    with pytest.raises(LandingError, match=rf"{far} \(1 rows\).*--first-day or --last-day"):
+        cut(log, tmp_path)
+    assert not list((tmp_path / "s").iterdir())
+    counts, rows = cut(log, tmp_path, first_day=DAY, last_day=dt.date(2026, 1, 3))
+    assert sum(counts.values()) == 3
+    assert counts.keys() == {DAY, dt.date(2026, 1, 3)}
+    assert sorted(row["t"] for of_day in rows.values() for row in of_day) == sorted(
+        ["2026-01-02", "2026-01-03", far]
+    )
+
+
+def test_a_log_keeps_its_columns_whatever_they_are_called(tmp_path):
+    names = ["_day", "_row", "_file", "_dt", "_line", "_defect", "filename", "file_index", "rows"]
+    values = [str(number) for number in range(len(names))]
+    log = tmp_path / "log.csv"
+    log.write_text(f"t,{','.join(names)}\n2026-01-02,{','.join(values)}\n")
+    expected = {"t": "2026-01-02"} | dict(zip(names, values, strict=True))
+    assert cut(log, tmp_path)[1] == {"dt=2026-01-02": [expected]}
+    again = tmp_path / "log.parquet"
+    (tmp_path / "s" / "dt=2026-01-02" / "part-0.parquet").rename(again)
+    assert cut(again, tmp_path, overwrite=True)[1] == {"dt=2026-01-02": [expected]}
+
+
+def test_columns_that_the_engine_takes_for_one_are_refused(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"t": "2026-01-02", "Id": 1, "id": 2}\n')
+    with pytest.raises(LandingError, match="'Id' and 'id' differ in case alone"):
+        cut(log, tmp_path)
+
+
+def test_rows_that_cannot_be_read_are_cut_with_their_text(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text('t,n\n2026-01-02,1\n2026-01-02,"x" y\n2026-01-03,2\n')
+    _, rows = cut(log, tmp_path)
+    defect, line = "text after a closing quote", '2026-01-02,"x" y'
+    assert rows["dt=2026-01-02"] == [
+        {"t": "2026-01-02", "n": "1", "_convcg_defect": None, "_convcg_line": None},
+        {"t": None, "n": None, "_convcg_defect": defect, "_convcg_line": line},
+    ]
+    assert rows["dt=2026-01-03"] == [{"t": "2026-01-03", "n": "2"}]

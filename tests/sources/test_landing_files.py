@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from convcg_assets.sources.finding import find_files
 from convcg_assets.sources.reading import (
     LandingError,
     check_files,
-    find_files,
     read_files,
     read_stream,
     reading,
@@ -125,7 +125,7 @@ def test_several_formats_are_refused(source, land):
 
 def test_a_file_that_breaks_after_the_check(source, land, con):
     path = land("impressions", parquet([row()]), name="a.parquet")
-    raw = read_stream(source(), "impressions", [DAY], con=con)
+    (raw,) = read_stream(source(), "impressions", [DAY], con=con)
     path.unlink()
     with pytest.raises(LandingError, match="impressions: a file broke"), reading("impressions"):
         con.to_pyarrow(raw)
@@ -222,10 +222,12 @@ def test_json_lines(source, land, outcome):
     assert [r["reason"] for r in rejected] == [
         "not a JSON object",
         "not a JSON object",
-        "malformed impression_id: not a 64-bit integer",
+        "duplicate impression_id",
         "not a JSON object",
     ]
     assert '"impression_id": 1.0' in rejected[2]["raw"]
+    assert [r["raw"] for r in rejected[:2]] == ["not json", "[1]"]
+    assert [r["row"] for r in rejected] == [2, 3, 4, 5]
 
 
 def test_json_lines_may_leave_out_optional_keys_but_not_misspell_them(source, land, outcome):
@@ -260,7 +262,7 @@ def test_a_misspelt_optional_column_is_no_absent_one(source, land, con):
         read_stream(source(), "conversions", [DAY], con=con)
     assert str(path) in str(told.value)
     absent = {"impressions": {}, "conversions": {"columns": {"user_id": None}}}
-    rows = read_stream(source(streams=absent), "conversions", [DAY], con=con)
+    (rows,) = read_stream(source(streams=absent), "conversions", [DAY], con=con)
     assert con.to_pyarrow(rows.count()).as_py() == 1
 
 

@@ -93,7 +93,7 @@ def test_engagement_ids_serve_as_impression_ids(tmp_path):
         (SHOP.replace("{engagements: {}", "{engagements: {formt: csv}"), "mean 'format'"),
         (
             SHOP.replace("{engagements: {}", "{engagements: {format: xls}"),
-            "'parquet', 'csv' or 'jsonl'",
+            "'parquet', 'csv', 'jsonl' or 'avro'",
         ),
         (
             SHOP.replace("{engagements: {}", "{engagements: {columns: {usr_id: u}}"),
@@ -116,6 +116,30 @@ def test_engagement_ids_serve_as_impression_ids(tmp_path):
                 "{engagements: {}", "{engagements: {columns: {user_id: {column: u, constant: x}}}"
             ),
             "exactly one of",
+        ),
+        (
+            SHOP.replace("{engagements: {}", "{engagements: {delimiter: ';', quote: ';'}"),
+            "delimiter: ';' is the quote or the escape too",
+        ),
+        (
+            SHOP.replace("{engagements: {}", "{engagements: {quote: '', escape: x}"),
+            "escape: stands before quotes, and quote is ''",
+        ),
+        (SHOP.replace("{engagements: {}", "{engagements: {line_breaks: maybe}"), "valid boolean"),
+        (SHOP + "null_values: [null]\n", "null_values: quote what stands for nothing"),
+        (
+            SHOP.replace(
+                "{engagements: {}",
+                "{engagements: {columns: {user_id: {column: u, optional: true}}}",
+            ),
+            "engagements cannot be without it, so that it is neither optional",
+        ),
+        (
+            SHOP.replace(
+                "{engagements: {}",
+                "{engagements: {columns: {duration_s: {absent: true, optional: true}}}",
+            ),
+            "optional is for columns of the files",
         ),
         (
             SHOP.replace("{engagements: {}", "{engagements: {events: {view: klick}}"),

@@ -93,7 +93,7 @@ def _raw_digest(stream: str, source: Source, con: Backend) -> str:
     texts = []
     for kinds in (dict.fromkeys(names, "string"), {name: typed[name] for name in names}):
         schema = ibis.schema({**kinds, **PLACE})
-        rows = compile_contract(schema, stream=stream, source=source, con=con)
+        rows = compile_contract([schema], stream=stream, source=source, con=con)
         texts += [part.text for part in rows.values()]
     return _digest(*texts)
 
