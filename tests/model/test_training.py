@@ -73,10 +73,10 @@ def test_wider_towers_embed_and_repeat_as_wide_as_asked(world):
     model = train(world, config=wide, training=SHORT.model_copy(update={"epochs": 4}))
     user_BD, pin_ND = model.embed_users(world.examples), model.embed_pins(world.pins)
     assert (user_BD.shape[1], pin_ND.shape[1]) == (128, 128)
-    assert (
-        model.network.pin_tower.head.in_features
-        == model.network.pin_tower.cross.layers[0].in_features + wide.mlp_sizes[-1]
-    )
+    tower = model.network.pin_tower
+    assert tower.cross is not None
+    crossed = tower.cross.get_parameter("layers.3.weight").shape[0]
+    assert tower.head.in_features == crossed + wide.mlp_sizes[-1]
     best = np.argsort(-(user_BD @ pin_ND.T), axis=1)[:, :10]
     parity = world.examples["user_id"].to_numpy() % 2
     assert ((best % 2) == parity[:, None]).mean() > 0.65
