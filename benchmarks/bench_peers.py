@@ -244,9 +244,11 @@ def rank(
         )
     except subprocess.TimeoutExpired:
         raise PeerError(f"not done after {limit_s * len(settings)} s: {settings}") from None
+    said = [line for line in ran.stdout.splitlines() if line.startswith("{")]
+    if ran.returncode < 0 or (ran.returncode == 0 and len(said) < len(settings)):
+        raise PeerError("was ended before it was done")
     if ran.returncode:
         raise PeerError(_last_line(ran.stderr))
-    said = [line for line in ran.stdout.splitlines() if line.startswith("{")]
     found = []
     for number, line in enumerate(said):
         top = np.load(output / f"{number}.npy")
