@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.peers.exchange import Candidates, Items, Labels, Rows, save
-from convcg_model.arrow_columns import as_floats
+from convcg_model.arrow_columns import as_flat_lists, as_floats, table_column
 from convcg_model.catalogue import Catalogue
 from convcg_model.config import ModelConfig, TaskWeights, TrainingConfig
 from convcg_model.course import settle
@@ -41,6 +41,8 @@ from convcg_model.validation import (
     hold_out_newest,
     impression_times,
 )
+
+MAX_RECENT = ModelConfig().max_recent_actions
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ def write_tasks(
     search = folder / "search"
     _write_train(search, train, known, spec=spec, users=users)
     queries = _user_side(
-        train, known.users, validation.query_V, task=_tasks(data, validation.query_V), users=users
+        train,
+        known.users,
+        validation.query_V,
+        catalogue=data.catalogue,
+        task=_tasks(data, validation.query_V),
+        users=users,
     )
     popularity = np.stack([_counted(known, task) for task in range(len(TASKS))])
     rows = validation.candidate_C
@@ -123,7 +130,9 @@ def write_tasks(
     encoded_users = encode_users(asked, spec, data.catalogue)
     task = np.array([TASKS.index(name) for name in asked["task"].to_pylist()])
     everything = np.arange(asked.num_rows)
-    queries = _user_side(asked, encoded_users, everything, task=task, users=users)
+    queries = _user_side(
+        asked, encoded_users, everything, catalogue=data.catalogue, task=task, users=users
+    )
     _write_queries(final, queries, asked_of=asked_of)
     _write_shared(
         final,
@@ -174,14 +183,12 @@ def _user_side(
     encoded: EncodedUsers,
     rows: np.ndarray,
     *,
+    catalogue: Catalogue,
     task: np.ndarray,
     users: _Users,
 ) -> Rows:
-    starts = encoded.recent_starts
-    longest = max(1, int((starts[1:] - starts[:-1]).max(initial=0)))
-    place = np.arange(longest)
-    lengths = (starts[rows + 1] - starts[rows])[:, None]
-    at = np.where(place < lengths, starts[rows][:, None] + place, starts[-1])
+    recent, recent_age = _histories(table.take(rows), catalogue)
+    subject = table_column(table, "subject_pin_id", role="queries")
     context = np.zeros((len(rows), 0), dtype=np.int32)
     if encoded.categorical:
         context = np.stack([codes[rows] for codes in encoded.categorical.values()], axis=1)
@@ -192,10 +199,30 @@ def _user_side(
         time=impression_times(table)[rows] / MICROSECONDS_PER_DAY,
         context=context,
         numeric=encoded.numeric[rows],
-        subject=encoded.subject[rows],
-        recent=encoded.recent[at],
-        recent_age=encoded.recent_age[at],
+        subject=catalogue.rows(subject, role="queries, subject_pin_id")[rows],
+        recent=recent,
+        recent_age=recent_age,
     )
+
+
+def _histories(table: pa.Table, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
+    """Items [n, L] and ages of the recent actions, newest first, 0 behind them.
+
+    Told even where the training rows have none, which leaves histories out of the towers' features.
+    """
+    names = ("user_recent_pin_ids", "user_recent_age_days")
+    (pins, lengths), (ages, _) = (
+        as_flat_lists(table_column(table, name, role="queries")) for name in names
+    )
+    row = np.repeat(np.arange(table.num_rows), lengths)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    read = place < MAX_RECENT
+    items = np.zeros((table.num_rows, MAX_RECENT), dtype=np.int32)
+    age = np.zeros((table.num_rows, MAX_RECENT), dtype=np.float32)
+    if len(row):
+        items[row[read], place[read]] = catalogue.rows(pins, role=f"queries, {names[0]}")[read]
+        age[row[read], place[read]] = np.nan_to_num(as_floats(ages))[read]
+    return items, age
 
 
 def _label_weights(table: pa.Table, rows: np.ndarray) -> np.ndarray:
@@ -207,7 +234,8 @@ def _write_train(
 ) -> None:
     folder.mkdir(parents=True)
     rows = data.positive
-    save(folder, "train", _user_side(table, data.users, rows, task=data.task, users=users))
+    sides = {"catalogue": data.catalogue, "task": data.task, "users": users}
+    save(folder, "train", _user_side(table, data.users, rows, **sides))
     labels = Labels(
         item=data.pins.row[rows],
         weight=_label_weights(table, rows),
