@@ -16,9 +16,9 @@ from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.ledger import Ledger
 from convcg_assets.simulated import default_source
 from convcg_assets.sources.source import Source, load_source
-from convcg_assets.tables.registry import make_recipes
+from convcg_assets.tables.registry import make_recipes, tables_of
 from convcg_assets.tables.settings import Settings, load_settings
-from convcg_assets.tables.table import Recipe, Scope
+from convcg_assets.tables.table import Recipe, Scope, Table
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Deployment:
     def recipes(self) -> dict[str, Recipe]:
         """What every derived table is built from, each after those that it reads."""
         return make_recipes(self.scope)
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """The tables that there are, each after those that it reads."""
+        return tables_of(self.source)
 
     @property
     def scope(self) -> Scope:

@@ -10,8 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convcg_assets.sources.columns import CONVERSION_EVENTS, ENGAGEMENT_TYPES, SURFACES
+from convcg_assets.sources.columns import (
+    ADJUSTMENT_TYPES,
+    ADJUSTMENTS,
+    CONVERSION_EVENTS,
+    ENGAGEMENT_TYPES,
+    SURFACES,
+)
 from convcg_simulation import snapshots
+from convcg_simulation.adjustments import DAYS_TO_LAST_ADJUSTMENT, draw_adjustments
 from convcg_simulation.broken import with_broken_rows
 from convcg_simulation.catalogue import DAY_US
 from convcg_simulation.delays import (
@@ -39,6 +46,8 @@ def write_day(world: World, day: int, landing_dir: Path) -> dict[str, int]:
         "users": snapshots.user_snapshot(world.people(day)),
     }
     config = world.config
+    if config.adjusted_share:
+        tables[ADJUSTMENTS] = adjustment_log(world, day)
     for stream in ("impressions", "engagements", "conversions"):
         rng = generator(config.seed, purpose=f"broken {stream}", day=day)
         tables[stream] = with_broken_rows(
@@ -148,6 +157,34 @@ def conversion_log(world: World, day: int) -> pa.Table:
             )
         )
     return in_order(pa.concat_tables(parts), by=("received_ts", "conversion_id"))
+
+
+def adjustment_log(world: World, day: int) -> pa.Table:
+    """The adjustments received on a day, whenever the conversion was."""
+    parts = []
+    for began in range(max(0, day - DAYS_TO_LAST_ADJUSTMENT), day + 1):
+        adjusted, reports = draw_adjustments(world, began), world.conversions(began)
+        chosen = np.flatnonzero((adjusted.received_us - world.midnight_us(0)) // DAY_US == day)
+        row = adjusted.row[chosen]
+        numbers = reports.event_number[row].tolist()
+        ids = [f"a{began:x}-{place:x}" for place in chosen.tolist()]
+        advertiser_id = world.advertisers.advertiser_id[reports.advertiser[row]]
+        parts.append(
+            pa.table(
+                {
+                    "adjustment_id": pa.array(ids, pa.string()),
+                    "adjustment_type": pa.array(ADJUSTMENT_TYPES).take(
+                        pa.array(adjusted.kind[chosen])
+                    ),
+                    "advertiser_id": advertiser_id,
+                    "event_id": pa.array([f"e{began:x}-{n:x}" for n in numbers], pa.string()),
+                    "adjustment_ts": timestamps(adjusted.adjusted_us[chosen]),
+                    "received_ts": timestamps(adjusted.received_us[chosen]),
+                    "value": nullable(adjusted.value[chosen]),
+                }
+            )
+        )
+    return in_order(pa.concat_tables(parts), by=("received_ts", "adjustment_id"))
 
 
 def timestamps(microseconds: np.ndarray) -> pa.Array:

@@ -45,6 +45,12 @@ class WorldConfig(BaseModel):
     organic_rate: float = Field(
         default=0.001, ge=0, le=0.1, description="conversions without any touch, per impression"
     )
+    adjusted_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of reported conversions that are taken back or restated later",
+    )
     broken_rate: float = Field(
         default=1e-4, ge=0, le=0.1, description="rows that break the contract, added to each log"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convcg_assets.sources.clock import MAX_DAYS_AHEAD
 from convcg_assets.sources.source import load_source
-from convcg_simulation.source_file import STREAMS, world_from_source
+from convcg_simulation.source_file import streams_of, world_from_source
 from convcg_simulation.world import World
 
 
@@ -37,7 +37,7 @@ def landed_streams(landed: LandedWorld) -> dict[int, set[str]]:
     """By day, the streams that have landed; days without any are left out."""
     first_day = landed.world.config.first_day
     found: dict[int, set[str]] = {}
-    for stream in STREAMS:
+    for stream in streams_of(landed.world.config):
         for file in (landed.landing_dir / stream).glob("dt=????-??-??/part-0.parquet"):
             day = (date.fromisoformat(file.parent.name.removeprefix("dt=")) - first_day).days
             if day >= 0:
@@ -48,7 +48,8 @@ def landed_streams(landed: LandedWorld) -> dict[int, set[str]]:
 def whole_days(landed: LandedWorld) -> list[int]:
     """The days of which all streams have landed, in order; ValueError if there is none."""
     streams = landed_streams(landed)
-    whole = sorted(day for day, found in streams.items() if len(found) == len(STREAMS))
+    num_streams = len(streams_of(landed.world.config))
+    whole = sorted(day for day, found in streams.items() if len(found) == num_streams)
     if not whole:
         raise ValueError(
             f"no day has landed whole in {landed.landing_dir}; first land the world: "
@@ -79,6 +80,6 @@ def days_to_land(landed: LandedWorld, *, num_days: int, today: date) -> list[int
     half = sorted(
         day
         for day, found in landed_streams(landed).items()
-        if day < newest and len(found) < len(STREAMS)
+        if day < newest and len(found) < len(streams_of(config))
     )
     return [*half, *range(newest + 1, newest + 1 + num_days)]

@@ -6,11 +6,17 @@ from typing import Any
 
 import yaml
 
-from convcg_assets.sources.columns import ID_KINDS
+from convcg_assets.sources.columns import ADJUSTMENTS, ID_KINDS
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.world import World
 
 STREAMS = ("impressions", "engagements", "conversions", "pins", "users")
+"""The streams that every world has."""
+
+
+def streams_of(config: WorldConfig) -> tuple[str, ...]:
+    """The streams of a world."""
+    return (*STREAMS, ADJUSTMENTS) if config.adjusted_share else STREAMS
 
 
 def describe_source(config: WorldConfig, *, landing: str = "landing") -> dict[str, Any]:
@@ -20,7 +26,7 @@ def describe_source(config: WorldConfig, *, landing: str = "landing") -> dict[st
         "first_day": config.first_day,
         "landing": landing,
         "id_types": dict.fromkeys(ID_KINDS, "int64"),
-        "streams": {stream: {} for stream in STREAMS},
+        "streams": {stream: {} for stream in streams_of(config)},
         "simulation": config.model_dump(mode="json"),
     }
 

@@ -56,6 +56,22 @@ def clean(
     return cleaned
 
 
+def purge(deployment: Deployment) -> dict[str, int]:
+    """Remove every file of the lake that is not current, those of kept models' versions too.
+
+    By table the files removed. Nothing else may run: what it reads would be gone.
+    """
+    removed, now = {}, dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    for table in (*TABLES, *ARTIFACTS):
+        if table in TABLES and deployment.lake.exists(table):
+            files = DeltaTable(deployment.lake.path(table)).vacuum(
+                retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True
+            )
+            removed[table] = len(files)
+        _forget(deployment, table, before=now)
+    return removed
+
+
 def trained_versions(deployment: Deployment) -> dict[str, set[int]]:
     """By table, the versions that the kept models were trained on."""
     versions: dict[str, set[int]] = {}

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHOWN_ROWS = 3
-MAX_WIDTH = 32
+MAX_WIDTH = 48
 """Longer values are cut."""
+SHARES = ("share", "at_most")
+"""Columns that are told in percent."""
 
 
 def small_table(rows: Sequence[Mapping[str, Any]], *, num_rows: int, elsewhere: str) -> list[str]:
@@ -25,7 +27,7 @@ def small_table(rows: Sequence[Mapping[str, Any]], *, num_rows: int, elsewhere: 
     if not shown:
         return []
     names = list(shown[0])
-    cells = [names, *([_cell(row.get(name)) for name in names] for row in shown)]
+    cells = [names, *([_cell(name, row.get(name)) for name in names] for row in shown)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -36,9 +38,10 @@ def small_table(rows: Sequence[Mapping[str, Any]], *, num_rows: int, elsewhere: 
     return lines
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
         return "null"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    form = ".1%" if name in SHARES else ".4g"
+    text = format(value, form) if isinstance(value, float) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= MAX_WIDTH else text[: MAX_WIDTH - 1] + "…"

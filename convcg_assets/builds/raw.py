@@ -15,6 +15,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import Compiled
 from convcg_assets.builds.content_lengths import Length, check_lengths
+from convcg_assets.builds.forgotten import NOBODY, Forgotten, read_forgotten
 from convcg_assets.builds.raw_queries import (
     READ_ORDER,
     compile_contract,
@@ -111,7 +112,7 @@ def build_raw(
     """
     recipes = make_raw_recipes(deployment.source)
     logs = inspect_days(deployment.source, days)
-    tables = _tables_to_read(deployment, recipes, logs) or set(RAW_TABLES)
+    tables = _tables_to_read(deployment, recipes, logs) or set(recipes)
     catalogue = deployment.lake.snapshot("pins")
 
     def land(part: Days) -> Ingested:
@@ -134,6 +135,7 @@ def build_raw(
             con=con,
             tables=tables,
             catalogue=catalogue,
+            forgotten=read_forgotten(deployment.home),
             on_write=record,
         )
 
@@ -191,21 +193,23 @@ def ingest(
     *,
     lake: Lake,
     con: Backend,
-    tables: Collection[str] = tuple(RAW_TABLES),
+    tables: Collection[str] | None = None,
     catalogue: Version | None = None,
+    forgotten: Forgotten = NOBODY,
     on_write: Callable[[str, Version], None] | None = None,
 ) -> Ingested:
     """Replace those days of the raw tables by what their landing folders hold.
 
-    Of fewer `tables` only their streams' files are read; rejected rows of the others are kept as
+    Of some `tables` only their streams' files are read; rejected rows of the others are kept as
     they are. Where `pins` is not among them, the Pins that name advertisers are those of
-    `catalogue`. `on_write` is told each table with the version that was made of it,
-    `rejected_events` last.
+    `catalogue`. Rows of `forgotten` people are left out. `on_write` is told each table with the
+    version that was made of it, `rejected_events` last.
 
     Every file is looked into, and every row checked, before anything is written: LandingError
     leaves the tables as they were. Streams that the source lacks are implied by those that it has,
     or empty.
     """
+    tables = set(RAW_TABLES) if tables is None else tables
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
     files = _check(source, read, days)
@@ -222,7 +226,7 @@ def ingest(
         return lake.held(table, days, version=made.get(table) or lake.snapshot(table))
 
     def write(table: str, query: Query) -> None:
-        made[table] = lake.replace(table, days, query, con=con)
+        made[table] = lake.replace(table, days, forgotten.left_out(table, query), con=con)
         if on_write is not None:
             on_write(table, made[table])
 
@@ -232,7 +236,7 @@ def ingest(
         with logs.reading():
             write(stream, Query(valid.text, {**logs.raws, **named}, num_bytes=logs.num_bytes))
     for table in IMPLIED:
-        if table in tables and table not in present:
+        if table in tables and table not in present and RAW_TABLES[table].is_there(source):
             rows = compile_implied(table, present, source=source, con=con)
             write(table, Query(rows.text, {name: held(name) for name in rows.inputs}))
     if REJECTED in tables:

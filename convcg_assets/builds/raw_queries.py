@@ -118,7 +118,7 @@ def compile_implied(
     """SQL of a table whose stream the log lacks, over the streams that imply it; else no rows."""
 
     def compile() -> Compiled:
-        events = [s for s in READ_ORDER if s in present and STREAMS[s].kind != "snapshot"]
+        events = [s for s in READ_ORDER if s in present and STREAMS[s].is_event]
         given = {s: ibis.table(table_schema(s, source.id_types), name=s) for s in present}
         id_types = source.id_types
         if table == "impressions" and "engagements" in present:

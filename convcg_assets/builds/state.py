@@ -99,7 +99,9 @@ class State:
 
     def log_days(self) -> list[dt.date]:
         """First and newest day whose logs are in the lake; nothing before the first landing."""
-        days = set.intersection(*(self.tables[table].built_days() for table in RAW_TABLES))
+        # What not every log has is written before `rejected_events`, which every day has.
+        every = [table for table, entry in RAW_TABLES.items() if entry.needs is None]
+        days = set.intersection(*(self.tables[table].built_days() for table in every))
         return [min(days), max(days)] if days else []
 
 

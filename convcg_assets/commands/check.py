@@ -26,6 +26,7 @@ from convcg_assets.sources.finding import describe_place, stream_layout
 from convcg_assets.sources.landed import days_with_folders
 from convcg_assets.sources.preview import Preview, preview_stream
 from convcg_assets.sources.source import Source, load_source
+from convcg_assets.sources.strangers import find_strangers
 from convcg_assets.tables.raw import RAW_TABLES
 from convcg_assets.tables.settings import Settings
 from convcg_assets.tables.table import Check, Inputs, Scope
@@ -66,7 +67,7 @@ def command(
     SOURCE is a source file (docs/sources.md); without it, the one of CONVCG_SOURCE. Per stream:
     the files found, where each canonical column comes from, the first rows as they will be read,
     how many rows are valid, and why the others would be rejected, with an example and what may be
-    done. Nothing is written.
+    done; then the kinds of ids that the streams do not share. Nothing is written.
 
     Exit status 1 where a stream cannot be read, or so many rows are rejected that a build would
     stop.
@@ -83,6 +84,7 @@ def command(
     _print_title(source, landed, days, console=console)
     present = [stream for stream in STREAMS if source.stream(stream) is not None]
     answers: dict[str, dict[str, Any]] = {}
+    valid: dict[str, ibis.Table] = {}
     with tempfile.TemporaryDirectory() as spill:
         con = connect(temp=Path(spill))
         for stream in present:
@@ -91,16 +93,21 @@ def command(
                 errors, warnings = _broken_checks(source, found, days, con=con)
             answers[stream] = describe_stream(found, source, errors=errors, warnings=warnings)
             print_stream(answers[stream], console=console)
+            if found.rows is not None:
+                valid[stream] = found.rows.valid
+        warnings = find_strangers(valid, con=con)
         con.disconnect()
     console.print()
+    for warning in warnings:
+        say(console, f"warning: {warning}", style="yellow")
     for stream in STREAMS:
-        if stream not in present:
+        if stream not in present and not STREAMS[stream].added:
             say(console, f"{stream}: not in the source file, {_implied(stream, source)}")
     failed = [stream for stream, answer in answers.items() if not answer["ok"]]
     _print_verdict(failed, answers, console=console)
     if as_json:
         about = {"source": source.name, "landing": source.landing, "days": days}
-        print_json({**about, "streams": answers, "ok": not failed})
+        print_json({**about, "streams": answers, "warnings": warnings, "ok": not failed})
     if failed:
         raise click.exceptions.Exit(1)
 

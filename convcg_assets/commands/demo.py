@@ -18,7 +18,7 @@ from convcg_assets.sources.source import load_source
 from convcg_assets.tables.settings import load_settings
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.landed import LandedWorld, landed_streams, open_landed
-from convcg_simulation.source_file import STREAMS, write_source
+from convcg_simulation.source_file import streams_of, write_source
 from convcg_simulation.world import World
 
 
@@ -93,7 +93,8 @@ def land_missing(asked: WorldConfig, given: set[str], *, home: Path, console: Co
     landed = open_landed(home)
     there = landed.world.config
     _compare(asked, there, given, home=home)
-    whole = {day for day, found in landed_streams(landed).items() if len(found) == len(STREAMS)}
+    wanted = len(streams_of(landed.world.config))
+    whole = {day for day, found in landed_streams(landed).items() if len(found) == wanted}
     last = there.date_of(max({there.num_days - 1} | whole))
     if "last_day" in given:
         last = asked.date_of(asked.num_days - 1)

@@ -3,7 +3,7 @@
 Checks run in `defs/checks.py`; a small table of rows is made in `builds/offending.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +32,9 @@ class Finding:
         return [self.said, *(INDENT + line for line in table)]
 
 
-def find_failed(result: dg.ExecuteInProcessResult) -> list[Finding]:
-    """What the failed checks of a run found, warnings included; of a suite, rule by rule."""
-    return [
-        finding
-        for check in result.get_asset_check_evaluations()
-        if not check.passed
-        for finding in _findings(check)
-    ]
+def find_failed(checks: Iterable[dg.AssetCheckEvaluation]) -> list[Finding]:
+    """What the failed ones of a run's checks found, warnings included; of a suite, rule by rule."""
+    return [finding for check in checks if not check.passed for finding in _findings(check)]
 
 
 def _findings(check: dg.AssetCheckEvaluation) -> Iterator[Finding]:

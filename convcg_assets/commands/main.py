@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "Show how landed logs will be read, and what would be rejected; builds nothing.",
     "split": "Cut one big log file into a folder per day.",
     "simulate": "Land, continue or describe a simulated world.",
+    "forget": "Remove all rows of people from the lake, for good.",
     "maintain": "Remove old files of the lake that no kept model was trained on.",
 }
 """Each with the one sentence that its own help begins with."""

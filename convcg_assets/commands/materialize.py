@@ -165,10 +165,11 @@ def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]
         # What the asset itself said: its causes know of no file, what is around it of no reason.
         while error is not None and error.cause is not None and DAGSTER.match(error.cls_name or ""):
             error = error.cause
-        yield event.step_key, MODULE.sub("", error.message.strip()) if error else "failed"
+        yield str(event.step_key), MODULE.sub("", error.message.strip()) if error else "failed"
 
 
 def explain_failures(result: dg.ExecuteInProcessResult) -> list[str]:
     """What a person needs to know of a failed run: the error itself, the failed checks."""
     failures = [f"{step}: {said}" for step, said in _step_errors(result)]
-    return failures + ["\n".join(finding.lines) for finding in find_failed(result)]
+    findings = find_failed(result.get_asset_check_evaluations())
+    return failures + ["\n".join(finding.lines) for finding in findings]

@@ -1,16 +1,21 @@
-"""What came out on a day, in print: rows by stage, the model beside the baselines, the report."""
+"""What came out on a day, in print: the model beside the baselines, the verdict, the report."""
 
 import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from convcg_assets.commands.console import say
 from convcg_assets.deployment import Deployment
-from convcg_assets.tables.registry import TABLES
+
+MODEL, CEILING = "model", "oracle"
+PLACES = {"all": "all", "unseen": "not seen before"}
+"""Which Pins a report's headline is told of, in words."""
 
 
 def report_page(deployment: Deployment, day: dt.date) -> Path:
@@ -24,35 +29,42 @@ def read_report(deployment: Deployment, day: dt.date) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def print_outcome(deployment: Deployment, day: dt.date, *, console: Console) -> None:
-    """The day's rows by stage, recall of the model beside the baselines, and the report's path."""
-    report = read_report(deployment, day)
-    rows = Table("table", "rows", title="Rows by stage")
-    for table in TABLES:
-        rows.add_row(table, f"{report['context']['row_counts'].get(table, 0):,}")
-    console.print(rows)
-    print_headline(report, console=console)
-    print_page(deployment, day, console=console)
-
-
 def print_headline(report: dict[str, Any], *, console: Console) -> None:
-    """Per task the metrics of every scorer, over all Pins and over those not seen before."""
+    """Per task the metrics of every scorer, over all Pins and those not seen; then the verdict."""
     from convcg_assets.defs.evaluation import headline_rows
 
-    for task in ("conversion", "engagement"):
-        chosen = [row for row in headline_rows(report) if row["task"] == task]
-        if not chosen:
-            continue
-        metrics = [m for m in chosen[0] if m not in ("task", "Pins", "scorer", "queries")]
-        counts = {row["Pins"]: row["queries"] for row in chosen}
-        asked = ", ".join(f"{number:,} for {pins} Pins" for pins, number in counts.items())
-        figures = Table(title=f"Held-out {task} queries: {asked}")
-        for column in ("Pins", "scorer", *metrics):
-            figures.add_column(column, no_wrap=True)
-        for row in chosen:
-            named = "ceiling" if row["scorer"] == "oracle" else row["scorer"]
-            figures.add_row(row["Pins"], named, *(f"{row[m]:.3f}" for m in metrics))
-        console.print(figures)
+    rows = headline_rows(report)
+    for task in dict.fromkeys(row["task"] for row in rows):
+        _print_task([row for row in rows if row["task"] == task], console=console)
+    for sentence in report.get("verdict", ()):
+        say(console, sentence)
+
+
+def _print_task(rows: list[dict[str, Any]], *, console: Console) -> None:
+    """One table of a task; the best of the scorers that do not know the truth is bold."""
+    metrics = [m for m in rows[0] if m not in ("task", "Pins", "scorer", "queries")]
+    title = f"Held-out {rows[0]['task']}s (how many in brackets)"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in ("Pins", "scorer"):
+        table.add_column(column, no_wrap=True)
+    for metric in metrics:
+        table.add_column(metric, no_wrap=True, justify="right")
+    for place in dict.fromkeys(row["Pins"] for row in rows):
+        of_place = [row for row in rows if row["Pins"] == place]
+        rated = [row for row in of_place if row["scorer"] != CEILING]
+        best = {m: max((row[m] for row in rated), default=0) for m in metrics}
+        asked = f"{PLACES[place]} ({of_place[0]['queries']:,})"
+        for row in of_place:
+            is_rated = row["scorer"] != CEILING
+            figures = (
+                Text(f"{row[m]:.3f}", style="bold" if is_rated and row[m] == best[m] > 0 else "")
+                for m in metrics
+            )
+            name = row["scorer"] if is_rated else "ceiling"
+            table.add_row(asked, name, *figures, style="" if row["scorer"] == MODEL else "dim")
+            asked = ""
+        table.add_section()
+    console.print(table)
 
 
 def print_page(deployment: Deployment, day: dt.date, *, console: Console) -> None:

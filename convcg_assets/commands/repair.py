@@ -21,9 +21,10 @@ from convcg_assets.commands.status import (
     print_status,
     print_waiting,
 )
+from convcg_assets.commands.steps import raw_assets
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
-from convcg_assets.tables.raw import RAW, RAW_TABLES
+from convcg_assets.tables.raw import RAW
 from convcg_assets.tables.registry import MODEL_TABLES
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def repair(
 ) -> Built:
     """Answer one request by a run in this process."""
     request.record(found.deployment.ledger)
-    tables = tuple(RAW_TABLES) if request.table == RAW else (request.table,)
+    tables = raw_assets(found.deployment) if request.table == RAW else (request.table,)
     return _build(
         request.table,
         tables,

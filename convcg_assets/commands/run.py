@@ -22,8 +22,13 @@ from convcg_assets.commands.console import (
     say,
 )
 from convcg_assets.commands.options import DAY, RUN_CONFIG
-from convcg_assets.commands.outcome import print_outcome, report_page
-from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days
+from convcg_assets.commands.outcome import (
+    print_headline,
+    print_page,
+    read_report,
+    report_page,
+)
+from convcg_assets.commands.steps import STEPS, Step, check_length, choose_steps, log_days, there
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
 from convcg_assets.tables.raw import RAW_TABLES
@@ -114,7 +119,7 @@ def run_steps(
         check_config(name, given)
     model_day = logs.last + dt.timedelta(days=1)
     console.print(f"[bold]{deployment.source.name}[/]: logs of {logs}, model of {model_day}")
-    started = time.perf_counter()
+    started, steps = time.perf_counter(), there(steps, deployment)
     outcome: Outcome = {
         "source": deployment.source.name,
         "first_day": logs.first,
@@ -143,8 +148,9 @@ def run_steps(
                 outcome |= {"last_day": logs.last, "model_day": model_day}
                 if any(step.domain == "models" for step in steps):
                     check_length(deployment.settings, logs)
-    if steps[-1] is STEPS[-1]:
-        print_outcome(deployment, model_day, console=console)
+    if steps[-1] == STEPS[-1]:
+        print_headline(read_report(deployment, model_day), console=console)
+        print_page(deployment, model_day, console=console)
         outcome["report"] = report_page(deployment, model_day)
     seconds = time.perf_counter() - started
     say(console, f"{seconds:.0f} s in all")
@@ -193,7 +199,11 @@ def _run_step(
         raise Failure("\n".join(explain_failures(result)))
     rows, short = materialized_rows(result), said_in_short(result)
     left_out = left_out_files(result)
-    found = [finding for finding in find_failed(result) if not (failed and finding.is_error)]
+    found = [
+        finding
+        for finding in find_failed(result.get_asset_check_evaluations())
+        if not (failed and finding.is_error)
+    ]
     counts = ", ".join(
         f"{count:,} rows" if (table,) == step.assets else f"{table} {count:,}"
         for table, count in rows.items()

@@ -53,11 +53,20 @@ def command() -> None:
 @command.command()
 @into_option
 @world_options
+@click.option(
+    "--adjusted-share",
+    type=click.FloatRange(min=0, max=1),
+    metavar="SHARE",
+    default=0.0,
+    show_default=True,
+    help="Conversions that are taken back or restated later.",
+)
 @json_option
 def land(
     into: Path,
     days: int,
     seed: int,
+    adjusted_share: float,
     impressions_per_day: int,
     last_day: dt.date | None,
     as_json: bool,
@@ -71,6 +80,7 @@ def land(
     config = make_config(
         days=days, seed=seed, impressions_per_day=impressions_per_day, last_day=last_day
     )
+    config = config.model_copy(update={"adjusted_share": adjusted_share})
     source = write_source(config, folder=into)
     console = open_console(as_json=as_json)
     landed = LandedWorld(World(config), into / "landing")

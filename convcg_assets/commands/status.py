@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from convcg_assets.builds.forget import flagged_models
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.commands.console import json_option, open_console, print_json, say
 from convcg_assets.days import Days
@@ -99,11 +100,19 @@ def print_status(found: Status, *, console: Console) -> None:
         if len(found_ranges) > SHOWN_REASONS:
             say(console, f"{name}: and {len(found_ranges) - SHOWN_REASONS} more ranges of days")
     print_waiting(found, console=console)
+    say_flagged(found.deployment, console=console)
     if found.staleness.logs is None and not found.landed:
         source = found.deployment.source
         say(console, f"nothing has landed below {source.landing}: `convcg demo` lands a world")
     if is_up_to_date(found):
         say(console, UP_TO_DATE, style="green")
+
+
+def say_flagged(deployment: Deployment, *, console: Console) -> None:
+    """The models that learned from somebody who has been forgotten since."""
+    for day in flagged_models(deployment):
+        text = f"model of {day}: trained on people who were forgotten; convcg forget --retrain"
+        say(console, text, style="red")
 
 
 def print_waiting(found: Status, *, console: Console) -> None:
@@ -131,4 +140,5 @@ def _built(found: Status, table: str) -> set[dt.date]:
     """Days that are there, whether or not they are stale."""
     if table != RAW:
         return found.state[table].built_days()
-    return set.intersection(*(found.state[name].built_days() for name in RAW_TABLES))
+    raw = [name for name in RAW_TABLES if name in found.deployment.tables]
+    return set.intersection(*(found.state[name].built_days() for name in raw))

@@ -1,8 +1,8 @@
 """The steps from landed logs to a report, as the registry of tables has them, and their days."""
 
 import datetime as dt
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
@@ -38,6 +38,18 @@ STEPS = (
     *(Step(name, (name,), "models") for name in ARTIFACTS),
 )
 """Each after those that it reads."""
+
+
+def there(steps: Sequence[Step], deployment: Deployment) -> list[Step]:
+    """The steps of tables that the deployment has: not every log has what all of them are of."""
+    tables = (*deployment.tables, *ARTIFACTS)
+    of_tables = [(step, tuple(a for a in step.assets if a in tables)) for step in steps]
+    return [replace(step, assets=assets) for step, assets in of_tables if assets]
+
+
+def raw_assets(deployment: Deployment) -> tuple[str, ...]:
+    """The raw tables that the deployment has: they are read together."""
+    return there(STEPS[:1], deployment)[0].assets
 
 
 def choose_steps(names: Collection[str] = ()) -> list[Step]:

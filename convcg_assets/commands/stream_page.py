@@ -91,7 +91,7 @@ def _many_repeats(found: Preview, source: Source) -> list[str]:
 
 def _old_times(found: Preview) -> list[str]:
     """Of events, times that lie long before the days that were looked at."""
-    if found.rows is None or STREAMS[found.stream].kind == "snapshot" or not found.files:
+    if found.rows is None or not STREAMS[found.stream].is_event or not found.files:
         return []
     oldest = dt.datetime.combine(min(found.files), dt.time()) - LONG_AGO
     return [

@@ -18,9 +18,9 @@ from convcg_assets.days import Days
 from convcg_assets.defs.partitions import daily_partitions, run_days
 from convcg_assets.defs.raw_events import FAILED_DAYS
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.delta import NO_FILES
 from convcg_assets.tables.raw import REJECTED
-from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.table import Check, Inputs, Table
 
 EVERY_DAY_READ = "every_day_read"
@@ -213,7 +213,11 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
 
 
 table_checks: list[dg.AssetChecksDefinition] = [
-    *(suite_check(table) for table in TABLES),
-    *(cross_check(table, spec) for table in TABLES.values() for spec in table.checks),
+    *(suite_check(table) for table in current_deployment().tables),
+    *(
+        cross_check(table, spec)
+        for table in current_deployment().tables.values()
+        for spec in table.checks
+    ),
     every_day_read_check(),
 ]

@@ -15,11 +15,11 @@ from convcg_assets.builds.ripened import ripened_examples
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
+from convcg_assets.defs.reported_conversions import reported_conversions
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.simulated import ceiling_scorer
 from convcg_assets.tables.artifacts import as_of
-from convcg_assets.tables.registry import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -206,8 +206,9 @@ def _context(
     with warehouse.connect() as con:
         row_counts = {
             table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
-            for table in TABLES
+            for table in warehouse.deployment.tables
         }
+        conversions = reported_conversions(day, warehouse, con=con)
     queries = select_split(examples, "holdout").slice(0, MEASURED_QUERIES)
     versions = made_by["provenance"]["table_versions"]
     return ReportContext(
@@ -221,6 +222,7 @@ def _context(
             ),
         },
         row_counts=row_counts,
+        **conversions,
         table_versions={table: v for table, v in versions.items() if v is not None},
         settings={
             "attribution": warehouse.settings.attribution.model,

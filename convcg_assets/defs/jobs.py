@@ -19,7 +19,7 @@ def job_name(table: str) -> str:
 
 
 JOB_TABLES: dict[str, tuple[str, ...]] = {
-    job_name(RAW): (RAW, *RAW_TABLES),
+    job_name(RAW): (RAW, *(t for t in RAW_TABLES if t in current_deployment().tables)),
     **{job_name(table): (table,) for table in current_deployment().recipes},
     RETRAIN: MODEL_TABLES,
 }

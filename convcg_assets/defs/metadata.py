@@ -132,6 +132,7 @@ def plot_bars(values: Mapping[Any, float], *, ylabel: str) -> dg.MarkdownMetadat
     step = max(1, len(labels) // 8)
     axes.set_xticks(range(0, len(labels), step), labels[::step], fontsize=8, rotation=20)
     axes.set_ylabel(ylabel)
+    axes.set_ylim(bottom=0, top=None if any(values.values()) else 1)
     axes.spines[["top", "right"]].set_visible(False)
     return inline_figure(figure)
 

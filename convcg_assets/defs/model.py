@@ -17,7 +17,6 @@ from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.deployment import Deployment
 from convcg_assets.sources.columns import STREAMS
-from convcg_assets.tables.registry import TABLES
 
 
 class TwoTowerConfig(dg.Config):
@@ -92,7 +91,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     lake, deployment, con = warehouse.lake, warehouse.deployment, build.con
     model_config = ModelConfig.model_validate(config.model)
     training_config = TrainingConfig.model_validate(config.training)
-    versions = {table: lake.version(table) for table in TABLES} | {
+    versions = {table: lake.version(table) for table in deployment.tables} | {
         source.table: version.number
         for source in build.recipe.inputs
         if (version := build.state[source.table].version)

@@ -12,7 +12,14 @@ from ibis import _
 from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.delay_plots import plot_curves, plot_maturity
-from convcg_assets.defs.metadata import IN_SHORT, Metadata, count_by, markdown_table
+from convcg_assets.defs.metadata import (
+    IN_SHORT,
+    Metadata,
+    count_by,
+    markdown_table,
+    plot_bars,
+)
+from convcg_assets.tables.adjusted_conversions import adjustments_in_words
 from convcg_assets.tables.conversion_outcomes import conversion_outcomes, outcomes_in_words
 from convcg_assets.tables.weighted_label_checks import FACTORS
 
@@ -32,16 +39,36 @@ def _attributed_conversions(build: Build) -> Metadata:
     rows, con = _written(build), build.con
     outcomes = con.to_pyarrow(conversion_outcomes(rows)).to_pylist()
     rounded = [row | {"share": f"{row['share']:.1%}"} for row in outcomes]
+    page: Metadata = {}
+    if len(build.days) > 1:
+        is_untouched = _.status.isin(("no_touch", "past_horizon"))
+        shares = rows.group_by("dt").agg(share=is_untouched.mean()).order_by("dt")
+        by_day = {row["dt"]: row["share"] for row in con.to_pyarrow(shares).to_pylist()}
+        page["untouched_per_day"] = plot_bars(by_day, ylabel="share without a touch")
     return {
         IN_SHORT: outcomes_in_words(outcomes),
         "model": build.deployment.settings.attribution.model,
         "outcomes": dg.MetadataValue.md(markdown_table(rounded)),
         "by_event": count_by(rows, "event_name", con=con),
+        **page,
+    }
+
+
+def _adjusted_conversions(build: Build) -> Metadata:
+    rows, con = _written(build), build.con
+    each = rows.distinct(on=["dt", "adjustment_id", "conversion_dt", "conversion_id"])
+    counted = con.to_pyarrow(each.group_by("status").agg(rows=_.count())).to_pylist()
+    return {
+        IN_SHORT: adjustments_in_words({row["status"]: row["rows"] for row in counted}),
+        "by_status": count_by(each, "adjustment_type", "status", con=con),
+        "unmatched": count_by(rows.filter(_.status == "unmatched"), "event_id", con=con),
     }
 
 
 def _conversion_delay(build: Build) -> Metadata:
     curves = _newest(build)
+    if build.con.to_pyarrow(curves.count()).as_py() == 0:
+        return {"curve": "no conversion has arrived yet"}
     reporters = curves.filter(_.level == "advertiser").distinct(on=["advertiser_id"])
     return {
         "curve": plot_curves(curves, con=build.con),
@@ -52,6 +79,8 @@ def _conversion_delay(build: Build) -> Metadata:
 def _label_maturity(build: Build) -> Metadata:
     horizon = build.deployment.settings.attribution.horizon_days
     rows = build.con.to_pyarrow(_newest(build).order_by(ibis.desc("impression_day"))).to_pylist()
+    if not any(row["num_conversions"] for row in rows):
+        return {"maturity": "no conversion has arrived yet"}
     return {
         "maturity": plot_maturity(rows),
         "by_label_day": dg.MetadataValue.md(markdown_table(rows[:horizon])),
@@ -108,6 +137,7 @@ def _training_examples(build: Build) -> Metadata:
 
 PAGES: dict[str, Page] = {
     "attributed_conversions": _attributed_conversions,
+    "adjusted_conversions": _adjusted_conversions,
     "conversion_delay": _conversion_delay,
     "label_maturity": _label_maturity,
     "weighted_labels": _weighted_labels,

@@ -3,11 +3,13 @@
 import dagster as dg
 from ibis import _
 
+from convcg_assets.builds.forgotten import read_forgotten
 from convcg_assets.builds.raw import Ingested, build_raw, explain_failed
 from convcg_assets.days import Days
-from convcg_assets.defs.metadata import count_by, describe_table, markdown_table
+from convcg_assets.defs.metadata import Metadata, count_by, describe_table, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.deployment import current_deployment
 from convcg_assets.sources.finding import describe_place, look_at_day, stream_layout
 from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED
 from convcg_assets.tables.table import Table
@@ -16,6 +18,7 @@ FAILED_DAYS = "failed_days"
 """Metadata of `rejected_events`: the days of a run that could not be read, each with the reason."""
 LEFT_OUT = "left_out_files"
 """Metadata of a stream: files that are not read, such as unfinished ones, by day."""
+_there = current_deployment().tables
 
 
 def _spec(table: Table) -> dg.AssetSpec:
@@ -31,7 +34,7 @@ def _spec(table: Table) -> dg.AssetSpec:
 
 
 @dg.multi_asset(
-    specs=[_spec(table) for table in RAW_TABLES.values()],
+    specs=[_spec(table) for name, table in RAW_TABLES.items() if name in _there],
     backfill_policy=dg.BackfillPolicy.single_run(),
     name=RAW,
 )
@@ -47,7 +50,7 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
         if ingested.failed:
             context.log.error(explain_failed(ingested.failed, days))
         rejected = warehouse.read(REJECTED, days, con=con)
-        for table in RAW_TABLES:
+        for table in (name for name in RAW_TABLES if name in _there):
             metadata = describe_table(context, warehouse, table, days, con=con)
             mine = rejected if table == REJECTED else rejected.filter(_.stream == table)
             metadata["rejected_rows"] = con.to_pyarrow(mine.count()).as_py()
@@ -63,6 +66,7 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
                 if options is not None and options.repeats == "drop":
                     left = metadata["rows"] + metadata["rejected_rows"]
                     metadata["dropped_repeats"] = sum(count.judged for count in counts) - left
+                metadata |= _tell_forgotten(warehouse, metadata)
             metadata["landing"] = _landing(warehouse, table, days)
             if left_out := _left_out(warehouse, table, days):
                 metadata[LEFT_OUT] = dg.MetadataValue.json(left_out)
@@ -70,6 +74,15 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse):
                 failed = {str(day): why for day, why in sorted(ingested.failed.items())}
                 metadata[FAILED_DAYS] = dg.MetadataValue.json(failed)
             yield dg.MaterializeResult(asset_key=table, metadata=metadata)
+
+
+def _tell_forgotten(warehouse: Warehouse, metadata: Metadata) -> Metadata:
+    """How many rows of the files are of people who were forgotten; nothing where there are none."""
+    is_told = "dropped_repeats" not in metadata  # They are counted together with these.
+    if not is_told or not read_forgotten(warehouse.deployment.home).digests:
+        return {}
+    told = ("rows", "rejected_rows", "not_selected_rows", "ignored_rows")
+    return {"forgotten_rows": metadata["landed_rows"] - sum(metadata[name] for name in told)}
 
 
 def _left_out(warehouse: Warehouse, table: str, days: Days) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from convcg_assets.defs.metadata import describe_table, window_metadata
 from convcg_assets.defs.pages import PAGES
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.deployment import current_deployment
 from convcg_assets.tables.registry import DERIVED
 from convcg_assets.tables.table import Table
 
@@ -39,4 +40,6 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
     return build_days
 
 
-table_assets = [table_asset(table) for table in DERIVED.values()]
+table_assets = [
+    table_asset(table) for name, table in DERIVED.items() if name in current_deployment().tables
+]

@@ -113,6 +113,13 @@ class Lake:
     root: str
     id_types: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        if "[" in self.root or "]" in self.root:
+            raise ValueError(
+                f"the lake cannot be at {self.root}: no Delta table is written below a folder with "
+                "[ or ] in its name. Choose another folder for CONVCG_HOME or CONVCG_LAKE"
+            )
+
     def path(self, table: str) -> str:
         """Where a table lies."""
         return f"{self.root.rstrip('/')}/{table}"

@@ -14,6 +14,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.lake.engine import typed_null
 from convcg_assets.sources.columns import type_schema
+from convcg_assets.sources.file_rows import literal_path
 from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.table import Table
 
@@ -57,7 +58,7 @@ def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.da
 
 def _rows_of(table: Table, files: list[str], *, con: Backend) -> str:
     """SQL for the rows of files; a column that was added after they were written is null."""
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    listed = ", ".join(map(literal_path, files))
     rows = f"SELECT * FROM read_parquet([{listed}], hive_partitioning = true"
     added = {name: column for name, column in table.columns.items() if column.added}
     if not added:

@@ -17,6 +17,8 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 from ibis.backends.sql.datatypes import DuckDBType
 
+from convcg_assets.sources.file_rows import literal_path
+
 BATCH_ROWS = 131_072
 SMALL_BYTES = 1_000_000
 """The rows of so little are held in memory as a whole: to stream them, DuckDB plans twice."""
@@ -109,7 +111,7 @@ def select_files(files: Files) -> str:
     if not files.paths:
         nulls = ", ".join(f"{typed_null(kind)} AS {_name(c)}" for c, kind in files.schema.items())
         return f"SELECT {nulls} WHERE false"
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files.paths)
+    listed = ", ".join(map(literal_path, files.paths))
     rows = f"read_parquet([{listed}], hive_partitioning = true"
     if not files.may_lack_columns:
         return f"SELECT {cast_columns(files.schema)} FROM {rows})"

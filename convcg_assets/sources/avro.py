@@ -81,7 +81,7 @@ def avro_batches(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
     """
     first = 1
     with _reading(path), path.open("rb") as file:
-        rows = fastavro.reader(file)
+        rows: Any = fastavro.reader(file)
         fields = [(name, _arrow_type(kind)) for name, kind in _fields(rows.writer_schema)]
         while batch := list(islice(rows, _BATCH_ROWS)):
             columns = [_column([row[name] for row in batch], kind) for name, kind in fields]

@@ -18,6 +18,9 @@ SURFACES = ("homefeed", "related_pins", "search")
 ENGAGEMENT_TYPES = ("click", "repin", "close_up")
 CONVERSION_EVENTS = ("checkout", "add_to_cart", "signup", "lead")
 """What each is worth as a label: a field of `tables.settings.LabelSettings`."""
+ADJUSTMENTS = "conversion_adjustments"
+ADJUSTMENT_TYPES = ("retraction", "restatement")
+"""What may be said of a conversion later: that it is taken back, or that its value is another."""
 TASKS = ("conversion", "engagement")
 
 
@@ -37,9 +40,11 @@ class Column:
 
 
 Columns = dict[str, Column]
-Kind = Literal["onsite", "offsite", "snapshot"]
+Kind = Literal["onsite", "offsite", "snapshot", "adjustment"]
 """Onsite events arrive on their own day or a little later, offsite reports when they are received;
-a snapshot holds what is known on its day."""
+a snapshot holds what is known on its day; an adjustment says what earlier rows have become."""
+EVENT_KINDS: tuple[Kind, ...] = ("onsite", "offsite")
+"""Kinds whose rows are something that a person did."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ class StreamColumns:
     """The canonical columns of one stream of logs, and the rules that its rows have to keep.
 
     `key` is unique within a day, `logged` are the columns that a log cannot be without, `derived`
-    those that no log has. `time` decides the arrival day; `event` names what happened.
+    those that no log has. `time` decides the arrival day; `event` names what happened, and
+    `happened` when that was, of what is received later. `added`: came after the first release; a
+    log that lacks it has no table of it.
     """
 
     columns: Columns
@@ -56,7 +63,14 @@ class StreamColumns:
     time: str
     logged: tuple[str, ...]
     event: str | None = None
+    happened: str | None = None
     derived: tuple[str, ...] = field(default=("dt",))
+    added: bool = False
+
+    @property
+    def is_event(self) -> bool:
+        """Whether a row is something that a person did."""
+        return self.kind in EVENT_KINDS
 
     @property
     def mappable(self) -> tuple[str, ...]:
@@ -135,6 +149,7 @@ CONVERSIONS = StreamColumns(
     key="conversion_id",
     time="received_ts",
     event="event_name",
+    happened="event_ts",
     logged=("event_name", "event_ts"),
     columns={
         "dt": Column("date", "arrival day"),
@@ -153,6 +168,39 @@ CONVERSIONS = StreamColumns(
         "event_ts": Column("timestamp(6)", "when it happened", required=True),
         "received_ts": Column("timestamp(6)", "when the report was received", required=True),
         "value": Column("float64", "in one currency; null where not reported"),
+    },
+)
+CONVERSION_ADJUSTMENTS = StreamColumns(
+    kind="adjustment",
+    key="adjustment_id",
+    time="received_ts",
+    event="adjustment_type",
+    happened="adjustment_ts",
+    logged=("adjustment_type", "event_id", "adjustment_ts"),
+    added=True,
+    columns={
+        "dt": Column("date", "arrival day"),
+        "adjustment_id": Column("string", "one report of one adjustment", required=True),
+        "adjustment_type": Column(
+            "string",
+            "whether the conversion is taken back, or its value is another",
+            required=True,
+            vocabulary=ADJUSTMENT_TYPES,
+        ),
+        "advertiser_id": Column(
+            "id:advertiser_id", "whose conversion; null: the event id alone says which"
+        ),
+        "event_name": Column(
+            "string",
+            "what had been done; null: every conversion of that event id",
+            vocabulary=CONVERSION_EVENTS,
+        ),
+        "event_id": Column("string", "the conversion's event id", required=True),
+        "adjustment_ts": Column("timestamp(6)", "when it was adjusted", required=True),
+        "received_ts": Column("timestamp(6)", "when that was received", required=True),
+        "value": Column(
+            "float64", "restatement: the value of the whole conversion; retraction: null"
+        ),
     },
 )
 PINS = StreamColumns(
@@ -194,6 +242,7 @@ STREAMS: dict[str, StreamColumns] = {
     "conversions": CONVERSIONS,
     "pins": PINS,
     "users": USERS,
+    ADJUSTMENTS: CONVERSION_ADJUSTMENTS,
 }
 """The streams that a source may have."""
 REJECTED_EVENTS: Columns = {

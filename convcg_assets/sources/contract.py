@@ -21,8 +21,9 @@ from convcg_assets.sources.casting import (
     fault_where,
     id_text,
     no_fault,
+    null_unless,
 )
-from convcg_assets.sources.columns import REJECTED_EVENTS, STREAMS, type_schema
+from convcg_assets.sources.columns import ADJUSTMENTS, REJECTED_EVENTS, STREAMS, type_schema
 from convcg_assets.sources.repeats import settle_repeats
 from convcg_assets.sources.row_text import content_id, row_as_json
 from convcg_assets.sources.selection import (
@@ -166,13 +167,24 @@ def _cast_columns(rows: Expr, *, stream: str, source: Source) -> Expr:
         columns[name], fault = _cast_column(logged, name=name, stream=stream, source=source)
         if name in STREAMS[stream].logged or name in (STREAMS[stream].key, "received_ts"):
             faults.append(fault_where((logged.isnull(), f"null {name}")))
+        if stream == ADJUSTMENTS and name == "value":
+            fault = fault_where((_is_restatement(columns), fault))
         faults.append(fault)
+    if stream == ADJUSTMENTS:
+        columns["value"] = null_unless(_is_restatement(columns), columns["value"])
+        lacks_value = _is_restatement(columns) & columns["value"].isnull()
+        faults.append(fault_where((lacks_value, "null value of a restatement")))
     keep = {name: rows[name] for name in _PLACE}
     cast = rows.select(**keep, **columns, _fault=ibis.coalesce(*faults))
     cast = _derive(cast, rows, stream=stream, source=source)
     return cast.mutate(
         _fault=ibis.coalesce(_._fault, _time_fault(cast, rows, stream=stream, source=source))
     )
+
+
+def _is_restatement(columns: dict[str, Expr]) -> Expr:
+    """Only a restatement has a value: what is logged beside a refund says nothing more."""
+    return (columns["adjustment_type"] == "restatement").fill_null(False)
 
 
 def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cast:
@@ -194,21 +206,28 @@ def _cast_column(logged: Expr, *, name: str, stream: str, source: Source) -> Cas
     if spec.startswith("array"):
         return cast_vector(logged, name=name)
     if name == "event_id":  # An empty one would make all conversions of an advertiser one event.
-        event_id: Expr = ibis.coalesce(id_text(logged), logged.cast("string"))
-        return event_id.nullif(""), no_fault()
+        named: Expr = ibis.coalesce(id_text(logged), logged.cast("string"))
+        event = named.nullif("")
+        is_empty = logged.notnull() & event.isnull()
+        if stream == ADJUSTMENTS:
+            return event, fault_where((is_empty, f"malformed {name}: empty text"))
+        return event, no_fault()
     text = logged.cast("string")
     vocabulary = STREAMS[stream].columns[name].vocabulary
     if vocabulary is not None:
         is_event = name == STREAMS[stream].event
-        meanings = (options.events if is_event else options.surfaces) or {
-            value: value for value in vocabulary
-        }
+        given = options.events if is_event else options.surfaces
+        if name == "event_name" and not is_event:  # An adjustment names events as conversions do.
+            given = (source.stream("conversions") or options).events
+        meanings = given or {value: value for value in vocabulary}
         unknown = "unknown event" if is_event else f"unknown {name}"
         value = ibis.cases(
             *((text == logged_as, meaning) for logged_as, meaning in meanings.items() if meaning),
             else_=ibis.null("string"),
         )
         return value, fault_where((text.notnull() & value.isnull(), unknown))
+    if stream == ADJUSTMENTS:
+        return text, fault_where((text == "", f"malformed {name}: empty text"))
     return text, no_fault()
 
 
@@ -225,8 +244,9 @@ def _derive(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
         cast = cast.mutate({key: content_id(cast, stream=stream, key=key)})
     if stream == "engagements" and source.streams.impressions is None:
         cast = cast.mutate(impression_id=_.engagement_id)
-    if stream == "conversions" and find_column(rows, "received_ts", options) is None:
-        cast = cast.mutate(received_ts=ibis.greatest(_.event_ts, _._dt.cast("timestamp(6)")))
+    happened = STREAMS[stream].happened
+    if happened is not None and find_column(rows, "received_ts", options) is None:
+        cast = cast.mutate(received_ts=ibis.greatest(cast[happened], _._dt.cast("timestamp(6)")))
     return cast
 
 
@@ -241,13 +261,14 @@ def _time_fault(cast: Expr, rows: Expr, *, stream: str, source: Source) -> Expr:
         earliest = start - ibis.interval(days=source.late_days) - tolerance
         outside = (cast[name] < earliest) | (cast[name] >= end)
         return fault_where((outside, f"{name} outside its log's day"))
-    if rules.kind == "offsite":
+    happened = rules.happened
+    if happened is not None:
         has_received = find_column(rows, "received_ts", stream_options(source, stream)) is not None
-        name = "received_ts" if has_received else "event_ts"
+        name = "received_ts" if has_received else happened
         outside = (cast.received_ts < start - tolerance) | (cast.received_ts >= end)
         return fault_where(
             (outside, f"{name} outside its log's day"),
-            (cast.event_ts > cast.received_ts + tolerance, "event_ts after received_ts"),
+            (cast[happened] > cast.received_ts + tolerance, f"{happened} after received_ts"),
         )
     assert rules.kind == "snapshot", rules.kind
     return fault_where((cast[rules.time] >= end, f"{rules.time} after its log's day"))

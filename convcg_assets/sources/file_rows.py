@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.sources.avro import avro_batches, scan_avro
-from convcg_assets.sources.csv_text import CsvForm, batch_names, csv_rows
+from convcg_assets.sources.csv_records import CsvForm
+from convcg_assets.sources.csv_text import batch_names, csv_rows
 from convcg_assets.sources.files import LogFile
 from convcg_assets.sources.json_text import NOT_AN_OBJECT, SEVERAL_OBJECTS, json_lines
 from convcg_assets.sources.log_table import LogTable

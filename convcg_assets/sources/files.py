@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from convcg_assets.sources.avro import scan_avro
 from convcg_assets.sources.compression import without_suffix
-from convcg_assets.sources.csv_text import CsvForm, scan_csv
+from convcg_assets.sources.csv_records import CsvForm
+from convcg_assets.sources.csv_text import scan_csv
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.json_text import scan_json
 from convcg_assets.sources.log_table import LogTable

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from convcg_assets.sources.columns import STREAMS
-from convcg_assets.sources.csv_text import (
+from convcg_assets.sources.columns import ADJUSTMENTS, STREAMS
+from convcg_assets.sources.csv_records import (
     AFTER_QUOTE,
     BACKSLASH,
     UNCLOSED,
@@ -38,8 +38,20 @@ PLAIN = {
     NOT_AN_OBJECT: "one JSON object per line is right",
     SEVERAL_OBJECTS: "a line break is missing between them",
     "event_ts after received_ts": "are the two columns of one time zone and unit?",
+    "adjustment_ts after received_ts": "are the two columns of one time zone and unit?",
+    "unknown event_name": "an adjustment names events as the conversions do: they are mapped by "
+    "streams.conversions.events; null, or left out, is any event of that id",
+    "null value of a restatement": "it gives the value of the whole conversion from then on; what "
+    "takes the whole conversion back is a retraction",
     "wrong length of content": "all vectors of a day have one length: that of `content_dim`, or of "
     "the first valid row",
+}
+NEGATIVE_VALUE = {
+    "conversions": "a refund or a cancelled order takes a conversion back, or states its value "
+    "anew: map its event to retraction or restatement in streams.conversions.events, or land such "
+    f"rows as the stream {ADJUSTMENTS}",
+    ADJUSTMENTS: "a restatement gives the value of the whole conversion from then on, not the "
+    "difference; what takes the whole conversion back is a retraction",
 }
 LoggedRow = tuple[dt.date, dict[str, Any]]
 """A row's arrival day, and its values by column of the files."""
@@ -58,6 +70,10 @@ def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Sourc
         return _advise_on_quotes(reason, rows, source.stream(stream) or Stream())
     if reason.startswith("too large "):
         return "is it the unit? Sums of more than that would be wrong"
+    if reason == "negative value":
+        return NEGATIVE_VALUE.get(stream)
+    if reason in PLAIN:
+        return PLAIN[reason]
     if reason.startswith("duplicate "):
         key = reason.split()[1]
         if not any(
@@ -70,7 +86,7 @@ def advise(reason: str, rows: Sequence[LoggedRow], *, stream: str, source: Sourc
         return "the first row of an id is kept; is this column unique within a day?"
     if reason.startswith("null "):
         return "every row of this stream needs it; a CSV field that is empty is null"
-    return PLAIN.get(reason)
+    return None
 
 
 def guess_unit(value: Any, day: dt.date, *, late_days: int) -> str | None:

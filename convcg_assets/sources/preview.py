@@ -19,6 +19,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.sources.casting import Expr
 from convcg_assets.sources.columns import STREAMS, type_schema
 from convcg_assets.sources.contract import check_rows, count_rows, has_column
+from convcg_assets.sources.file_rows import DEFECT_COLUMN, LINE_COLUMN
 from convcg_assets.sources.files import LandingError, LogFile
 from convcg_assets.sources.finding import describe_place, find_names
 from convcg_assets.sources.hints import SHOWN_VALUES, advise
@@ -123,7 +124,8 @@ def preview_stream(
     try:
         files = check_files(source, stream, list(found.files))
         found.format = files[0].format if files else None
-        found.file_columns = tuple(dict.fromkeys(c for file in files for c in file.columns))
+        columns = dict.fromkeys(c for file in files for c in file.columns)
+        found.file_columns = tuple(c for c in columns if c not in (DEFECT_COLUMN, LINE_COLUMN))
         found.unused = unused_columns(found.file_columns, stream=stream, options=options)
         found.absent = absent_columns(stream, files, options)
         with reading(stream, files, options=options):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from convcg_assets.config import Frozen, added
-from convcg_assets.sources.columns import STREAMS, SURFACES
+from convcg_assets.sources.columns import ADJUSTMENT_TYPES, ADJUSTMENTS, STREAMS, SURFACES
 from convcg_assets.sources.layout import UNFINISHED, parse_layout
 from convcg_assets.sources.log_table import LogTable
 
@@ -147,7 +147,8 @@ class Stream(Frozen):
     )
     events: dict[str, str | None] | None = Field(
         default=None,
-        description="engagements, conversions: {value in the log: canonical event}; null: rows "
+        description="engagements, conversions, conversion_adjustments: {value in the log: "
+        "canonical event}; of conversions also retraction, restatement; null: rows "
         "of that event are left out on purpose, not rejected",
     )
     repeats: Literal["keep", "drop"] | None = added(
@@ -214,6 +215,10 @@ class Streams(Frozen):
     )
     pins: Stream | None = Field(default=None, description="daily snapshots of the catalogue")
     users: Stream | None = Field(default=None, description="daily snapshots of the users")
+    conversion_adjustments: Stream | None = added(
+        None,
+        description="retractions and restatements of conversions; also by `events` of conversions",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -226,7 +231,60 @@ class Streams(Frozen):
             stream = getattr(self, name)
             if stream is not None:
                 _check_stream(name, stream)
+        self._split_conversions()
         return self
+
+    def _split_conversions(self) -> None:
+        """Rows of the conversions' files that adjust one become a stream of their own."""
+        if self.conversions is None:
+            if self.conversion_adjustments is not None:
+                raise ValueError(f"{ADJUSTMENTS} adjust conversions: add `conversions:`")
+            return
+        events = self.conversions.events or {}
+        adjusting: dict[str, str | None] = {
+            logged: event for logged, event in events.items() if event in ADJUSTMENT_TYPES
+        }
+        if not adjusting:
+            return
+        if self.conversion_adjustments is not None:
+            raise ValueError(
+                f"conversions.events maps {', '.join(adjusting)} to adjustments, and there is a "
+                f"stream {ADJUSTMENTS} too: give one of both"
+            )
+        others = {logged: None if e in ADJUSTMENT_TYPES else e for logged, e in events.items()}
+        conversions = self.conversions.model_copy(update={"events": others})
+        object.__setattr__(self, "conversion_adjustments", _adjusting(self.conversions, adjusting))
+        object.__setattr__(self, "conversions", conversions)
+
+
+def _adjusting(conversions: Stream, events: dict[str, str | None]) -> Stream:
+    """The stream of those rows of the conversions' files whose event adjusts a conversion."""
+    given = conversions.columns
+    event = given.get("event_name", ColumnMapping(column="event_name"))
+    if event.column is None:
+        raise ValueError(
+            f"conversions.events maps {', '.join(events)} to adjustments, which are told apart by "
+            "one column of the files: map columns.event_name to a column"
+        )
+    columns = {
+        "adjustment_type": event,
+        "event_name": ColumnMapping(absent=True),
+        "adjustment_ts": given.get("event_ts", ColumnMapping(column="event_ts")),
+    }
+    same = ("advertiser_id", "event_id", "received_ts", "value")
+    columns |= {name: given[name] for name in same if name in given}
+    if "conversion_id" in given:
+        columns["adjustment_id"] = given["conversion_id"]
+    chosen = conversions.where.get(event.column, tuple(events))
+    told_apart = {event.column: tuple(value for value in chosen if value in events)}
+    return conversions.model_copy(
+        update={
+            "path": conversions.path or (None if conversions.table else "conversions"),
+            "where": {**conversions.where, **told_apart},
+            "columns": columns,
+            "events": events,
+        }
+    )
 
 
 def _check_stream(name: str, stream: Stream) -> None:
@@ -270,6 +328,8 @@ def _check_stream(name: str, stream: Stream) -> None:
             named = [stream for stream, columns in STREAMS.items() if columns.event]
             raise ValueError(f"{name}.events: only {' and '.join(named)} have events")
         vocabulary = known.columns[known.event].vocabulary or ()
+        if name == "conversions":
+            vocabulary += ADJUSTMENT_TYPES
         for event in stream.events.values():
             if event is not None:
                 check_known(event, vocabulary, f"event of {name}")

@@ -102,4 +102,6 @@ EVALUATION_REPORT = Artifact(
     described_in="report.json",
     inputs=_evaluation_inputs,
     settings=lambda scope: (scope.settings.evaluation, scope.settings.delay),
+    # 2: a match by advertiser weighs as little as in training.
+    version=2,
 )

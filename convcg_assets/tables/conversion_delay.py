@@ -12,6 +12,7 @@ from convcg_assets.sources.columns import Column, Columns
 from convcg_assets.tables.cadence import SEGMENTS
 from convcg_assets.tables.delay_curves import describe_delay, lookback_days
 from convcg_assets.tables.shifts import delay_shifts, shift_lookback_days
+from convcg_assets.tables.standing import adjusted_input, read_adjusted
 from convcg_assets.tables.table import Check, Input, Inputs, Scope, Table
 
 LEVELS = ("global", "segment", "advertiser")
@@ -64,13 +65,17 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
     settings = scope.settings
     horizon = settings.attribution.horizon_days
     before = lookback_days(settings.delay, horizon_days=horizon)
-    return (Input("attributed_conversions", before=before, after=-1),)
+    return (
+        Input("attributed_conversions", before=before, after=-1),
+        *adjusted_input(scope, before=before, after=-1),
+    )
 
 
 def rows(inputs: Inputs) -> ibis.Table:
     """The curves of the days T."""
     return describe_delay(
         inputs["attributed_conversions"],
+        read_adjusted(inputs),
         settings=inputs.settings.delay,
         horizon_days=inputs.settings.attribution.horizon_days,
         days=inputs.days,

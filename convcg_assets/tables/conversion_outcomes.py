@@ -11,9 +11,12 @@ import ibis
 from ibis import _
 
 from convcg_assets.tables.settings import CheckSettings
+from convcg_assets.tables.touches import MATCH_LEVELS
 
 FEW = 20
 """Of fewer conversions no share says anything."""
+STANDARD_ERRORS = 2
+"""By so many the share of a single day has to be above the limit."""
 
 
 def conversion_outcomes(attributed: ibis.Table) -> ibis.Table:
@@ -38,16 +41,59 @@ def outcomes_in_words(outcomes: Sequence[Mapping[str, Any]]) -> str:
     'of 4 conversions: 75.0% click on the Pin, 25.0% no touch'
     """
     total = sum(row["conversions"] for row in outcomes)
-    parts = [f"{row['share']:.1%} {_words(row)}" for row in outcomes]
+    parts = [f"{row['share']:.1%} {outcome_name(row)}" for row in outcomes]
     return f"of {total:,.0f} conversions: {', '.join(parts)}" if parts else "no conversions"
 
 
-def _words(outcome: Mapping[str, Any]) -> str:
+def outcome_name(outcome: Mapping[str, Any]) -> str:
+    """A row of `conversion_outcomes` in words.
+
+    >>> outcome_name({"status": "attributed", "touch_type": "view", "match_level": "advertiser"})
+    'view of its advertiser'
+    """
     if outcome["status"] != "attributed":
         return outcome["status"].replace("_", " ")
     where = {"pin": "the Pin", "advertiser": "its advertiser"}[outcome["match_level"]]
     did = {"view": "view of"}.get(outcome["touch_type"], f"{outcome['touch_type']} on")
     return f"{did} {where}"
+
+
+def matches_in_words(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence where most conversions are credited by their advertiser alone; else nothing.
+
+    >>> by_pin = {"match_level": "pin", "conversions": 1.0}
+    >>> matches_in_words([by_pin, {"match_level": "advertiser", "conversions": 1.0}])
+    []
+    >>> matches_in_words([by_pin, {"match_level": "advertiser", "conversions": 3.0}])[0][:60]
+    '75% of the attributed conversions are matched by their adver'
+    """
+    by_level = dict.fromkeys(MATCH_LEVELS, 0.0)
+    for row in outcomes:
+        if row["match_level"] is not None:
+            by_level[row["match_level"]] += row["conversions"]
+    total = sum(by_level.values())
+    if not total or by_level["advertiser"] <= total / 2:
+        return []
+    return [
+        f"{by_level['advertiser'] / total:.0%} of the attributed conversions are matched by their "
+        "advertiser alone: they say whose Pin was bought, not which. They weigh as little here as "
+        "in training; the slices by match level tell them apart."
+    ]
+
+
+def outlying_in_words(outlying: Mapping[str, Any]) -> str:
+    """A row of `outlying_outcomes` as a sentence."""
+    of, does = {
+        "no touch": ("conversions that name a user", "found no touch"),
+        "no user": ("conversions", "name no user"),
+        "duplicate": ("reports", "repeat another"),
+    }[outlying["found"]]
+    first, last = outlying["first_dt"], outlying["last_dt"]
+    when = f"on {first}" if first == last else f"from {first} to {last}"
+    return (
+        f"{outlying['share']:.0%} of the {outlying['of']:,} {of} {when} {does}; at most "
+        f"{outlying['at_most']:.0%} are expected. Ids that are mapped differently look like this."
+    )
 
 
 def outlying_outcomes(attributed: ibis.Table, *, settings: CheckSettings) -> ibis.Table:
@@ -56,18 +102,25 @@ def outlying_outcomes(attributed: ibis.Table, *, settings: CheckSettings) -> ibi
     Rows are `found` (what), `first_dt` and `last_dt`, `conversions` of which that is so, `of` how
     many, their `share`, and `at_most`, the share that the settings allow. Each is a share of those
     to whom it can happen: no touch of the conversions that name a user and are no duplicates, no
-    user of those that are no duplicates. Of fewer than `FEW` nothing is said.
+    user of those that are no duplicates. Of fewer than `FEW` nothing is said, and of single days
+    only where the share is `STANDARD_ERRORS` above the limit: days differ by chance.
     """
     each = attributed.select("dt", "conversion_id", "status").distinct()
     together = _above(
-        each.mutate(first_dt=each.dt.min().over(), last_dt=each.dt.max().over()), settings=settings
+        each.mutate(first_dt=each.dt.min().over(), last_dt=each.dt.max().over()),
+        settings=settings,
+        standard_errors=0,
     )
-    by_day = _above(each.mutate(first_dt=each.dt, last_dt=each.dt), settings=settings)
+    by_day = _above(
+        each.mutate(first_dt=each.dt, last_dt=each.dt),
+        settings=settings,
+        standard_errors=STANDARD_ERRORS,
+    )
     return together.union(by_day.anti_join(together, "found"))
 
 
-def _above(conversions: ibis.Table, *, settings: CheckSettings) -> ibis.Table:
-    """Per `first_dt` and `last_dt` the shares above their limit."""
+def _above(conversions: ibis.Table, *, settings: CheckSettings, standard_errors: int) -> ibis.Table:
+    """Per `first_dt` and `last_dt` the shares above their limit by so many standard errors."""
     is_first, is_named = _.status != "duplicate", ~_.status.isin(("duplicate", "no_user"))
     every = ibis.literal(True)
     limits = (
@@ -86,8 +139,9 @@ def _above(conversions: ibis.Table, *, settings: CheckSettings) -> ibis.Table:
         )
         for found, statuses, can_happen, at_most in limits
     )
+    error = (_.at_most * (1 - _.at_most) / _.of).sqrt()
     return (
         ibis.union(*shares)
-        .filter(_.of >= FEW, _.share > _.at_most)
+        .filter(_.of >= FEW, _.share > _.at_most + standard_errors * error)
         .select("found", "first_dt", "last_dt", "conversions", "of", "share", "at_most")
     )

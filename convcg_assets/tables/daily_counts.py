@@ -10,6 +10,7 @@ from ibis import _
 from convcg_assets.days import Days
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
+from convcg_assets.tables.standing import SPAN, adjusted_input, holds_on
 from convcg_assets.tables.table import Input, Scope
 
 LONG_DAYS = 30
@@ -21,7 +22,8 @@ def known_before(*tables: str, scope: Scope) -> tuple[Input, ...]:
     """The days before T that features look back on, and those that late events add."""
     history = max(LONG_DAYS, scope.settings.features.active_days) + scope.late_days
     snapshots = {stream for stream, rules in STREAMS.items() if rules.kind == "snapshot"}
-    return tuple(Input(t, before=history, after=-1, holds=t in snapshots) for t in tables)
+    read = tuple(Input(t, before=history, after=-1, holds=t in snapshots) for t in tables)
+    return (*read, *adjusted_input(scope, before=history, after=-1))
 
 
 def newest_snapshot(snapshots: ibis.Table, *, days: Days) -> ibis.Table:
@@ -50,22 +52,29 @@ def count_engagements(engagements: ibis.Table, *, key: str) -> ibis.Table:
 
 
 def stack(parts: list[ibis.Table]) -> ibis.Table:
-    """Daily counts of several kinds as one table; a kind's columns are 0 in the others' rows."""
+    """Daily counts of several kinds as one table; a kind's columns are 0 in the others' rows.
+
+    The span of what may end is null in the others': they hold.
+    """
     types = {c: t for part in parts for c, t in part.schema().items()}
     padded = [
         part.select(
-            (part[c] if c in part.columns else ibis.literal(0).cast(t)).name(c)
-            for c, t in types.items()
+            (part[c] if c in part.columns else _nothing(c, t)).name(c) for c, t in types.items()
         )
         for part in parts
     ]
     return ibis.union(*padded)
 
 
+def _nothing(column: str, kind: ibis.DataType) -> ibis.Value:
+    return ibis.null(kind) if column in SPAN else ibis.literal(0).cast(kind)
+
+
 def spread(daily: ibis.Table, *, days: Days) -> ibis.Table:
     """Each day's counts once for every T whose `LONG_DAYS` hold it; `age` is T - arrival day."""
     arrived = daily.rename(arrival_dt="dt")
     looked = arrived.inner_join(days.lookback("arrival_dt", num_days=LONG_DAYS), "arrival_dt")
+    looked = looked.filter(*known) if (known := holds_on(looked, looked.day)) else looked
     return looked.rename(dt="day").mutate(age=_.dt.delta(_.arrival_dt, unit="day"))
 
 

@@ -12,6 +12,7 @@ from convcg_assets.tables.cadence import describe_cadence, weekday
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.reverse_hazard import own_curve, rounded
 from convcg_assets.tables.settings import DelaySettings
+from convcg_assets.tables.standing import holds_on, span_of, with_spans
 
 Z_95 = 1.959963984540054
 """Of the standard normal distribution, 95 % lie within this many deviations."""
@@ -32,7 +33,12 @@ def lookback_days(settings: DelaySettings, *, horizon_days: int) -> int:
 
 
 def describe_delay(
-    attributed: ibis.Table, *, settings: DelaySettings, horizon_days: int, days: Days
+    attributed: ibis.Table,
+    adjusted: ibis.Table | None = None,
+    *,
+    settings: DelaySettings,
+    horizon_days: int,
+    days: Days,
 ) -> ibis.Table:
     """Rows of `conversion_delay` for the days T in `days`.
 
@@ -46,10 +52,13 @@ def describe_delay(
     F = (n F_own + kappa F_parent) / (n + kappa).
 
     `attributed` must hold the `lookback_days` arrival days before T. All evidence of an impression
-    day in the window arrived in the window, so that nothing is cut off at its beginning.
+    day in the window arrived in the window, so that nothing is cut off at its beginning. With
+    `adjusted` of the same days a curve counts what stood on T; how an advertiser reports is seen
+    from all that it reported.
     """
-    evidence = count_evidence(attributed)
-    reporters = describe_cadence(evidence, settings=settings, days=days)
+    evidence = count_evidence(with_spans(attributed, adjusted))
+    reports = evidence if adjusted is None else count_evidence(attributed)
+    reporters = describe_cadence(reports, settings=settings, days=days)
     num_days = estimation_window_days(settings, horizon_days=horizon_days)
     rows = _known_delays(evidence, reporters, days, num_days=num_days)
     whole = _pool(own_curve(rows, keys=_GLOBAL, horizon_days=horizon_days))
@@ -93,17 +102,17 @@ def describe_delay(
 
 
 def count_evidence(attributed: ibis.Table) -> ibis.Table:
-    """Pieces of evidence `num` by dt, impression_day, advertiser_id and event_day.
+    """Pieces of evidence `num` by dt, impression_day, advertiser_id, event_day and span, if any.
 
     The touches of one impression that share a conversion's credit are one piece, as in the labels.
     """
-    key = ("dt", "conversion_id", "impression_id")
+    key, span = ("dt", "conversion_id", "impression_id"), span_of(attributed)
     pieces = attributed.filter(_.status == "attributed").select(
-        *key, "impression_day", "advertiser_id", event_day=_.event_ts.date()
+        *key, "impression_day", "advertiser_id", *span, event_day=_.event_ts.date()
     )
     return (
         pieces.distinct()
-        .group_by("dt", "impression_day", "advertiser_id", "event_day")
+        .group_by("dt", "impression_day", "advertiser_id", "event_day", *span)
         .agg(num=_.count())
     )
 
@@ -116,9 +125,12 @@ def _known_delays(
     A weekly reporter's impression days differ by weekday, its `upload_in_days` apart from the next
     upload; both are -1 for others.
     """
-    counts = evidence.group_by("dt", "impression_day", "advertiser_id").agg(num=_.num.sum())
+    counts = evidence.group_by("dt", "impression_day", "advertiser_id", *span_of(evidence))
+    counts = counts.agg(num=_.num.sum())
     known = counts.inner_join(days.lookback("impression_day", num_days=num_days), "impression_day")
-    known = known.filter(known.dt < known.day, known.dt >= known.impression_day)
+    known = known.filter(
+        known.dt < known.day, known.dt >= known.impression_day, *holds_on(known, known.day)
+    )
     rows = known.left_join(reporters, ["day", "advertiser_id"])
     of_day = weekday(rows.impression_day)
     return rows.select(

@@ -11,16 +11,21 @@ from ibis import _
 from convcg_assets.sources.columns import CONVERSION_EVENTS, ENGAGEMENT_TYPES
 from convcg_assets.tables.exact import SHARE_DECIMALS, double, to_units
 from convcg_assets.tables.settings import LabelSettings
+from convcg_assets.tables.standing import SPAN, span_of
 from convcg_assets.tables.touches import arrived_within, link_engagements
 
 
 def conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> ibis.Table:
-    """One row per (impression, conversion): credits of several touches of it are summed."""
+    """One row per (impression, conversion): credits of several touches of it are summed.
+
+    With spans (see `standing.py`) one row for each value that the conversion had.
+    """
+    span = span_of(attributed)
     strongest = ibis.window(
-        group_by=["dt", "conversion_id", "impression_id"],
+        group_by=["dt", "conversion_id", "impression_id", *span],
         order_by=[ibis.desc("credit"), "touch_type", "touch_ts"],
     )
-    per_impression = ibis.window(group_by=["dt", "conversion_id", "impression_id"])
+    per_impression = ibis.window(group_by=["dt", "conversion_id", "impression_id", *span])
     rows = (
         attributed.filter(_.status == "attributed")
         .mutate(
@@ -38,6 +43,7 @@ def conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> i
         evidence_id=_.conversion_id.cast("string"),
         evidence_dt=_.dt,
         evidence_ts=_.event_ts,
+        **_span(rows),
         event_weight=event_weight(rows.event_name, CONVERSION_EVENTS, settings),
         value_factor=value_factor(_.value, settings=settings),
         credit=_.total_units / double(10**SHARE_DECIMALS),
@@ -63,6 +69,7 @@ def engagement_evidence(
         evidence_id=_.engagement_id.cast("string"),
         evidence_dt=_.dt,
         evidence_ts=_.engagement_ts,
+        **_span(linked),
         event_weight=event_weight(linked.engagement_type, ENGAGEMENT_TYPES, settings),
         value_factor=one,
         credit=one,
@@ -71,6 +78,10 @@ def engagement_evidence(
             click_duration_factor(_.duration_s, settings=settings), double(1)
         ),
     )
+
+
+def _span(rows: ibis.Table) -> dict[str, ibis.Value]:
+    return {name: rows[name] if name in rows.columns else ibis.null("date") for name in SPAN}
 
 
 def event_weight(event: ibis.Value, names: tuple[str, ...], settings: LabelSettings) -> ibis.Value:

@@ -13,6 +13,7 @@ from convcg_assets.days import Days
 from convcg_assets.tables.exact import SHARE_DECIMALS, double, exact_sum
 from convcg_assets.tables.maturity import with_maturity
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
+from convcg_assets.tables.standing import holds_on
 from convcg_assets.tables.table import Input
 
 SEEN_DAYS = 30
@@ -70,7 +71,7 @@ def positives(
     known = _known(labels.rename(example_day="dt"), days, settings=settings)
     held_out_until = known.day if known_before is None else ibis.literal(known_before, "date")
     known = known.mutate(as_of=(known.split == "holdout").ifelse(held_out_until, known.cutoff))
-    known = known.filter(_known_on(known) < known.as_of, known.weight > 0)
+    known = known.filter(*_is_known(known, known.as_of), known.weight > 0)
     one_value = {c: known[c].max() for c in _OF_IMPRESSION}
     # A label may rest on several touches. The strongest type stands for it (click, engagement,
     # view), and the strongest match (Pin, advertiser).
@@ -80,7 +81,7 @@ def positives(
         match_level=known.match_level.max(),
         match_factor=known.match_factor.max(),
         label_weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
-        evidence_dt=known.evidence_dt.max(),
+        evidence_dt=_newest(known).max(),
     )
     rows = grouped.mutate(is_negative=ibis.literal(False)).rename(impression_day="example_day")
     conversions = rows.filter(rows.task == "conversion").mutate(one=ibis.literal(1, "int64"))
@@ -121,7 +122,7 @@ def hard_negatives(
         _.engaged_dt.isnull() | (_.engaged_dt >= _.cutoff),
     )
     evidence = _known(labels.rename(example_day="dt"), days, settings=settings)
-    liked = evidence.filter(_known_on(evidence) < evidence.cutoff).select(
+    liked = evidence.filter(*_is_known(evidence, evidence.cutoff)).select(
         "day", "user_id", "pin_id"
     )
     kept = known.anti_join(liked.distinct(), ["day", "user_id", "pin_id"])
@@ -153,9 +154,15 @@ def _known(rows: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.T
     )
 
 
-def _known_on(labels: ibis.Table) -> ibis.Value:
-    """The arrival day on which a label was known: its impression and its evidence had arrived."""
-    return ibis.greatest(labels.impression_dt, labels.evidence_dt)
+def _is_known(labels: ibis.Table, day: ibis.Value) -> tuple[ibis.Value, ...]:
+    """Whether a label was known before a day, and still held by what was."""
+    known_on = ibis.greatest(labels.impression_dt, _newest(labels))
+    return known_on < day, *holds_on(labels, day)
+
+
+def _newest(labels: ibis.Table) -> ibis.Value:
+    """The arrival day of the newest that a label's evidence rests on."""
+    return ibis.coalesce(labels.since_dt, labels.evidence_dt)
 
 
 def seen_pairs(

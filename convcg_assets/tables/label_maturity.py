@@ -9,6 +9,7 @@ from convcg_assets.tables.delay_curves import count_evidence
 from convcg_assets.tables.exact import double, exact_sum
 from convcg_assets.tables.maturity import SUM_DECIMALS, with_maturity
 from convcg_assets.tables.settings import DelaySettings
+from convcg_assets.tables.standing import adjusted_input, holds_on, read_adjusted, with_spans
 from convcg_assets.tables.table import Input, Inputs, Scope, Table
 
 COLUMNS: Columns = {
@@ -36,6 +37,7 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
     return (
         Input("conversion_delay"),
         Input("attributed_conversions", before=horizon, after=-1),
+        *adjusted_input(scope, before=horizon, after=-1),
     )
 
 
@@ -44,6 +46,7 @@ def rows(inputs: Inputs) -> ibis.Table:
     return describe_maturity(
         inputs["attributed_conversions"],
         inputs["conversion_delay"],
+        read_adjusted(inputs),
         settings=inputs.settings.delay,
         horizon_days=inputs.settings.attribution.horizon_days,
         days=inputs.days,
@@ -53,6 +56,7 @@ def rows(inputs: Inputs) -> ibis.Table:
 def describe_maturity(
     attributed: ibis.Table,
     curves: ibis.Table,
+    adjusted: ibis.Table | None = None,
     *,
     settings: DelaySettings,
     horizon_days: int,
@@ -62,11 +66,13 @@ def describe_maturity(
 
     A day as a whole ripens by the global curve: the sum of the advertisers' factors misses those of
     whom nothing has arrived, and what the cap cuts off. Both are shown, whatever training uses.
-    `attributed` must hold the H arrival days before T, `curves` the days T.
+    `attributed`, and `adjusted` where there are adjustments, must hold the H arrival days before T,
+    `curves` the days T.
     """
     label_days = days.lookback("impression_day", num_days=horizon_days)
-    evidence = count_evidence(attributed).inner_join(label_days, "impression_day")
-    known = evidence.filter(evidence.dt < evidence.day).group_by(
+    evidence = count_evidence(with_spans(attributed, adjusted))
+    evidence = evidence.inner_join(label_days, "impression_day")
+    known = evidence.filter(evidence.dt < evidence.day, *holds_on(evidence, evidence.day)).group_by(
         "impression_day", "advertiser_id", as_of=_.day
     )
     weighed = with_maturity(

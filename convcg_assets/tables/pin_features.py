@@ -25,6 +25,7 @@ from convcg_assets.tables.exact import (
 from convcg_assets.tables.finite import numbers_are_finite
 from convcg_assets.tables.settings import FeatureSettings
 from convcg_assets.tables.snapshot_age import snapshot_is_recent
+from convcg_assets.tables.standing import read_adjusted, span_of, with_spans
 from convcg_assets.tables.table import Inputs, Scope, Table
 from convcg_assets.tables.touches import first_arrivals, first_impressions
 
@@ -76,6 +77,7 @@ def rows(inputs: Inputs) -> ibis.Table:
         inputs["engagements"],
         inputs["attributed_conversions"],
         inputs["pins"],
+        read_adjusted(inputs),
         has_catalogue=has_catalogue(inputs.scope),
         settings=inputs.settings.features,
         days=inputs.days,
@@ -92,6 +94,7 @@ def describe_pins(
     engagements: ibis.Table,
     attributed: ibis.Table,
     pins: ibis.Table,
+    adjusted: ibis.Table | None = None,
     *,
     has_catalogue: bool,
     settings: FeatureSettings,
@@ -101,7 +104,7 @@ def describe_pins(
 
     With a catalogue the active Pins are those of its newest snapshot before T, however old; without
     one (`pins` then holds the Pins seen each day) those seen in the `active_days` before T. All
-    four tables must hold the longer of `LONG_DAYS` and `active_days` before, `pins` also the newest
+    tables must hold the longer of `LONG_DAYS` and `active_days` before, `pins` also the newest
     snapshot before those, events also the days before those on which a late event can have been
     delivered first.
     """
@@ -119,8 +122,9 @@ def describe_pins(
         )
     else:
         active = _pins_seen(pins, days=days, active_days=settings.active_days)
+    standing = with_spans(attributed, adjusted)
     counters = (
-        spread(_pin_day_counts(impressions, engagements, attributed), days=days)
+        spread(_pin_day_counts(impressions, engagements, standing), days=days)
         .group_by("dt", "pin_id")
         .agg(
             **windows("num_impressions", _.num_impressions),
@@ -165,13 +169,13 @@ def _pins_seen(pins: ibis.Table, *, days: Days, active_days: int) -> ibis.Table:
 
 
 def _pin_day_counts(
-    impressions: ibis.Table, engagements: ibis.Table, attributed: ibis.Table
+    impressions: ibis.Table, engagements: ibis.Table, standing: ibis.Table
 ) -> ibis.Table:
     shown = impressions.group_by("dt", "pin_id").agg(num_impressions=_.count())
     engaged = count_engagements(engagements, key="pin_id")
     credited = (
-        attributed.filter(_.status == "attributed")
-        .group_by("dt", pin_id=_.touch_pin_id)
+        standing.filter(_.status == "attributed")
+        .group_by("dt", *span_of(standing), pin_id=_.touch_pin_id)
         .agg(
             credit=exact_sum(_.credit, decimals=SHARE_DECIMALS),
             value=exact_sum(_.value * _.credit, decimals=AMOUNT_DECIMALS).fill_null(double(0)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ibis
 from ibis import _
 
-from convcg_assets.sources.columns import REJECTED_EVENTS, STREAMS
+from convcg_assets.sources.columns import ADJUSTMENTS, REJECTED_EVENTS, STREAMS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.raw_checks import (
@@ -37,6 +37,8 @@ DESCRIPTIONS = {
     "late, sparse, and at times twice.",
     "pins": "The catalogue: one row per Pin as known on the snapshot day.",
     "users": "One row per user as known on the snapshot day.",
+    ADJUSTMENTS: "One row per report that a conversion is taken back (a refund, a cancelled order) "
+    "or has another value, by the day that it was received.",
 }
 
 
@@ -131,6 +133,7 @@ def _raw_table(stream: str) -> Table:
         version=VERSION,
         checks=(_few_rejected_rows(stream), *_MORE_CHECKS.get(stream, ())),
         ready_by_hour=6,
+        needs=stream if rules.added else None,
     )
 
 
@@ -163,9 +166,12 @@ class RawRecipe:
 
 
 def make_raw_recipes(source: Source) -> dict[str, RawRecipe]:
-    """The recipe of every raw table: of its own stream, or of those that imply it."""
+    """The recipe of every raw table: of its own stream, or of those that imply it.
+
+    A stream that came after the first release and that the log lacks has no table.
+    """
     present = {stream for stream in STREAMS if source.stream(stream) is not None}
-    events = {stream for stream in present if STREAMS[stream].kind != "snapshot"}
+    events = {stream for stream in present if STREAMS[stream].is_event}
     # The catalogue names the advertisers of events whose log does not.
     named = present & {"pins"}
     implied_by = {
@@ -176,7 +182,9 @@ def make_raw_recipes(source: Source) -> dict[str, RawRecipe]:
     }
     settings = raw_settings(source)
     recipes = {}
-    for table in RAW_TABLES:
+    for table, entry in RAW_TABLES.items():
+        if not entry.is_there(source):
+            continue
         if table in present:
             streams = {table} | (named if table in events else set())
         else:

@@ -10,7 +10,7 @@ from convcg_assets.tables.exact import double
 from convcg_assets.tables.table import Check, Inputs
 
 OUTSIZED = {"user_id": 0.2, "advertiser_id": 0.8, "event_id": 0.05}
-"""The share of a day's rows from which one id looks as if it stood for many or for nobody."""
+"""The share of rows from which one id looks as if it stood for many or for nobody."""
 OUTSIZED_ROWS = 20
 """Of fewer rows of an id a share says little."""
 NOTHING = ("null", "none", "nan", "nil", "n/a", "na", "\\n", "undefined", "unknown", "-", "(null)")
@@ -24,23 +24,26 @@ REMEDY = "if it stands for nothing, name it in null_values"
 
 
 def outsized_ids(rows: ibis.Table, *, columns: tuple[str, ...]) -> ibis.Table:
-    """Ids that hold a large share of a day's rows, beside others, and those that stand for nothing.
+    """Ids that hold a large share of all rows, beside others, and those that stand for nothing.
 
-    One row per day, column and id (`value`), the largest first.
+    One row per column and id (`value`), with its first day: on a single day a few people may well
+    do most of what is done.
     """
-    found = []
+    found, together = [], ibis.window()
     for column in columns:
         named = rows.filter(rows[column].notnull()).select("dt", value=_[column])
-        counts = named.group_by("dt", "value").agg(num_rows=_.count())
-        totals = counts.group_by("dt").agg(total=_.num_rows.sum(), num_ids=_.count())
-        shares = counts.inner_join(totals, "dt").mutate(share=_.num_rows / _.total)
+        counts = named.group_by("value").agg(num_rows=_.count(), first_dt=_.dt.min())
+        shares = counts.mutate(
+            share=counts.num_rows / counts.num_rows.sum().over(together),
+            num_ids=counts.count().over(together),
+        )
         large = (_.share > double(OUTSIZED[column])) & (_.num_rows >= OUTSIZED_ROWS)
         is_outsized = large & (_.num_ids > 1)
         if rows[column].type().is_string():
             is_outsized = is_outsized | _.value.strip().lower().isin(NOTHING)
         found.append(
             shares.filter(is_outsized).select(
-                dt=_.dt,
+                dt=_.first_dt,
                 column=ibis.literal(column),
                 value=_.value.cast("string"),
                 num_rows=_.num_rows,
@@ -81,7 +84,7 @@ def no_outsized_ids(*columns: str) -> Check:
     said = ", ".join(f"{column} {OUTSIZED[column]:.0%}" for column in columns)
     return Check(
         "no_outsized_ids",
-        f"No id is of a larger share of a day's rows ({said}), nor a word that stands for nothing.",
+        f"No id is of a larger share of the rows ({said}), nor a word that stands for nothing.",
         warning=lambda i: outsized_ids(i.own, columns=columns),
     )
 

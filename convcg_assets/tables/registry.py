@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import ibis
 
+from convcg_assets.sources.source import Source
+from convcg_assets.tables.adjusted_conversions import ADJUSTED_CONVERSIONS
 from convcg_assets.tables.artifacts import (
     EVALUATION_REPORT,
     PIN_EMBEDDING_INDEX,
@@ -27,6 +29,7 @@ from convcg_assets.tables.weighted_labels import WEIGHTED_LABELS
 
 _DERIVED = (
     ATTRIBUTED_CONVERSIONS,
+    ADJUSTED_CONVERSIONS,
     CONVERSION_DELAY,
     LABEL_MATURITY,
     WEIGHTED_LABELS,
@@ -48,9 +51,15 @@ MODEL_TABLES = (TRAINING_EXAMPLES.name, *ARTIFACTS)
 """What a retrain builds for its day, in order."""
 
 
+def tables_of(source: Source) -> dict[str, Table]:
+    """The tables that a deployment of this source has."""
+    return {name: table for name, table in TABLES.items() if table.is_there(source)}
+
+
 def make_recipes(scope: Scope) -> dict[str, Recipe]:
-    """The recipe of every derived table and artifact."""
-    return {name: built.recipe(scope) for name, built in (*DERIVED.items(), *ARTIFACTS.items())}
+    """The recipe of every derived table and artifact that there is."""
+    derived = {name: t for name, t in tables_of(scope.source).items() if name in DERIVED}
+    return {name: built.recipe(scope) for name, built in (*derived.items(), *ARTIFACTS.items())}
 
 
 def table_schema(table: str, id_types: Mapping[str, str]) -> ibis.Schema:

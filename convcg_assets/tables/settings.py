@@ -77,6 +77,17 @@ class AttributionSettings(Frozen):
         return -(-self.dedup_window_hours // 24) + 1
 
 
+class AdjustmentSettings(Frozen):
+    """How long conversions may be taken back or restated."""
+
+    max_days: int = Field(
+        default=60,
+        ge=1,
+        le=365,
+        description="an adjustment counts that arrived so many days before or after its conversion",
+    )
+
+
 class DelaySettings(Frozen):
     """How the delay of conversions is estimated, and how unripe labels are weighed by it."""
 
@@ -238,6 +249,7 @@ class Settings(Frozen):
     """All settings of the data stages; every field has a default."""
 
     attribution: AttributionSettings = AttributionSettings()
+    adjustments: AdjustmentSettings = added(AdjustmentSettings())
     delay: DelaySettings = DelaySettings()
     labels: LabelSettings = LabelSettings()
     negatives: NegativeSettings = NegativeSettings()

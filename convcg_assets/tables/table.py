@@ -14,7 +14,7 @@ import ibis
 from pydantic import BaseModel
 
 from convcg_assets.days import Days
-from convcg_assets.sources.columns import Columns, type_schema
+from convcg_assets.sources.columns import ADJUSTMENTS, Columns, type_schema
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.settings import Settings
 
@@ -79,6 +79,11 @@ class Scope:
         return self.source.late_days + 1
 
     @property
+    def has_adjustments(self) -> bool:
+        """Whether the log takes conversions back or restates them."""
+        return self.source.stream(ADJUSTMENTS) is not None
+
+    @property
     def engagement_days(self) -> int:
         """Days after its impression's on which an engagement may arrive."""
         return self.late_days + 1
@@ -102,6 +107,9 @@ class Table:
     read from landed files. `version` goes up when the same inputs give other rows; a test holds
     the rows' SQL against it.
 
+    `needs` is a stream without which the table is not there at all: what came after the first
+    release leaves the deployments that do without it as they are.
+
     Where readers need a part of a day only, `cell` is a column expression that tells a day's rows
     apart, and `later` a column that is known later than its row (see `lake/digests.py`).
     """
@@ -120,6 +128,7 @@ class Table:
     checks: tuple[Check, ...] = ()
     cell: str | None = None
     later: str | None = None
+    needs: str | None = None
     ready_by_hour: int | None = None
     """Hour (UTC) by which each day's newest rows are expected; None: whenever."""
 
@@ -127,6 +136,10 @@ class Table:
         """What each day is built from."""
         settings = digest_settings(self.version, *self.settings(scope))
         return Recipe(self.name, self.inputs(scope), self.domain, settings)
+
+    def is_there(self, source: Source) -> bool:
+        """Whether a deployment of this source has the table."""
+        return self.needs is None or source.stream(self.needs) is not None
 
     def schema(self, id_types: Mapping[str, str]) -> ibis.Schema:
         """Ibis schema by the source's types of ids."""

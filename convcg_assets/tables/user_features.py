@@ -19,6 +19,7 @@ from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
 from convcg_assets.tables.finite import numbers_are_finite
 from convcg_assets.tables.settings import FeatureSettings
 from convcg_assets.tables.snapshot_age import snapshot_is_recent
+from convcg_assets.tables.standing import holds_on, read_adjusted, span_of, with_spans
 from convcg_assets.tables.table import Check, Inputs, Table
 from convcg_assets.tables.touches import drawing_of, first_arrivals, first_impressions
 
@@ -75,6 +76,7 @@ def rows(inputs: Inputs) -> ibis.Table:
         inputs["engagements"],
         inputs["attributed_conversions"],
         inputs["users"],
+        read_adjusted(inputs),
         settings=inputs.settings.features,
         days=inputs.days,
     )
@@ -85,13 +87,14 @@ def describe_users(
     engagements: ibis.Table,
     attributed: ibis.Table,
     users: ibis.Table,
+    adjusted: ibis.Table | None = None,
     *,
     settings: FeatureSettings,
     days: Days,
 ) -> ibis.Table:
     """Rows of `user_features` for the days T in `days`.
 
-    All four tables must hold the `LONG_DAYS` before, `users` also the newest snapshot before those,
+    All tables must hold the `LONG_DAYS` before, `users` also the newest snapshot before those,
     events also the days before those on which a late event can have been delivered first. A user
     has a row where the newest snapshot before T names him or where an event of his arrived in those
     days.
@@ -100,12 +103,14 @@ def describe_users(
     engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
     # One conversion may have several credited touches; here it is one action, on the Pin that it
     # names, else on the one that earned most.
+    standing = with_spans(attributed, adjusted)
+    span = span_of(standing)
     most_credited = ibis.window(
-        group_by=["dt", "conversion_id"],
+        group_by=["dt", "conversion_id", *span],
         order_by=[ibis.desc("credit"), "touch_ts", "drawing", "impression_id", "touch_type"],
     )
     actions = (
-        attributed.filter(_.status != "duplicate", _.user_id.notnull())
+        standing.filter(_.status != "duplicate", _.user_id.notnull())
         .mutate(drawing=drawing_of(_.conversion_id, _.impression_id))
         .mutate(rank=ibis.row_number().over(most_credited))
         .filter(_.rank == 0)
@@ -114,6 +119,7 @@ def describe_users(
             "conversion_id",
             "user_id",
             "value",
+            *span,
             pin_id=ibis.coalesce(_.pin_id, _.touch_pin_id),
             action=_.event_name,
             action_ts=_.event_ts,
@@ -154,7 +160,7 @@ def _user_day_counts(
 ) -> ibis.Table:
     shown = impressions.group_by("dt", "user_id").agg(num_impressions=_.count())
     engaged = count_engagements(engagements, key="user_id")
-    converted = actions.group_by("dt", "user_id").agg(
+    converted = actions.group_by("dt", "user_id", *span_of(actions)).agg(
         num_conversions=_.count(),
         value=exact_sum(_.value, decimals=AMOUNT_DECIMALS).fill_null(double(0)),
     )
@@ -165,18 +171,24 @@ def _recent_actions(
     engagements: ibis.Table, actions: ibis.Table, *, settings: FeatureSettings, days: Days
 ) -> ibis.Table:
     """The newest actions on known Pins before each T, newest first: three lists of one length."""
+    span = span_of(actions)
     engaged = engagements.select(
-        "dt", "user_id", "pin_id", action=_.engagement_type, action_ts=_.engagement_ts
+        *("dt", "user_id", "pin_id"),
+        action=_.engagement_type,
+        action_ts=_.engagement_ts,
+        **{name: ibis.null("date") for name in span},
     )
     converted = actions.filter(_.pin_id.notnull())
     every = engaged.union(converted.select(engaged.columns)).rename(arrival_dt="dt")
-    # A user's newest actions of one arrival day are all that any T can take from that day.
+    # A user's newest actions of one arrival day are all that any T can take from that day, if all
+    # of them hold as long.
     newest_first = [ibis.desc("action_ts"), "pin_id", "action"]
-    within_day = ibis.window(group_by=["arrival_dt", "user_id"], order_by=newest_first)
+    within_day = ibis.window(group_by=["arrival_dt", "user_id", *span], order_by=newest_first)
     every = every.mutate(rank=ibis.row_number().over(within_day)).filter(
         _.rank < settings.max_recent_actions
     )
     pairs = every.inner_join(days.lookback("arrival_dt", num_days=LONG_DAYS), "arrival_dt")
+    pairs = pairs.filter(*known) if (known := holds_on(pairs, pairs.day)) else pairs
     before = ibis.window(group_by=["day", "user_id"], order_by=newest_first)
     ranked = (
         pairs.mutate(rank=ibis.row_number().over(before))

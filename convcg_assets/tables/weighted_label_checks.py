@@ -54,7 +54,7 @@ def overcredited_conversions(labels: ibis.Table) -> ibis.Table:
     """Conversions whose labels, over all impressions at hand, hold more than the whole credit."""
     sums = (
         labels.filter(_.task == "conversion")
-        .group_by("evidence_dt", "evidence_id")
+        .group_by("evidence_dt", "evidence_id", "since_dt")
         .agg(num_labels=_.count(), total_credit=_.credit.sum())
     )
     return sums.filter(_.total_credit > double(1 + CREDIT_TOLERANCE))

@@ -21,6 +21,7 @@ from convcg_assets.sources.columns import (
 )
 from convcg_assets.tables.evidence import conversion_evidence, engagement_evidence
 from convcg_assets.tables.settings import LabelSettings
+from convcg_assets.tables.standing import adjusted_input, read_adjusted, with_spans
 from convcg_assets.tables.table import Bounds, Input, Inputs, Scope, Table
 from convcg_assets.tables.touches import (
     MATCH_LEVELS,
@@ -55,6 +56,18 @@ COLUMNS: Columns = {
     "evidence_id": Column("string", "id of the conversion or engagement", required=True),
     "evidence_dt": Column("date", "arrival day of the evidence", required=True),
     "evidence_ts": Column("timestamp(6)", "when the evidence happened", required=True),
+    "since_dt": Column(
+        "date",
+        "restated conversion: the day on which this value was known first; null: held from the "
+        "arrival of the evidence on",
+        added=True,
+    ),
+    "until_dt": Column(
+        "date",
+        "the day on which it was known that the conversion had been taken back or restated: for "
+        "later days T the row does not hold; null: it does",
+        added=True,
+    ),
     "touch_type": Column(
         "string",
         "conversion: the type of touch credited",
@@ -91,6 +104,7 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
     horizon = scope.settings.attribution.horizon_days
     return (
         Input("attributed_conversions", after=horizon, cells=_own_day),
+        *adjusted_input(scope, after=_adjusted_for(scope), cells=_own_day),
         *impressions_around(scope),
     )
 
@@ -101,6 +115,7 @@ def rows(inputs: Inputs) -> ibis.Table:
         inputs["attributed_conversions"],
         inputs["engagements"],
         inputs["impressions"],
+        read_adjusted(inputs),
         settings=inputs.settings.labels,
         engagement_days=inputs.scope.engagement_days,
         days=inputs.days,
@@ -111,6 +126,7 @@ def weigh_labels(
     attributed: ibis.Table,
     engagements: ibis.Table,
     impressions: ibis.Table,
+    adjusted: ibis.Table | None = None,
     *,
     settings: LabelSettings,
     engagement_days: int,
@@ -121,7 +137,8 @@ def weigh_labels(
     An engagement counts that arrived up to `engagement_days` after the impression day.
 
     `impressions` and `engagements` must hold the day before and those after on which engagements
-    may still arrive, `attributed` the horizon after.
+    may still arrive, `attributed` the horizon after, `adjusted` also the days on which those
+    conversions may be adjusted.
     """
     shown = impressions_of_days(impressions, days=days)
     columns = shown.select(
@@ -136,11 +153,17 @@ def weigh_labels(
         dt=_.impression_day,
         impression_dt=_.dt,
     )
-    evidence = conversion_evidence(attributed, settings=settings).union(
+    standing = with_spans(attributed, adjusted)
+    evidence = conversion_evidence(standing, settings=settings).union(
         engagement_evidence(engagements, impressions, settings=settings, num_days=engagement_days)
     )
     rows = columns.inner_join(evidence, "impression_id")
     return rows.mutate(weight=math.prod((rows[f] for f in FACTORS[1:]), start=rows[FACTORS[0]]))
+
+
+def _adjusted_for(scope: Scope) -> int:
+    """How many days after its own a label day's conversions may be adjusted."""
+    return scope.settings.attribution.horizon_days + scope.settings.adjustments.max_days
 
 
 def _own_day(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds:
@@ -155,13 +178,15 @@ WEIGHTED_LABELS = Table(
 every factor.
 
 A day goes on gaining conversions until the horizon has passed; each row keeps the arrival day of
-its evidence, so that any earlier state of knowledge can be told from it.""",
+its evidence, so that any earlier state of knowledge can be told from it. A conversion that was
+taken back or restated later keeps its row, with the day until which it held.""",
     columns=COLUMNS,
-    key=("dt", "impression_id", "task", "evidence_id", "evidence_dt"),
+    key=("dt", "impression_id", "task", "evidence_id", "evidence_dt", "since_dt"),
     inputs=inputs,
     settings=lambda scope: (scope.settings.labels, scope.engagement_days),
     rows=rows,
-    cell="greatest(impression_dt, evidence_dt)",
+    cell="greatest(impression_dt, evidence_dt, since_dt)",
+    later="until_dt",
     checks=CHECKS,
     ready_by_hour=6,
 )

@@ -58,10 +58,13 @@ def _advertiser_deciles(queries: pa.Table, *, train: pa.Table) -> list[str | Non
     """Tenth of its Pin's advertiser, 1 (fewest) to 10 (most), by conversions in training.
 
     The advertisers with any are ordered by their number of conversion positives (then by id) and
-    cut into tenths of equally many advertisers; the others are the group `none`.
+    cut into tenths of equally many advertisers; the others are the group `none`. Where nobody had
+    any there are no groups.
     """
     converted = train.filter((pc.field("task") == "conversion") & ~pc.field("is_negative"))
     volume = Counter(converted["advertiser_id"].drop_null().to_pylist())
+    if not volume:
+        return [None] * queries.num_rows
     order = sorted(volume, key=lambda advertiser: (volume[advertiser], advertiser))
     decile = {advertiser: str(1 + 10 * i // len(order)) for i, advertiser in enumerate(order)}
     return [

@@ -27,6 +27,7 @@ SETTINGS = Settings.model_validate(
             "dedup_window_hours": 24,
             "max_reporting_lag_days": 2,
         },
+        "adjustments": {"max_days": 2},
         "delay": {"estimation_days": 2, "cadence_days": 14, "min_weekly": 2, "maturity_days": 2}
         | {"shift_days": 2, "advertiser_kappa": 1, "segment_kappa": 1},
         "negatives": {"sample_rate": 0.7, "max_per_user_day": 2},
@@ -43,8 +44,14 @@ DERIVED = (
     "user_features",
     "pin_features",
 )
-"""Tables that have all days, each after those that it reads."""
+"""Tables that have all days, each after those that it reads; of logs that adjust nothing."""
 MAX_ROUNDS = 12
+
+
+def derived_of(deployment: Deployment) -> list[str]:
+    """The tables of a deployment that have all days, each after those that it reads."""
+    every = (*DERIVED, "adjusted_conversions")
+    return [table for table in deployment.recipes if table in every]
 
 
 class Idle:
@@ -105,7 +112,7 @@ def build_once(
         build_table(deployment, RAW, days, con=con)
     logs = Days(landed[0], landed[-1])
     known = Days(logs.first + DAY, logs.last + DAY)
-    for table in DERIVED:
+    for table in derived_of(deployment):
         domain = deployment.recipes[table].domain
         build_table(deployment, table, logs if domain == "logs" else known, con=con)
     for days in ranges(sorted(models)):

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convcg_assets.sources.columns import ID_KINDS, STREAMS
+from convcg_assets.sources.columns import ADJUSTMENTS, ID_KINDS, STREAMS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.registry import table_schema
 
@@ -20,6 +20,8 @@ FIRST_DAY = dt.date(2026, 2, 26)
 DAY = dt.timedelta(days=1)
 ID_TYPES: dict[str, str] = dict.fromkeys(ID_KINDS, "int64")
 NUM_USERS, NUM_PINS = 3, 4
+ORDERS = ("o1", "o2")
+"""Event ids that adjustments speak of, whether or not a conversion has them yet."""
 VALUES = (None, 10.0, 50.0, 400.0)
 DURATIONS = (None, 1.0, 30.0, 300.0)
 SECONDS_OF_DAY = (0, 1, 43_200, 86_399)
@@ -34,19 +36,24 @@ def at(offset: int, *, seconds: int = 0) -> dt.datetime:
     return dt.datetime.combine(day(offset), dt.time()) + dt.timedelta(seconds=seconds)
 
 
-def make_source(landing: Path) -> Source:
-    """All five streams as Parquet, ids as integers, a log that goes on."""
+def make_source(landing: Path, *, adjusts: bool = False) -> Source:
+    """All five streams as Parquet, ids as integers, a log that goes on; or all six."""
+    streams = (*LANDED, ADJUSTMENTS) if adjusts else LANDED
     return Source.model_validate(
         {"name": "tiny", "first_day": FIRST_DAY, "landing": landing, "id_types": ID_TYPES}
-        | {"streams": {stream: {} for stream in LANDED}}
+        | {"streams": {stream: {} for stream in streams}}
     )
 
 
 class Landing:
-    """Log files below a folder; rows are drawn by `rng`, a conversion's touch from `shown`."""
+    """Log files below a folder; rows are drawn by `rng`, a conversion's touch from `shown`.
 
-    def __init__(self, root: Path, rng: Random):
+    With `adjusts` conversions are taken back and restated, some before they were reported.
+    """
+
+    def __init__(self, root: Path, rng: Random, *, adjusts: bool = False):
         self.root = root
+        self.adjusts = adjusts
         self.rng = rng
         self.shown: list[Row] = []
         self.files: dict[tuple[dt.date, str, str], list[Row]] = {}
@@ -63,6 +70,8 @@ class Landing:
         self.write(day(offset), "users", [_user(self.rng, user) for user in range(NUM_USERS)])
         for stream in ("impressions", "engagements", "conversions"):
             self.write(day(offset), stream, self.draw(stream, offset))
+        if self.adjusts:
+            self.write(day(offset), ADJUSTMENTS, self.draw(ADJUSTMENTS, offset))
 
     def add_late_file(self, stream: str, day: dt.date) -> None:
         """A second file of a day that has landed before."""
@@ -99,6 +108,7 @@ class Landing:
             "impressions": self._impression,
             "engagements": self._engagement,
             "conversions": self._conversion,
+            ADJUSTMENTS: self._adjustment,
         }
         most = 5 if stream == "impressions" else 4
         return [kinds[stream](offset) for _ in range(self.rng.randint(0, most))]
@@ -159,16 +169,35 @@ class Landing:
         last = at(offset, seconds=86_399)
         event_ts = min(seen["impression_ts"] + self.rng.choice((0, 0, 1, 1, 2)) * DAY / 2, last)
         number = self._id()
+        names = (f"e{number}", "shared", None)
+        names += (*ORDERS, *ORDERS) if self.adjusts else ()
         return {
             "conversion_id": number,
             "user_id": self.rng.choice((seen["user_id"],) * 5 + (None,)),
             "advertiser_id": seen["pin_id"] % 2,
             "pin_id": self.rng.choice((seen["pin_id"], None)),
             "event_name": self.rng.choice(("checkout", "checkout", "add_to_cart")),
-            "event_id": self.rng.choice((f"e{number}", "shared", None)),
+            "event_id": self.rng.choice(names),
             "event_ts": event_ts,
             "received_ts": max(event_ts, at(offset, seconds=self.rng.choice(SECONDS_OF_DAY))),
             "value": self.rng.choice(VALUES),
+        }
+
+    def _adjustment(self, offset: int) -> Row:
+        """Often of an order that several conversions may be of, before or after it is reported."""
+        made = at(
+            self.rng.randint(max(offset - 2, 0), offset), seconds=self.rng.choice((0, 43_200))
+        )
+        kind = self.rng.choice(("retraction", "restatement"))
+        return {
+            "adjustment_id": str(self._id()),
+            "adjustment_type": kind,
+            "advertiser_id": self.rng.choice((0, 1, None)),
+            "event_name": self.rng.choice((None, None, "checkout")),
+            "event_id": self.rng.choice((*ORDERS, *ORDERS, "shared", "nobody's")),
+            "adjustment_ts": made,
+            "received_ts": max(made, at(offset, seconds=self.rng.choice((0, 43_200)))),
+            "value": self.rng.choice(VALUES[1:]) if kind == "restatement" else None,
         }
 
     def _recent(self, offset: int, *, days: int) -> Row:
@@ -202,6 +231,9 @@ def _correction(rng: Random, stream: str) -> Row:
         "impressions": lambda: {"pin_id": rng.randrange(NUM_PINS)},
         "engagements": lambda: {"duration_s": rng.choice(DURATIONS)},
         "conversions": lambda: {"value": rng.choice(VALUES), "user_id": rng.randrange(NUM_USERS)},
+        ADJUSTMENTS: lambda: rng.choice(
+            ({"event_id": rng.choice(ORDERS)}, {"adjustment_type": "retraction"})
+        ),
         "pins": lambda: {"category": rng.choice(("shoes", "lamps")), "advertiser_id": 0},
         "users": lambda: {"country": rng.choice(("DE", "US"))},
     }[stream]()

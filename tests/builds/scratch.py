@@ -4,7 +4,7 @@ Every table is made of whole tables, so that a window of a recipe that is too na
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ibis.backends.duckdb import Backend
 
@@ -15,34 +15,42 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.engine import Query, cast_columns
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.reading import check_files, read_files
-from convcg_assets.tables.registry import TABLES
 from convcg_assets.tables.table import DAY
 
-from .deployment import DERIVED, ranges, sorted_rows
+from .deployment import derived_of, ranges, sorted_rows
 
 
 def scratch_contents(
-    deployment: Deployment, landed: list[dt.date], models: Iterable[dt.date], *, con: Backend
+    deployment: Deployment,
+    landed: list[dt.date],
+    models: Iterable[dt.date],
+    *,
+    forgotten: Collection[int] = (),
+    con: Backend,
 ) -> dict[str, list[str]]:
-    """All rows of all tables, as `deployment.contents` has them."""
+    """All rows of all tables, as `deployment.contents` has them; none of `forgotten` users."""
     logs = Days(landed[0], landed[-1])
     known = Days(logs.first + DAY, logs.last + DAY)
     source, rejected = deployment.source, []
-    for stream in STREAMS:
+    for stream in (stream for stream in STREAMS if source.stream(stream) is not None):
         (raw,) = read_files(source, stream, check_files(source, stream, landed), con=con)
         rows = compile_contract([raw.schema()], stream=stream, source=source, con=con)
         given = {"raw": f"SELECT * FROM {raw.get_name()}"}
-        _create(deployment, stream, [Query(rows["valid"].text, given)], con=con)
+        text = rows["valid"].text
+        if forgotten and "user_id" in STREAMS[stream].columns:
+            kept = f"user_id IS NULL OR user_id NOT IN ({', '.join(map(str, forgotten))})"
+            text = f"SELECT * FROM ({text}) WHERE {kept}"
+        _create(deployment, stream, [Query(text, given)], con=con)
         rejected.append(Query(rows["rejected"].text, given))
     _create(deployment, "rejected_events", rejected, con=con)
-    for table in DERIVED:
+    for table in derived_of(deployment):
         days = logs if deployment.recipes[table].domain == "logs" else known
         _create(deployment, table, [_all_rows(deployment, table, days, con=con)], con=con)
     examples = [
         _all_rows(deployment, "training_examples", days, con=con) for days in ranges(sorted(models))
     ]
     _create(deployment, "training_examples", examples, con=con)
-    return {table: sorted_rows(table, f"scratch_{table}", con=con) for table in TABLES}
+    return {table: sorted_rows(table, f"scratch_{table}", con=con) for table in deployment.tables}
 
 
 def _all_rows(deployment: Deployment, table: str, days: Days, *, con: Backend) -> Query:

@@ -1,7 +1,7 @@
 """Whatever happens to a deployment, in whatever order: sequences drawn from a seed.
 
-Days land late or again, builds are started by hand, are killed, race each other; at the end the
-lake must hold what tables made from scratch hold.
+Days land late or again, builds are started by hand, are killed, race each other, conversions are
+taken back, people are forgotten; at the end the lake must hold what tables made from scratch hold.
 """
 
 import datetime as dt
@@ -16,17 +16,20 @@ from unittest.mock import patch
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.build import build_table
+from convcg_assets.builds.forget import rewrite_raw
+from convcg_assets.builds.forgotten import remember_forgotten
 from convcg_assets.builds.state import load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.ledger import Ledger
+from convcg_assets.sources.columns import ADJUSTMENTS
 from convcg_assets.sources.files import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.table import DAY
 
-from .deployment import DERIVED, contents, converge, look, make_deployment
-from .logs import FIRST_DAY, Landing, make_source
+from .deployment import contents, converge, derived_of, look, make_deployment
+from .logs import FIRST_DAY, NUM_USERS, Landing, make_source
 from .scratch import scratch_contents
 
 NUM_DAYS = 4
@@ -52,7 +55,9 @@ def check_any_order(seed: int, folder: Path, *, con: Backend) -> None:
     lived.live()
     converge(lived.deployment, con=con)
     models = lived.models | set(lived.deployment.lake.days("training_examples"))
-    expected = scratch_contents(lived.deployment, lived.landing.days, models, con=con)
+    expected = scratch_contents(
+        lived.deployment, lived.landing.days, models, forgotten=lived.forgotten, con=con
+    )
     found = contents(lived.deployment, con=con)
     for table, rows in expected.items():
         assert found[table] == rows, f"seed {seed}, {table}, after\n" + "\n".join(lived.log)
@@ -64,13 +69,18 @@ class Sequence:
     def __init__(self, seed: int, folder: Path, *, con: Backend):
         self.rng = Random(seed)
         self.con = con
-        self.landing = Landing(folder / "landing", self.rng)
+        adjusts = seed // NUM_FILES % 2 == 1
+        self.landing = Landing(folder / "landing", self.rng, adjusts=adjusts)
         self.deployment: Deployment = make_deployment(
-            folder / "home", make_source(self.landing.root)
+            folder / "home", make_source(self.landing.root, adjusts=adjusts)
         )
         self.models: set[dt.date] = set()
         """Days T whose training examples were built by hand: they are kept up to date."""
         self.log: list[str] = []
+        self.forgotten: set[int] = set()
+        """People who have asked to be forgotten."""
+        self.asks = seed // NUM_FILES % 3 == 2
+        """Whether there is one who asks."""
 
     def live(self) -> None:
         for offset in self.rng.sample(range(NUM_DAYS), self.rng.randint(1, NUM_DAYS)):
@@ -78,6 +88,7 @@ class Sequence:
         actions = (
             *((self.land, self.change, self.tick, self.tick, self.backfill) * 2),
             *(self.kill, self.kill, self.race, self.race, self.train),
+            *((self.forget,) * 3 if self.asks else ()),
         )
         for _ in range(self.rng.randint(*NUM_ACTIONS)):
             self.rng.choice(actions)()
@@ -95,7 +106,9 @@ class Sequence:
     def change(self) -> None:
         """A day that has landed gets a late file, is corrected, cut or only written again."""
         day, landing = self.rng.choice(self.landing.days), self.landing
-        kind = self.rng.choice(("conversions", "conversions", "impressions", "engagements"))
+        kinds = ("conversions", "conversions", "impressions", "engagements")
+        kinds += (ADJUSTMENTS,) * 4 if landing.adjusts else ()
+        kind = self.rng.choice(kinds)
         changes: tuple[tuple[str, Callable[[], None]], ...] = (
             (f"late {kind}", lambda: landing.add_late_file(kind, day)),
             ("correct", lambda: landing.correct(day)),
@@ -151,6 +164,14 @@ class Sequence:
             self.build(table, days)
         self.log.append("race over")
 
+    def forget(self) -> None:
+        """Somebody asks to be forgotten; some of their rows may not have landed yet."""
+        user = self.rng.randrange(NUM_USERS)
+        self.log.append(f"forget {user}")
+        self.forgotten.add(user)
+        people = remember_forgotten(self.deployment.home, [user]).only([user])
+        rewrite_raw(self.deployment, people, con=self.con)
+
     def build(self, table: str, days: Days) -> None:
         """Build days; a process that is killed or cannot read its logs leaves what it did."""
         self.log.append(f"build {table} {days}")
@@ -165,7 +186,7 @@ class Sequence:
             self.landing.land(offset)
 
     def _some_build(self) -> tuple[str, Days]:
-        table, logs = self.rng.choice((RAW, RAW, *DERIVED)), self._logs()
+        table, logs = self.rng.choice((RAW, RAW, *derived_of(self.deployment))), self._logs()
         if table == RAW or logs is None:
             return RAW, self._landed_range()
         if self.deployment.recipes[table].domain == "knowledge":

@@ -48,6 +48,14 @@ SOUND = {
     },
     "pins": {"dt": DAY, "price": 0.0},
     "users": {"dt": DAY},
+    "conversion_adjustments": {
+        "dt": DAY,
+        "adjustment_type": "restatement",
+        "event_id": "e",
+        "adjustment_ts": NOON,
+        "received_ts": NOON,
+        "value": 9.0,
+    },
     "rejected_events": {
         "dt": DAY,
         "stream": "pins",
@@ -69,6 +77,21 @@ SOUND = {
         "impression_day": DAY,
         "touch_pin_id": 2,
         "touch_ts": NOON,
+        "credit": 1.0,
+    },
+    "adjusted_conversions": {
+        "dt": DAY,
+        "adjustment_dt": BEFORE,
+        "adjustment_type": "restatement",
+        "adjustment_ts": NOON,
+        "event_id": "e",
+        "status": "applied",
+        "conversion_dt": BEFORE,
+        "conversion_id": 7,
+        "event_name": "checkout",
+        "value": 9.0,
+        "impression_id": 1,
+        "impression_day": BEFORE,
         "credit": 1.0,
     },
     "conversion_delay": {
@@ -153,6 +176,9 @@ UNTOUCHED = {
     "credit": None,
 }
 NEGATIVE = {"is_negative": True, "task": None, "weight": 1.0, "evidence_dt": None}
+UNAPPLIED = {"value": None, "impression_id": None, "impression_day": None, "credit": None}
+RETRACTED = {"adjustment_type": "retraction", "value": None}
+OF_NOTHING = {"status": "unmatched", "conversion_id": None, "conversion_dt": None}
 ANY = {"weekday": None, "upload_in_days": None}
 RIPE = {"maturity": 1.0, "maturity_factor": 1.0}
 ENGAGED = {"task": "engagement", "evidence": "click", "touch_type": None, "match_level": None}
@@ -163,6 +189,12 @@ ALSO_SOUND = {
         {"status": "no_user", "user_id": None, **UNTOUCHED},
         {"status": "no_touch", **UNTOUCHED},
     ],
+    "conversion_adjustments": [RETRACTED],
+    "adjusted_conversions": [
+        RETRACTED,
+        {"status": "no_change", **UNAPPLIED},
+        {**OF_NOTHING, **UNAPPLIED, "event_name": None},
+    ],
     "conversion_delay": [
         {"level": "global", "segment": None, "advertiser_id": None, **ANY},
         {"level": "segment", "segment": "daily", "advertiser_id": None, **ANY},
@@ -171,7 +203,10 @@ ALSO_SOUND = {
     "label_maturity": [
         {"num_conversions": 0, "expected_conversions": 0.0, "weighted_conversions": 0.0}
     ],
-    "weighted_labels": [{**ENGAGED, "weight": 0.0, "duration_factor": 0.0}],
+    "weighted_labels": [
+        {**ENGAGED, "weight": 0.0, "duration_factor": 0.0},
+        {"since_dt": DAY, "until_dt": AFTER},
+    ],
     "hard_negatives": [{"engaged_dt": AFTER}],
     "user_features": [{"num_clicks_30d": 1, "days_since_action": None, "account_age_days": None}],
     "pin_features": [{"advertiser_num_impressions_30d": None, "price": None}],
@@ -205,6 +240,12 @@ FAULTS: dict[str, dict[str, dict]] = {
     },
     "pins": {"prices are not negative": {"price": -1.0}},
     "users": {},
+    "conversion_adjustments": {
+        "values are not negative": {"value": -1.0},
+        "a restatement has a value": {"value": None},
+        "a retraction has no value": {"adjustment_type": "retraction"},
+        "no event id is blank: it would be of every conversion whose id is": {"event_id": " "},
+    },
     "rejected_events": {
         "rows count from 1": {"row": 0},
         "no reason is blank": {"reason": " "},
@@ -215,6 +256,18 @@ FAULTS: dict[str, dict[str, dict]] = {
         "credit is more than 0 and at most 1": {"credit": 0.0},
         "no conversion is credited to a day after it arrived": {"impression_day": AFTER},
         "no conversion precedes the touch that it is credited to": {"touch_ts": NOON + HOUR},
+        "values are not negative": {"value": -1.0},
+    },
+    "adjusted_conversions": {
+        "what is unmatched is of no conversion": OF_NOTHING | UNAPPLIED | {"conversion_id": 7},
+        "what is matched is of a conversion": {"conversion_id": None},
+        "what is matched has the arrival day of its conversion": {"conversion_dt": None},
+        "what is not applied belongs to no label day": {"status": "no_change", **UNAPPLIED}
+        | {"impression_day": BEFORE},
+        "what is not applied gives no value": {"status": "no_change", **UNAPPLIED, "value": 9.0},
+        "nothing is known before the adjustment arrived": {"adjustment_dt": AFTER},
+        "nothing is known before the conversion arrived": {"conversion_dt": AFTER},
+        "credit is more than 0 and at most 1": {"credit": 0.0},
         "values are not negative": {"value": -1.0},
     },
     "conversion_delay": {
@@ -239,6 +292,9 @@ FAULTS: dict[str, dict[str, dict]] = {
         "a conversion label has a touch type": {"touch_type": None},
         "an engagement label has no touch type": {**ENGAGED, "touch_type": "click"},
         "event weights are not negative": {"event_weight": -1.0},
+        "a label ends after the day on which its evidence arrived": {"until_dt": DAY},
+        "no conversion is restated before it arrived": {"since_dt": BEFORE},
+        "a restated label ends after it began": {"since_dt": AFTER, "until_dt": AFTER},
         "value factors are more than 0": {"value_factor": 0.0},
         "credit is more than 0 and at most 1 (and what summing shares adds in the last digit)": {
             "credit": 1.001

@@ -268,4 +268,4 @@ def test_a_name_with_brackets_is_not_the_name_beside_it(
         else:
             path.write_text("\n".join([HEADER, *(",".join(found.values()) for found in rows)]))
     source = make_source(tmp_path / "land*ing [1]", {})
-    assert build(source, tmp_path / "home", con, days=[DAY]) == {DAY: (3, 3, {})}
+    assert build(source, tmp_path / "home *? it's", con, days=[DAY]) == {DAY: (3, 3, {})}

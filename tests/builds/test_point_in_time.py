@@ -22,10 +22,12 @@ KNOWN_ON_THE_DAY = (
 )
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_what_was_known_on_a_day_stays_so(seed: int, tmp_path: Path, con: Backend) -> None:
-    landing = Landing(tmp_path / "landing", Random(seed))
-    lived = make_deployment(tmp_path / "lived", make_source(landing.root))
+@pytest.mark.parametrize(("seed", "adjusts"), [(0, False), (1, False), (2, True)])
+def test_what_was_known_on_a_day_stays_so(
+    seed: int, adjusts: bool, tmp_path: Path, con: Backend
+) -> None:
+    landing = Landing(tmp_path / "landing", Random(seed), adjusts=adjusts)
+    lived = make_deployment(tmp_path / "lived", make_source(landing.root, adjusts=adjusts))
     known: dict[tuple[str, int], list[str]] = {}
     for offset in range(NUM_DAYS):
         landing.land(offset)

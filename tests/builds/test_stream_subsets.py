@@ -9,9 +9,10 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.build import build_table
 from convcg_assets.days import Days
+from convcg_assets.sources.columns import ADJUSTMENTS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.raw import RAW
-from convcg_assets.tables.registry import DERIVED, TABLES
+from convcg_assets.tables.registry import DERIVED
 from convcg_assets.tables.table import DAY
 
 from .deployment import look, make_deployment
@@ -27,6 +28,7 @@ EVENTS = (
 )
 SNAPSHOTS = ((), ("pins", "users"))
 SUBSETS = [*product(EVENTS, SNAPSHOTS), (EVENTS[-1], ("pins",)), (EVENTS[-1], ("users",))]
+SUBSETS += [((*EVENTS[-1], ADJUSTMENTS), SNAPSHOTS[1])]
 NUM_DAYS = 6
 LOGS = Days(FIRST_DAY, FIRST_DAY + (NUM_DAYS - 1) * DAY)
 MODEL_DAY = LOGS.last + DAY
@@ -35,7 +37,7 @@ MODEL_DAY = LOGS.last + DAY
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("landing")
-    landing = Landing(root, Random(5))
+    landing = Landing(root, Random(5), adjusts=True)
     for offset in range(NUM_DAYS):
         landing.land(offset)
     return root
@@ -55,7 +57,9 @@ def test_every_table_is_built(
     deployment = make_deployment(tmp_path / "home", source)
     build_table(deployment, RAW, LOGS, con=con)
     domains = {"logs": LOGS, "knowledge": Days(LOGS.first + DAY, MODEL_DAY)}
-    for table, entry in DERIVED.items():
+    derived = {name: t for name, t in deployment.tables.items() if name in DERIVED}
+    assert ("adjusted_conversions" in derived) == (ADJUSTMENTS in streams)
+    for table, entry in derived.items():
         days = domains.get(entry.domain, Days(MODEL_DAY, MODEL_DAY))
         build_table(deployment, table, days, con=con)
     assert not any(look(deployment).staleness.stale.values())
@@ -64,7 +68,7 @@ def test_every_table_is_built(
         days = LOGS.widen(after=1)
         return sum(deployment.lake.num_rows(table, days, con=con).values())
 
-    found = {table: num_rows(table) for table in TABLES}
+    found = {table: num_rows(table) for table in deployment.tables}
     implied = {"impressions", "pins", "users"}
     assert all(found[stream] for stream in (*streams, *implied)), found
     for stream in {"engagements", "conversions"} - {*streams}:

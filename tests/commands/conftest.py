@@ -18,7 +18,7 @@ from convcg_assets.sources.columns import ID_KINDS
 
 LAST_DAY = dt.date(2026, 3, 14)
 NUM_DAYS = 14
-SETTINGS = "examples: {training_days: 8, holdout_days: 3}\n"
+SETTINGS = "examples: {training_days: 8, holdout_days: 3}\nchecks: {max_no_touch_share: 0}\n"
 CONVCG = ("-m", "convcg_assets.commands.main")
 
 Convcg = Callable[..., Result]

@@ -242,6 +242,47 @@ def test_many_equal_rows_are_told_with_the_line_to_write(
         )
 
 
+def two_streams(folder: Path, users: list[str], buyers: list[str], pins: list[str]) -> Path:
+    """A day of clicks and of purchases, by the ids of who clicked, who bought and what."""
+    for stream, ids, ts, event in (
+        ("engagements", users, "engagement_ts", "engagement_type,click"),
+        ("conversions", buyers, "event_ts", "event_name,checkout"),
+    ):
+        name, value = event.split(",")
+        rows = [f"{i},{p},{FIRST}T10:00:00,{value}" for i, p in zip(ids, pins, strict=True)]
+        day = folder / "landing" / stream / f"dt={FIRST}"
+        day.mkdir(parents=True)
+        (day / "a.csv").write_text("\n".join([f"user_id,pin_id,{ts},{name}", *rows]) + "\n")
+    source = folder / "source.yaml"
+    source.write_text(
+        f"name: s\nfirst_day: {FIRST}\nstreams: {{engagements: {{}}, conversions: {{}}}}"
+    )
+    return source
+
+
+NUMBERS = [str(1000 + i) for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("users", "buyers", "said"),
+    [
+        (NUMBERS, [f"u{n}" for n in NUMBERS], ["user_id of conversions"]),
+        # One that is known is enough, and of nineteen that are not nothing is said.
+        (NUMBERS, [*NUMBERS[:1], *(f"u{n}" for n in NUMBERS[1:])], []),
+        (NUMBERS, [*(f"u{n}" for n in NUMBERS[1:]), ""], []),
+    ],
+)
+def test_ids_that_no_stream_shares_are_told(
+    convcg: Convcg, tmp_path: Path, users: list[str], buyers: list[str], said: list[str]
+) -> None:
+    code, answer = ask(convcg, two_streams(tmp_path, users, buyers, NUMBERS))
+    assert code == 0
+    assert [w.split(" is ")[0].removeprefix("none of the 20 ") for w in answer["warnings"]] == said
+    for warning in answer["warnings"]:
+        assert "the 20 of engagements: nothing would match" in warning
+        assert "('u1000', '1000')" in warning
+
+
 def test_where_that_selects_nothing_is_told_with_what_there_is(convcg: Convcg, shop: Path) -> None:
     source = write_source(shop)
     source.write_text(source.read_text().replace("where: {event: buy}", "where: {event: Buy}"))

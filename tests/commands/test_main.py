@@ -104,6 +104,7 @@ def test_the_environment_stands_in_the_help() -> None:
         ["split"],
         ["simulate", "next-days"],
         ["maintain", "--keep-days", "a week"],
+        ["forget"],
     ],
 )
 def test_wrong_usage_exits_with_2(convcg: Convcg, arguments: list[str]) -> None:
@@ -153,6 +154,15 @@ def test_a_home_that_does_not_exist(
     assert failed.stderr.startswith(f"error: the home folder {tmp_path / 'home'} does not exist")
     assert "CONVCG_HOME" in failed.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_a_home_that_no_table_can_be_written_in(
+    convcg: Convcg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVCG_HOME", str(tmp_path / "home[1]"))
+    failed = convcg("status")
+    assert failed.exit_code == 1
+    assert "Choose another folder for CONVCG_HOME" in failed.stderr
 
 
 def test_what_an_asset_says_is_told_and_not_its_cause() -> None:

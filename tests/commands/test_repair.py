@@ -1,4 +1,4 @@
-"""`convcg repair`, `status` and `maintain` on a few landed days, without a model."""
+"""`convcg repair`, `status`, `maintain` and `forget` on a few landed days, without a model."""
 
 import datetime as dt
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from .conftest import Home, make_home
 
@@ -128,3 +129,27 @@ def test_maintain_says_what_goes(home: Home) -> None:
     }
     assert sorted((home.home / "lake").rglob("*.parquet")) == before
     assert "conversions: 0 files, 0 facts" in home.convcg("maintain").stdout
+
+
+def test_a_person_is_forgotten(home: Home) -> None:
+    everyone = DeltaTable(home.lake.path("user_features")).to_pandas()
+    shown = everyone[everyone.num_impressions_30d > 0]
+    user = str(shown.user_id.iloc[0])
+    asked = json.loads(home.convcg("forget", user, "--dry-run", "--json").stdout)
+    assert {"impressions", "user_features"} <= set(asked["rows"])
+    done = home.convcg("forget", user, "--no-checks", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert set(answer["rows"]["impressions"]) == set(asked["rows"]["impressions"])
+    assert (answer["rows_left"], answer["flagged_models"]) == ({}, [])
+    assert {"user_features", "hard_negatives"} <= {build["table"] for build in answer["builds"]}
+    assert answer["files_removed"]["impressions"] > 0
+    places = [one["where"] for one in answer["not_removed"]]
+    assert str(home.home / "landing" / "impressions") in places
+    assert str(home.home / "dagster") in places
+
+
+def test_an_id_that_nobody_can_have_is_told(home: Home) -> None:
+    done = home.convcg("forget", "007")
+    assert done.returncode == 1
+    assert "'007' is no user_id of this log: its ids are integers" in done.stderr

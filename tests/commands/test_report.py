@@ -34,7 +34,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
             figure("conversion", "oracle", 0.75),
             figure("conversion", "model", 0.125, unseen=True),
         ]
-        (folder / "report.json").write_text(json.dumps({"evaluation": {"figures": figures}}))
+        report = {"verdict": ["The model is ahead."], "evaluation": {"figures": figures}}
+        (folder / "report.json").write_text(json.dumps(report))
         (folder / "report.html").write_text("<p>")
     return made
 
@@ -44,7 +45,9 @@ def test_the_newest_days_headline_and_page(home: Home) -> None:
     assert done.returncode == 0, done.stderr
     assert "model of 2026-03-15" in done.stdout
     said = " ".join(done.stdout.split())
-    assert "Held-out conversion queries: 40 for all Pins, 40 for unseen Pins" in said
+    assert "all (40) model 0.350" in said
+    assert "not seen before (40) model 0.125" in said
+    assert "The model is ahead." in said
     for text in ("0.350", "0.750", "0.125", "ceiling"):
         assert text in done.stdout
     assert done.stdout.rstrip().endswith(str(home.home / "reports/dt=2026-03-15/report.html"))

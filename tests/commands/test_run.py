@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -50,7 +51,12 @@ def test_the_demo_says_what_it_does_and_what_came_out(deployment: Home) -> None:
     said = (deployment.home / "demo.txt").read_text()
     assert "day 14/14 (2026-03-14)" in said
     assert "[1/12] raw_events" in said
-    assert "Rows by stage" in said
+    assert re.search(r"\[2/12\] attributed_conversions .* s  [\d,]+ rows", said)
+    assert re.search(r" {8}of \d+ conversions: \d+\.\d% .*no touch", said)
+    assert "Held-out conversions" in said
+    # The settings let no conversion be without a touch.
+    assert "warning: attributed_conversions: most_find_a_touch: 1 row. Most conversions" in said
+    assert re.search(r"\n +no touch  2026-03-01  2026-03-14  \d+ +\d+  +\d+\.\d%  +0\.0%\n", said)
     outcome = json.loads((deployment.home / "demo.json").read_text())
     assert [step["step"] for step in outcome["steps"]] == [step.name for step in STEPS]
     assert outcome["model_day"] == str(MODEL_DAY)

@@ -79,7 +79,11 @@ print(json.dumps({
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     config = WorldConfig.scaled(
-        impressions_per_day=800, num_days=NUM_DAYS, seed=3, first_day=FIRST.isoformat()
+        impressions_per_day=800,
+        num_days=NUM_DAYS,
+        seed=3,
+        first_day=FIRST.isoformat(),
+        adjusted_share=0.5,
     )
     write_source(config, folder=tmp_path)
     for day in range(NUM_DAYS):

@@ -319,9 +319,11 @@ def test_the_history_of_evaluations_is_shown_when_there_is_one(page):
         "2026-03-13",
         "2026-03-15",
     ]
-    alone = CONTEXT.model_copy(update={"history": ()})
-    page = render(rich_evaluation(), training_history=[], context=alone)
-    assert "As the labels ripened" not in page
+    of_now = CONTEXT.history[-1].model_copy(update={"as_of": AS_OF})
+    for history in ((), (of_now,)):
+        alone = CONTEXT.model_copy(update={"history": history})
+        page = render(rich_evaluation(), training_history=[], context=alone)
+        assert "As the labels ripened" not in page
 
 
 def test_a_report_becomes_a_step_of_the_next_ones_history():

@@ -29,4 +29,12 @@ CONVERSION = {
 }
 ROWS = {"impressions": IMPRESSION, "engagements": ENGAGEMENT, "conversions": CONVERSION}
 ROWS |= {"pins": {"pin_id": "p"}, "users": {"user_id": "u"}}
+ROWS["conversion_adjustments"] = {
+    "adjustment_id": "a1",
+    "adjustment_type": "restatement",
+    "event_id": "o1",
+    "adjustment_ts": "2026-01-02 09:00:00",
+    "received_ts": "2026-01-02 10:00:00",
+    "value": "20",
+}
 ALL_STREAMS = {name: {} for name in ROWS}

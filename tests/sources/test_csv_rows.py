@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convcg_assets.sources import csv_text, file_rows, text_file
-from convcg_assets.sources.csv_text import BACKSLASH, CsvForm, csv_rows, scan_csv
+from convcg_assets.sources import csv_records, file_rows, text_file
+from convcg_assets.sources.csv_records import BACKSLASH, CsvForm
+from convcg_assets.sources.csv_text import csv_rows, scan_csv
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.sources.files import inspect_file
 from convcg_assets.sources.stream import Stream
@@ -29,7 +30,7 @@ TEXTS = st.one_of(SIGNS, st.lists(LINES, max_size=8).map("\n".join))
 def small_blocks(monkeypatch):
     """Blocks of a few bytes: rows lie across their borders."""
     monkeypatch.setattr(text_file, "BLOCK_BYTES", 11)
-    monkeypatch.setattr(csv_text, "_SMALL_BYTES", 5)
+    monkeypatch.setattr(csv_records, "_SMALL_BYTES", 5)
     monkeypatch.setattr(file_rows, "_SMALL_BYTES", file_rows._SMALL_BYTES)
 
 

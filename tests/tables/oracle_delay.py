@@ -113,13 +113,20 @@ class Curve:
 
 
 def curves(
-    credited: list[Row], *, settings: DelaySettings, horizon_days: int, days: Days
+    credited: list[Row],
+    *,
+    settings: DelaySettings,
+    horizon_days: int,
+    days: Days,
+    reported: list[Row] | None = None,
 ) -> list[Row]:
-    """Rows of `conversion_delay` of those days."""
+    """Rows of `conversion_delay` of those days; `reported` is what had been credited at first."""
     rows = []
     for day in days:
         known = pieces(credited, day)
-        reporters = cadence(known, day, settings=settings)
+        reporters = cadence(
+            known if reported is None else pieces(reported, day), day, settings=settings
+        )
         first = day - (horizon_days + settings.estimation_days) * DAY
         groups = defaultdict(list)
         for row in known:

@@ -57,9 +57,15 @@ def _split_of(row: Row, day: dt.date, *, settings: ExampleSettings) -> tuple[str
     return None
 
 
-def known_on(label: Row) -> dt.date:
-    """The first day whose log completes a label: its evidence and its impression have arrived."""
-    return max(label["impression_dt"], label["evidence_dt"])
+def is_known(label: Row, day: dt.date) -> bool:
+    """Whether all that a label rests on had arrived before a day, and nothing that ends it."""
+    has_ended = label["until_dt"] is not None and label["until_dt"] < day
+    return max(label["impression_dt"], newest(label)) < day and not has_ended
+
+
+def newest(label: Row) -> dt.date:
+    """Arrival day of the newest that a label's evidence rests on."""
+    return label["evidence_dt"] if label["since_dt"] is None else label["since_dt"]
 
 
 def _weigh(
@@ -115,7 +121,7 @@ def _positives(
         split, as_of = _split_of(row, day, settings=settings) or (None, None)
         if split == "holdout" and known_before is not None:
             as_of = known_before
-        if as_of and row["weight"] > 0 and known_on(row) < as_of:
+        if as_of and row["weight"] > 0 and is_known(row, as_of):
             groups[split, as_of, row["impression_id"], row["task"]].append(row)
     rows = []
     for (split, as_of, _, task), evidence in groups.items():
@@ -132,7 +138,7 @@ def _positives(
                 "match_factor": sorted(row["match_factor"] for row in evidence)[-1],
                 "as_of": as_of,
                 "label_weight": sum(row["weight"] for row in evidence),
-                "evidence_dt": max(row["evidence_dt"] for row in evidence),
+                "evidence_dt": max(newest(row) for row in evidence),
             }
         )
     return rows
@@ -145,7 +151,7 @@ def _negatives(
     for row in derived["weighted_labels"]:
         split = _split_of(row, day, settings=settings)
         cutoff = day - settings.holdout_days * DAY
-        if split and known_on(row) < cutoff:
+        if split and is_known(row, cutoff):
             liked.add((row["user_id"], row["pin_id"]))
     rows = []
     for row in derived["hard_negatives"]:

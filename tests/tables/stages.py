@@ -12,9 +12,11 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.compiled import compile_rows
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import Query, stream_rows
+from convcg_assets.sources.columns import ADJUSTMENTS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.registry import DERIVED, table_schema
 from convcg_assets.tables.settings import (
+    AdjustmentSettings,
     AttributionSettings,
     DelaySettings,
     ExampleSettings,
@@ -51,6 +53,8 @@ class Case:
 
     def scope(self, id_types: dict[str, str] = INT_IDS) -> Scope:
         streams = {name: {} for name in STREAMS if self.has_catalogue or name != "pins"}
+        if any(name in self.given for name in (ADJUSTMENTS, "adjusted_conversions")):
+            streams[ADJUSTMENTS] = {}
         source = {"name": "tiny", "first_day": FIRST_DAY, "late_days": LATE_DAYS}
         source |= {"id_types": id_types, "streams": streams}
         return Scope(Source.model_validate(source), self.settings)
@@ -118,6 +122,23 @@ def run(case: Case, *, con: Backend, id_types: dict[str, str] = INT_IDS) -> list
 def attributed(world: World, *, settings: AttributionSettings, days: Days) -> Case:
     given = {name: getattr(world, name) for name in ("conversions", "impressions", "engagements")}
     return Case("attributed_conversions", given, Settings(attribution=settings), days)
+
+
+def adjusted(
+    adjustments: list[Row], world: World, credited: list[Row], *, max_days: int, days: Days
+) -> Case:
+    given = {ADJUSTMENTS: adjustments, "conversions": world.conversions}
+    given |= {"attributed_conversions": credited}
+    settings = Settings(adjustments=AdjustmentSettings(max_days=max_days))
+    return Case("adjusted_conversions", given, settings, days)
+
+
+def with_adjusted(case: Case, rows: list[Row], *, max_days: int) -> Case:
+    """The same of a log whose conversions are adjusted: `rows` say what became of them."""
+    settings = case.settings.model_copy(
+        update={"adjustments": AdjustmentSettings(max_days=max_days)}
+    )
+    return replace(case, given={**case.given, "adjusted_conversions": rows}, settings=settings)
 
 
 def delay(credited: list[Row], *, settings: DelaySettings, horizon_days: int, days: Days) -> Case:

@@ -101,3 +101,11 @@ def test_days_are_told_apart_unless_all_together_are_outlying(con: Backend) -> N
     together = outlying(lost, touched(FEW - 1, arrival=1), con=con)
     assert together == [("no touch", day(1), day(3), FEW, 2 * FEW - 1)]
     assert isinstance(together[0][1], dt.date)
+
+
+@pytest.mark.parametrize(("lost", "told"), [(26, False), (27, True)])
+def test_a_day_may_differ_by_chance(con: Backend, lost: int, told: bool) -> None:
+    """Of 40, two standard errors above a half are .5 + 2 sqrt(.25 / 40) = .658, that is 26.3."""
+    day_of_40 = (of("no_touch", lost, arrival=1), touched(40 - lost, arrival=1))
+    found = outlying(*day_of_40, touched(40), con=con)
+    assert found == ([("no touch", day(1), day(1), lost, 40)] if told else [])

@@ -28,10 +28,12 @@ from convcg_assets.tables.settings import (
 )
 
 from . import stages
+from .adjustment_rows import REACH, adjustments_of
 from .tables import INT_IDS, exactly, to_arrow, to_rows, to_table
 from .world import Row, World, day, random_world
 
 DAYS = Days(day(0), day(4))
+ADJUSTED = Days(day(-5), day(40))
 HORIZON_DAYS = AttributionSettings().horizon_days
 
 
@@ -79,8 +81,14 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
         settings = AttributionSettings.model_validate({"model": model, "view_window_days": 7})
         put(model, stages.attributed(world, settings=settings, days=DAYS))
     credited = out["attributed_conversions"] = out["time_decay"]
+    adjustments = adjustments_of(world, Random(3))
+    became = put(
+        "adjusted", stages.adjusted(adjustments, world, credited, max_days=REACH, days=ADJUSTED)
+    )
     delay = DelaySettings(min_weekly=2, maturity_days=2)
     horizon = {"horizon_days": HORIZON_DAYS, "settings": delay}
+    case = stages.delay(credited, **horizon, days=DAYS)
+    put("adjusted curves", stages.with_adjusted(case, became, max_days=REACH))
     put("conversion_delay", stages.delay(credited, **horizon, days=DAYS.widen(before=1)))
     curves = out["conversion_delay"]
     put("label_maturity", stages.maturity(credited, curves, **horizon, days=DAYS))
@@ -89,9 +97,13 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
         given = {"settings": settings, "horizon_days": HORIZON_DAYS, "days": DAYS}
         out["weighted_labels"] = put(formula, stages.labels(world, credited, **given))
     negative_settings = NegativeSettings(sample_rate=0.5, max_per_user_day=2)
+    case = stages.labels(world, credited, **given)
+    put("adjusted labels", stages.with_adjusted(case, became, max_days=REACH))
     put("hard_negatives", stages.negatives(world, settings=negative_settings, days=DAYS))
     features = {"settings": FeatureSettings(max_recent_actions=5), "days": DAYS}
-    put("user_features", stages.user_features(world, credited, **features))
+    case = stages.user_features(world, credited, **features)
+    put("adjusted histories", stages.with_adjusted(case, became, max_days=REACH))
+    put("user_features", case)
     for name, has_catalogue in (("pins_seen", False), ("pin_features", True)):
         case = stages.pin_features(world, credited, has_catalogue=has_catalogue, **features)
         put(name, case)

@@ -41,6 +41,18 @@ def test_one_user_of_many_rows(con, users, found):
     assert all("null_values" in row["remedy"] for row in rows)
 
 
+def test_the_days_are_looked_at_together(con):
+    """Who does most on one of them does not on all."""
+    later = DAY + dt.timedelta(days=1)
+    next_day = [
+        {"dt": later, "user_id": user, "impression_id": f"{user}-{i}"}
+        for i, user in enumerate(others(120))
+    ]
+    one_day = [{"dt": DAY, "user_id": "a", "impression_id": f"a{i}"} for i in range(30)]
+    rows = to_table([*one_day, *next_day], table="impressions", id_types=TEXT_IDS)
+    assert con.to_pyarrow(outsized_ids(rows, columns=("user_id",))).num_rows == 0
+
+
 def test_each_column_has_its_own_share(con):
     rows = [
         {"dt": DAY, "advertiser_id": "a" if i < 81 else "b", "event_id": "e" if i < 21 else str(i)}

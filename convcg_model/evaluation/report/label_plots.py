@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from convcg_model.evaluation.report.plot_style import MODEL, MUTED, scorer_color, style, svg
+from convcg_model.evaluation.report.plot_style import MODEL, MUTED, SECOND, scorer_color, style, svg
 from convcg_model.evaluation.report.ripening import PastEvaluation
 from convcg_model.evaluation.report.wording import arrived, words
 from convcg_model.evaluation.result import Evaluation, EvaluationConfig
@@ -18,15 +18,21 @@ _MARKERS = "s^vDPX"
 
 
 def label_days(evaluation: Evaluation) -> str:
-    """Conversion labels of each held-out day: those here, and those estimated to come."""
-    days = evaluation.label_days
+    """Labels of each held-out day: conversions that are here and those estimated to come.
+
+    Without conversions the engagements, which are all here.
+    """
+    days, by_conversions = evaluation.label_days, evaluation.headline_task == "conversion"
+    here = [day.num_conversions if by_conversions else day.num_engagements for day in days]
+    ripe = [
+        count / (day.conversion_maturity or 1) if by_conversions else count
+        for count, day in zip(here, days, strict=True)
+    ]
+    is_known = by_conversions and any(day.conversion_maturity is not None for day in days)
     with mpl.rc_context(style("label_days")):
         figure = Figure(figsize=(4.3, 2.6), layout="constrained")
         axis = figure.subplots()
-        here = [day.num_conversions for day in days]
-        ripe = [day.num_conversions / (day.conversion_maturity or 1) for day in days]
-        axis.bar(range(len(days)), here, color=MODEL, width=0.6)
-        is_known = any(day.conversion_maturity is not None for day in days)
+        axis.bar(range(len(days)), here, color=MODEL if by_conversions else SECOND, width=0.6)
         expected = axis.bar(
             range(len(days)),
             ripe,
@@ -37,18 +43,22 @@ def label_days(evaluation: Evaluation) -> str:
         )
         every = -(-len(days) // _MAX_TICKS)
         if every == 1:
-            shares = [
-                f"{day.num_conversions:,}\n{arrived(day.conversion_maturity)}" for day in days
-            ]
-            axis.bar_label(expected, shares, padding=2)
+            told = [f"{count:,}" for count in here]
+            if by_conversions:
+                shares = [arrived(day.conversion_maturity) for day in days]
+                told = [f"{t}\n{share}" for t, share in zip(told, shares, strict=True)]
+            axis.bar_label(expected, told, padding=2)
         ages = [f"{day.day:%b %d}\n{day.label_age_days} d old" for day in days]
         axis.set_xticks(range(0, len(days), every), ages[::every])
         axis.tick_params(axis="x", length=0)
-        axis.set_title("Conversions arrived" + " and (dashed) to come" * is_known)
+        title = "Conversions arrived" + " and (dashed) to come" * is_known
+        axis.set_title(title if by_conversions else "Engagements held out")
         axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.grid(axis="y")
         axis.margins(y=0.2)
-        return svg(figure, label="Conversion labels by held-out day, arrived and to come")
+        axis.set_ylim(bottom=0, top=None if any(here) else 1)
+        name = "Conversion" if by_conversions else "Engagement"
+        return svg(figure, label=f"{name} labels by held-out day")
 
 
 def ripening(steps: Sequence[PastEvaluation], *, config: EvaluationConfig) -> str:

@@ -30,7 +30,7 @@ _UNSEEN = ("seen before", "unseen")
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Conversion recall of every scorer, with its interval: all Pins, and Pins not seen before."""
+    """Recall of every scorer, with its interval: all Pins, and Pins not seen before."""
     config = evaluation.config
     metric = f"recall@{config.headline_k}"
     places = [
@@ -66,18 +66,18 @@ def headline(evaluation: Evaluation) -> str:
                 )
             axis.set_yticks(range(len(names)), [words(name) for name in names])
             at = next(iter(found.values()))
-            shares = f"{at.num_queries:,} queries, {arrived(at.maturity)} of labels arrived"
-            axis.set_title(f"{title}\n{shares}")
+            ripe = f", {arrived(at.maturity)} of labels arrived" if at.task == "conversion" else ""
+            axis.set_title(f"{title}\n{at.num_queries:,} queries{ripe}")
             axis.spines["left"].set_visible(False)
             axis.tick_params(axis="y", length=0)
             percent_axis(axis)
             axis.margins(x=0.14)
             axis.set_xlim(left=0)
-        return svg(figure, label=f"Conversion {metric} by scorer, with intervals")
+        return svg(figure, label=f"{_task(evaluation)} {metric} by scorer, with intervals")
 
 
 def slices(evaluation: Evaluation) -> str:
-    """Conversion recall per slice: the model, the baseline that is best overall, the ceiling."""
+    """Recall per slice: the model, the baseline that is best overall, the ceiling."""
     config = evaluation.config
     metric = f"recall@{config.headline_k}"
     overall = _by_scorer(evaluation, "all", "all")
@@ -86,7 +86,7 @@ def slices(evaluation: Evaluation) -> str:
     rows = [
         figures
         for figures in evaluation.figures
-        if figures.task == "conversion" and figures.scorer == config.model
+        if figures.task == evaluation.headline_task and figures.scorer == config.model
     ]
     with mpl.rc_context(style("slices")):
         figure = Figure(figsize=(9.4, 1.2 + 0.25 * len(rows)), layout="constrained")
@@ -124,7 +124,7 @@ def slices(evaluation: Evaluation) -> str:
         axis.set_xlim(left=0)
         if rows:
             figure.legend(loc="outside upper left", ncols=3)
-        return svg(figure, label=f"Conversion {metric} by slice")
+        return svg(figure, label=f"{_task(evaluation)} {metric} by slice")
 
 
 def losses(history: Sequence[Mapping[str, float]]) -> str:
@@ -170,9 +170,15 @@ def validation(course: Mapping[str, Any]) -> str:
         return svg(figure, label="Validation score by step")
 
 
+def _task(evaluation: Evaluation) -> str:
+    return evaluation.headline_task.capitalize()
+
+
 def _by_scorer(evaluation: Evaluation, dimension: str, group: str) -> dict[str, Figures]:
     found = {
-        name: evaluation.find(scorer=name, task="conversion", dimension=dimension, group=group)
+        name: evaluation.find(
+            scorer=name, task=evaluation.headline_task, dimension=dimension, group=group
+        )
         for name in evaluation.scorers
     }
     return {name: figures for name, figures in found.items() if figures}
@@ -183,4 +189,5 @@ def _slice_label(figures: Figures) -> str:
         group = "all"
     else:
         group = f"{words(figures.dimension)}: {words(figures.group)}".replace("$", r"\$")
-    return f"{group} ({figures.num_queries:,}, {arrived(figures.maturity)} arrived)"
+    ripe = f", {arrived(figures.maturity)} arrived" if figures.task == "conversion" else ""
+    return f"{group} ({figures.num_queries:,}{ripe})"

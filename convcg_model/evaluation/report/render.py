@@ -15,8 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from convcg_model.evaluation.report import wording
 from convcg_model.evaluation.report.ripening import PastEvaluation, steps
-from convcg_model.evaluation.report.shortfalls import HEADLINE_SLICES, shortfalls
+from convcg_model.evaluation.report.shortfalls import HEADLINE_SLICES, leads, shortfalls
 from convcg_model.evaluation.result import Estimate, Evaluation, Figures
+
+
+class ConversionOutcome(BaseModel):
+    """What became of some of the conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="In words, such as `click on the Pin`, `no touch`.")
+    conversions: float = Field(description="How many; of those with several touches their credit.")
+    share: float = Field(description="Share of all conversions that arrived in those days.")
 
 
 class ReportContext(BaseModel):
@@ -37,6 +47,10 @@ class ReportContext(BaseModel):
     course: dict[str, Any] = Field(
         default={}, description="How the training went: `TrainedModel.course`, and its positives."
     )
+    outcomes: tuple[ConversionOutcome, ...] = Field(
+        default=(), description="What became of the conversions before day T, most first."
+    )
+    outcome_days: str = Field(default="", description="The arrival days of these conversions.")
     notes: tuple[str, ...] = Field(default=(), description="Caveats of this run, shown on top.")
     history: tuple[PastEvaluation, ...] = Field(
         default=(), description="Evaluations of the same model as of other days, in any order."
@@ -56,7 +70,9 @@ def render(
     """
     from convcg_model.evaluation.report import label_plots, plots
 
-    ripened = steps(evaluation, history=context.history) if context.history else ()
+    ripened = steps(evaluation, history=context.history)
+    if len(ripened) < 2:  # One point is no course.
+        ripened = ()
     names = [name for name in evaluation.scorers if name != evaluation.config.oracle]
     environment = jinja2.Environment(
         autoescape=True,
@@ -84,21 +100,24 @@ def render(
         context=context,
         tasks=[task for task in evaluation.tasks if task.num_queries],
         headline=f"recall@{evaluation.config.headline_k}",
+        judged_by=evaluation.headline_task,
+        ripens=evaluation.headline_task == "conversion",
         metrics=metric_names(evaluation),
         figures=evaluation.find,
         overall=lambda task: next(
             (f for f in evaluation.figures if (f.task, f.dimension) == (task, "all")), None
         ),
-        weighted=lambda figures: figures.maturity not in (None, 1),
+        weighted=_is_weighted,
         best=best_values(evaluation),
         verdicts=verdicts(evaluation),
+        leads=leads(evaluation),
         shortfalls=shortfalls(evaluation, course=context.course),
         place_maturity=_place_maturity(evaluation),
         conversions=next((task for task in evaluation.tasks if task.task == "conversion"), None),
         ripened=ripened,
         has_ceiling=evaluation.config.oracle in evaluation.scorers,
         baselines=[name for name in names if name != evaluation.config.model],
-        dimensions=slice_rows(evaluation, task="conversion"),
+        dimensions=slice_rows(evaluation, task=evaluation.headline_task),
         plots={
             "headline": Markup(plots.headline(evaluation)),
             "slices": Markup(plots.slices(evaluation)),
@@ -123,6 +142,7 @@ def to_json(
     """Everything that the page shows, for machines: evaluation, losses and context."""
     return json.dumps(
         {
+            "verdict": [*leads(evaluation), *shortfalls(evaluation, course=context.course)],
             "context": context.model_dump(mode="json"),
             "evaluation": evaluation.model_dump(mode="json"),
             "training_history": [dict(step) for step in training_history],
@@ -154,11 +174,11 @@ def verdicts(evaluation: Evaluation) -> dict[str, dict[str, tuple[Estimate, str]
 
     The verdict is `better`, `worse`, or `not clearly different` when the paired interval holds 0.
     """
-    places = HEADLINE_SLICES
+    places, task = HEADLINE_SLICES, evaluation.headline_task
     found: dict[str, dict[str, tuple[Estimate, str]]] = {}
     for difference in evaluation.differences:
         place = places.get((difference.dimension, difference.group))
-        if difference.task != "conversion" or difference.against == evaluation.config.oracle:
+        if difference.task != task or difference.against == evaluation.config.oracle:
             continue
         if place:
             estimate = difference.estimate
@@ -182,11 +202,16 @@ def _verdict(estimate: Estimate) -> str:
     return "worse" if estimate.high < 0 else "not clearly different"
 
 
+def _is_weighted(figures: Figures) -> bool:
+    """Whether some queries count for more than others."""
+    return figures.effective_queries < figures.num_queries * (1 - 1e-9)
+
+
 def _place_maturity(evaluation: Evaluation) -> dict[str, float | None]:
-    """Share of the conversions of each verdict's place that have arrived."""
+    """Share of the labels of each verdict's place that have arrived."""
     names = HEADLINE_SLICES
     return {
         names[figures.dimension, figures.group]: figures.maturity
         for figures in evaluation.figures
-        if figures.task == "conversion" and (figures.dimension, figures.group) in names
+        if figures.task == evaluation.headline_task and (figures.dimension, figures.group) in names
     }

@@ -1,4 +1,4 @@
-"""Where a baseline beats the model on a headline slice: said in words, with what to try.
+"""The verdict in words: where the model is ahead, where a baseline is, and what to try then.
 
 The reasons are told from how the training went (`TrainedModel.course`); they are likely, not sure.
 """
@@ -14,6 +14,30 @@ HEADLINE_SLICES = {
     ("seen before", "unseen"): "Pins not seen before",
 }
 FEW_CONVERSIONS = 2_000
+
+
+def leads(evaluation: Evaluation) -> list[str]:
+    """One sentence for every headline slice on which the model is ahead of all baselines."""
+    metric, task = f"recall@{evaluation.config.headline_k}", evaluation.headline_task
+    found = []
+    for where, place in HEADLINE_SLICES.items():
+        best = _best_baseline(evaluation, task, where, metric=metric)
+        if best is None:
+            continue
+        model, other = best
+        ours, theirs = model.metrics[metric].value, other.metrics[metric].value
+        if ours <= theirs:
+            continue
+        difference = _difference(evaluation, task, where, against=other.scorer, metric=metric)
+        sure = ""
+        if difference is not None:
+            sure = ", clearly" if difference.estimate.low > 0 else ", though not beyond chance"
+        found.append(
+            f"On {place} the model is ahead of every baseline{sure}: {task} {metric} "
+            f"{percent(ours)} against {percent(theirs)} of {words(other.scorer)} "
+            f"({model.num_queries:,} queries)."
+        )
+    return found
 
 
 def shortfalls(evaluation: Evaluation, *, course: Mapping[str, Any]) -> list[str]:
@@ -33,18 +57,10 @@ def shortfalls(evaluation: Evaluation, *, course: Mapping[str, Any]) -> list[str
 def _sentence(
     evaluation: Evaluation, task: str, where: tuple[str, str], *, place: str, metric: str
 ) -> str | None:
-    config = evaluation.config
-    of_slice: dict[str, Figures] = {
-        figures.scorer: figures
-        for figures in evaluation.figures
-        if (figures.task, figures.dimension, figures.group) == (task, *where)
-        and metric in figures.metrics
-        and figures.scorer != config.oracle
-    }
-    model = of_slice.pop(config.model, None)
-    if model is None or not of_slice:
+    found = _best_baseline(evaluation, task, where, metric=metric)
+    if found is None:
         return None
-    best = max(of_slice.values(), key=lambda figures: figures.metrics[metric].value)
+    model, best = found
     ours, theirs = model.metrics[metric].value, best.metrics[metric].value
     if theirs <= ours:
         return None
@@ -56,6 +72,24 @@ def _sentence(
         f"On {place} {words(best.scorer)} is ahead of the model{sure}: {task} {metric} "
         f"{percent(theirs)} against {percent(ours)} ({model.num_queries:,} queries)."
     )
+
+
+def _best_baseline(
+    evaluation: Evaluation, task: str, where: tuple[str, str], *, metric: str
+) -> tuple[Figures, Figures] | None:
+    """The model's figures on a slice and the best baseline's; None without either."""
+    config = evaluation.config
+    of_slice: dict[str, Figures] = {
+        figures.scorer: figures
+        for figures in evaluation.figures
+        if (figures.task, figures.dimension, figures.group) == (task, *where)
+        and metric in figures.metrics
+        and figures.scorer != config.oracle
+    }
+    model = of_slice.pop(config.model, None)
+    if model is None or not of_slice:
+        return None
+    return model, max(of_slice.values(), key=lambda figures: figures.metrics[metric].value)
 
 
 def _difference(

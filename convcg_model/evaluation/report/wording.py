@@ -16,6 +16,7 @@ _DIMENSIONS = {
     "seen before": "Pin seen before",
     "surface": "Surface",
     "touch type": "Touch type",
+    "match level": "Match level",
     "Pin": "Pin age",
     "user": "User",
     "advertiser decile": "Advertiser decile",
