@@ -10,7 +10,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test soak install
-.PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay ablation clean
+.PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
+.PHONY: bench-peers ablation clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +87,12 @@ bench-delay: install  ## the ladder of weights for unripe labels; JSON on the la
 
 ablation: install  ## each switch of the model against the default, on the logs at hand
 	$(BIN)/python -m benchmarks.ablation
+
+bench-public: install  ## the towers on data with published results (CONVCG_REAL_DATA)
+	$(BIN)/python -m benchmarks.bench_public
+
+bench-peers: install  ## other libraries beside the towers, on the logs at hand
+	$(BIN)/python -m benchmarks.bench_peers
 
 clean:  ## remove everything that was built (CONVCG_HOME)
 	rm -rf $(CONVCG_HOME)

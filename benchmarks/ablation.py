@@ -5,6 +5,14 @@
 Trains the default and every switch with several seeds on the newest training examples of the
 deployment, and compares them query by query: the hits of a query are averaged over the seeds, the
 intervals are bootstraps over users of the mean difference. The last line is one JSON object.
+
+Hundreds of conversions tell little apart. More days held out, and labels that have ripened, tell
+more: here 15 days of the demo's world, 37 days later.
+
+    echo 'examples: {holdout_days: 15}' > settings.yaml; export CONVCG_SETTINGS=settings.yaml
+    convcg demo --days 97 --last-day 2026-11-30
+    convcg run --last-day 2026-10-24 --only training_examples
+    python -m benchmarks.ablation --day 2026-10-25
 """
 
 import argparse
@@ -17,9 +25,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.paired import paired
+from convcg_assets.builds.build import open_build
+from convcg_assets.builds.ripened import ripened_examples
 from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.engine import connect
+from convcg_assets.tables.artifacts import as_of
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.evaluation.evaluate import (
     choose_queries,
@@ -27,10 +39,10 @@ from convcg_model.evaluation.evaluate import (
     rank_queries,
     snapshots_of,
 )
-from convcg_model.evaluation.metrics import bootstrap_means, interval, recall_at, weighted_means
+from convcg_model.evaluation.metrics import recall_at
 from convcg_model.evaluation.result import EvaluationConfig
 from convcg_model.evaluation.scorers import model_scorer
-from convcg_model.evaluation.weights import maturity_factors
+from convcg_model.evaluation.weights import match_factors, maturity_factors, query_weights
 from convcg_model.training import fit
 from convcg_model.training_set import select_split
 
@@ -66,12 +78,17 @@ METRICS = (
 
 def main() -> None:
     """Run the benchmark and print its figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ablation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES))
     parser.add_argument("--max-queries", type=int, default=10_000, help="of each task")
+    parser.add_argument("--day", type=dt.date.fromisoformat, help="model day (the newest)")
     options = parser.parse_args()
-    examples, pins, first_day = read_examples()
+    examples, pins, first_day = read_examples(options.day)
     config = EvaluationConfig(max_queries=options.max_queries)
     queries = choose_queries(held_out(examples), config=config)
     snapshots = snapshots_of(pins, days=sorted(queries["example_day"].unique().to_pylist()))
@@ -107,19 +124,35 @@ def main() -> None:
     print(json.dumps({"seeds": options.seeds, "figures": figures}))
 
 
-def read_examples() -> tuple[pa.Table, pa.Table, dt.date]:
-    """The newest day's training examples, the Pins of its holdout, and the log's first day."""
+def read_examples(day: dt.date | None = None) -> tuple[pa.Table, pa.Table, dt.date]:
+    """Training examples of a day, the Pins of its holdout, and the log's first day.
+
+    The newest day that has any, or another: its held-out labels are then those known by now, as in
+    a report that is repeated.
+    """
     deployment = current_deployment()
-    day = deployment.lake.days("training_examples")[-1]
-    holdout = dt.timedelta(days=deployment.settings.examples.holdout_days)
+    newest = deployment.lake.days("training_examples")[-1]
+    chosen = day or newest
+    days = Days(chosen, chosen)
+    pin_days = Days(chosen - dt.timedelta(days=deployment.settings.examples.holdout_days), chosen)
     con = connect()
-    examples, pins = (
-        con.to_pyarrow(deployment.lake.read(table, days, con=con))
-        for table, days in (
-            ("training_examples", Days(day, day)),
-            ("pin_features", Days(day - holdout, day)),
+    rows = deployment.lake.read("training_examples", days, con=con)
+    examples = con.to_pyarrow(rows)
+    if examples.num_rows == 0:
+        last_day = chosen - dt.timedelta(days=1)
+        raise SystemExit(
+            f"{chosen} has no training examples; build them: convcg run --last-day {last_day} "
+            "--only training_examples"
         )
-    )
+    if chosen < newest:
+        with open_build(deployment, "evaluation_report", days, con=con) as build:
+            known_before = as_of(
+                chosen, newest=build.newest, settings=deployment.settings.evaluation
+            )
+            held_out_rows = ripened_examples(build, day=chosen, known_before=known_before)
+            ripened = con.to_pyarrow(held_out_rows.select(*examples.column_names))
+        examples = pa.concat_tables([select_split(examples), ripened.cast(examples.schema)])
+    pins = con.to_pyarrow(deployment.lake.read("pin_features", pin_days, con=con))
     con.disconnect()
     pins = pins.sort_by([("dt", "ascending"), ("pin_id", "ascending")])
     return examples, pins, deployment.source.first_day
@@ -136,33 +169,26 @@ def compare(
     task = np.array(queries["task"].to_pylist())
     unseen = np.array([seen is False for seen in queries["seen_before"].to_pylist()])
     user = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    factor = maturity_factors(queries, max_factor=None)
-    weight = np.ones(queries.num_rows) if factor is None else factor
+    factor_Q = maturity_factors(queries, max_factor=None)
+    weight = query_weights(factor_Q, match_factors(queries))
     figures = []
     for name, of in hits.items():
         for metric, hit_Q in of.items():
             chosen = (task == metric[0]) & (unseen | (metric[1] == "all"))
             if not chosen.any():
                 continue
-            values = np.stack([hit_Q, hit_Q - hits["default"][metric]], axis=1)[chosen]
-            means = weighted_means(values, weight_Q=weight[chosen])
-            samples = bootstrap_means(
-                values,
+            found = paired(
+                hit_Q[chosen],
+                other_Q=hits["default"][metric][chosen],
                 weight_Q=weight[chosen],
-                user_Q=np.unique(user[chosen], return_inverse=True)[1],
-                num_resamples=1000,
-                rng=np.random.default_rng(0),
+                user_Q=user[chosen],
             )
-            low, high = interval(samples)[:, 1]
             figures.append(
                 {
                     "switch": name,
                     "metric": f"{metric[0]} recall@{metric[2]}, {metric[1]} Pins",
                     "queries": int(chosen.sum()),
-                    "value": round(float(means[0]), 4),
-                    "difference": round(float(means[1]), 4),
-                    "low": round(float(low), 4),
-                    "high": round(float(high), 4),
+                    **found._asdict(),
                     "training_cpu_s": round(seconds[name], 1),
                 }
             )

@@ -73,7 +73,7 @@ def hold_out_newest(
     if cut is None:
         return None
     ts = impression_times(examples)
-    before = (ts < cut) & (_evidence_times(examples, ts) < cut)
+    before = (ts < cut) & (evidence_times(examples, ts) < cut)
     known = data.subset(before)
     if not len(known.positive):
         return None
@@ -199,7 +199,7 @@ def _passes(rows: np.ndarray) -> list[np.ndarray]:
     return np.array_split(rows, max(1, -(-len(rows) // ROWS_PER_PASS)))
 
 
-def _evidence_times(examples: pa.Table, ts: np.ndarray) -> np.ndarray:
+def evidence_times(examples: pa.Table, ts: np.ndarray) -> np.ndarray:
     """When a row's evidence had arrived: `evidence_dt`, where it is told, else the impression."""
     if "evidence_dt" not in examples.column_names:
         return ts

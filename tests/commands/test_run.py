@@ -3,6 +3,8 @@
 import datetime as dt
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -83,6 +85,17 @@ def test_the_model_records_the_table_versions_it_was_trained_on(deployment: Home
     path = deployment.home / "models" / f"dt={MODEL_DAY}" / "model.json"
     versions = json.loads(path.read_text())["provenance"]["table_versions"]
     assert versions["training_examples"] == deployment.lake.version("training_examples")
+
+
+def test_tracking_has_the_validation_curve_of_the_model(deployment: Home) -> None:
+    path = deployment.home / "models" / f"dt={MODEL_DAY}" / "model.json"
+    curve = json.loads(path.read_text())["course"]["validation_curve"]
+    with closing(sqlite3.connect(deployment.home / "mlflow.db")) as tracked:
+        looks = tracked.execute(
+            "SELECT step + 1, value FROM metrics WHERE key = 'validation' ORDER BY step"
+        ).fetchall()
+    assert len(curve) >= 2
+    assert [list(look) for look in looks] == curve
 
 
 @pytest.mark.parametrize(

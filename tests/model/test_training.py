@@ -66,6 +66,23 @@ def test_learns_the_checkerboard_in_every_setting(world, switch):
     assert ((best % 2) == parity[:, None]).mean() > 0.65
 
 
+def test_wider_towers_embed_and_repeat_as_wide_as_asked(world):
+    wide = ModelConfig(
+        embedding_dim=128, mlp_sizes=(512, 256, 128), pin_id_dim=128, cross_layers=4, id_dropout=0.1
+    )
+    model = train(world, config=wide, training=SHORT.model_copy(update={"epochs": 4}))
+    user_BD, pin_ND = model.embed_users(world.examples), model.embed_pins(world.pins)
+    assert (user_BD.shape[1], pin_ND.shape[1]) == (128, 128)
+    tower = model.network.pin_tower
+    assert tower.cross is not None
+    crossed = tower.cross.get_parameter("layers.3.weight").shape[0]
+    assert tower.head.in_features == crossed + wide.mlp_sizes[-1]
+    best = np.argsort(-(user_BD @ pin_ND.T), axis=1)[:, :10]
+    parity = world.examples["user_id"].to_numpy() % 2
+    assert ((best % 2) == parity[:, None]).mean() > 0.65
+    assert len(model.repeats(world.examples).gain) > 0
+
+
 def test_same_seed_same_bytes_whatever_the_row_order(world):
     shuffled = world.examples.take(np.random.default_rng(1).permutation(world.examples.num_rows))
     version = train(world).model_version
