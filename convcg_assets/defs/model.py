@@ -98,7 +98,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     }
     examples = con.to_pyarrow(build.read("training_examples"))
     pins = con.to_pyarrow(build.read("pin_features"))
-    _check_trainable(examples, pins, day=day, deployment=deployment)
+    check_trainable(examples, pins, day=day, deployment=deployment)
     provenance = {"day": str(day), "source": deployment.source.name, "table_versions": versions}
     history: list[tuple[int, dict[str, float]]] = []
     with track_run(
@@ -147,7 +147,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     }
 
 
-def _check_trainable(
+def check_trainable(
     examples: pa.Table, pins: pa.Table, *, day: date, deployment: Deployment
 ) -> None:
     """ValueError where training could not end in a model that finds something."""

@@ -4,6 +4,8 @@ Every table is made of whole tables, so that a window of a recipe that is too na
 """
 
 import datetime as dt
+import json
+import re
 from collections.abc import Collection, Iterable
 
 from ibis.backends.duckdb import Backend
@@ -15,6 +17,7 @@ from convcg_assets.deployment import Deployment
 from convcg_assets.lake.engine import Query, cast_columns
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.reading import check_files, read_files
+from convcg_assets.tables.raw import REJECTED
 from convcg_assets.tables.table import DAY
 
 from .deployment import derived_of, ranges, sorted_rows
@@ -28,7 +31,11 @@ def scratch_contents(
     forgotten: Collection[int] = (),
     con: Backend,
 ) -> dict[str, list[str]]:
-    """All rows of all tables, as `deployment.contents` has them; none of `forgotten` users."""
+    """All rows of all tables, as `deployment.contents` has them; none of `forgotten` users.
+
+    A rejected row stays, but not what it held where one of its values is such an id, or as a number
+    looks like one.
+    """
     logs = Days(landed[0], landed[-1])
     known = Days(logs.first + DAY, logs.last + DAY)
     source, rejected = deployment.source, []
@@ -42,7 +49,8 @@ def scratch_contents(
             text = f"SELECT * FROM ({text}) WHERE {kept}"
         _create(deployment, stream, [Query(text, given)], con=con)
         rejected.append(Query(rows["rejected"].text, given))
-    _create(deployment, "rejected_events", rejected, con=con)
+    _create(deployment, REJECTED, rejected, con=con)
+    _empty_rejected(forgotten, con=con)
     for table in derived_of(deployment):
         days = logs if deployment.recipes[table].domain == "logs" else known
         _create(deployment, table, [_all_rows(deployment, table, days, con=con)], con=con)
@@ -51,6 +59,15 @@ def scratch_contents(
     ]
     _create(deployment, "training_examples", examples, con=con)
     return {table: sorted_rows(table, f"scratch_{table}", con=con) for table in deployment.tables}
+
+
+def _empty_rejected(forgotten: Collection[int], *, con: Backend) -> None:
+    ids = {str(user) for user in forgotten}
+    held = con.con.execute(f"SELECT DISTINCT raw FROM scratch_{REJECTED}").fetchall()
+    for (raw,) in held:
+        values = [value for value in json.loads(raw).values() if value is not None]
+        if ids & {*values, *(re.sub(r"\.0+$", "", value) for value in values)}:
+            con.con.execute(f"UPDATE scratch_{REJECTED} SET raw = NULL WHERE raw = ?", [raw])
 
 
 def _all_rows(deployment: Deployment, table: str, days: Days, *, con: Backend) -> Query:

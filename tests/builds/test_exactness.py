@@ -140,7 +140,8 @@ def test_a_file_written_again_leads_to_no_rebuild_but_of_its_day(
 
 
 def raw_versions(deployment: Deployment) -> dict[str, int | None]:
-    return {table: deployment.lake.version(table) for table in RAW_TABLES}
+    there = (table for table in RAW_TABLES if table in deployment.tables)
+    return {table: deployment.lake.version(table) for table in there}
 
 
 def test_only_streams_with_a_changed_file_are_read_again(
@@ -150,7 +151,7 @@ def test_only_streams_with_a_changed_file_are_read_again(
     landing.write(day(4), "conversions", [report_of(1, arrived=4, number=1)])
     converge(deployment, con=con)
     after = raw_versions(deployment)
-    assert {t for t in RAW_TABLES if after[t] != before[t]} == {"conversions", "rejected_events"}
+    assert {t for t in after if after[t] != before[t]} == {"conversions", "rejected_events"}
     # The catalogue names the advertisers of events, so that a new one reads them again.
     landing.touch_file(day(4), "pins")
     converge(deployment, con=con)
