@@ -15,7 +15,7 @@ OUTSIZED_ROWS = 20
 """Of fewer rows of an id a share says little."""
 NOTHING = ("null", "none", "nan", "nil", "n/a", "na", "\\n", "undefined", "unknown", "-", "(null)")
 """Ids that stand for nothing, whatever their case."""
-REPEATED_SHARE = 0.1
+REPEATED_SHARE = 0.5
 """The share of reports from which an event that was reported before is not just another channel."""
 REPEATED_ROWS = 10
 UNKNOWN_SHARE = 0.001

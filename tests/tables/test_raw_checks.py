@@ -66,7 +66,7 @@ def test_each_column_has_its_own_share(con):
     ]
 
 
-@pytest.mark.parametrize(("repeats", "is_told"), [(9, False), (10, False), (11, True)])
+@pytest.mark.parametrize(("repeats", "is_told"), [(49, False), (50, False), (51, True)])
 def test_events_that_are_reported_again(con, repeats, is_told):
     events = [str(i) for i in range(100 - repeats)] + ["0"] * repeats
     rows = [{"dt": DAY, "event_name": "checkout", "event_id": event} for event in events]
