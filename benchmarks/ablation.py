@@ -59,6 +59,7 @@ SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no item space": ({"item_space": False}, {}),
     "no Pin prior": ({"pin_prior": False}, {}),
     "no repeat score": ({"repeat_score": False}, {}),
+    "directions count in full": ({"direction_scale": 1.0}, {}),
     "hard negatives: off": ({}, {"hard_negatives_per_batch": 0}),
     "hard negatives: own user's": ({}, {"hard_negative_scope": "user"}),
     "no engagement task": ({}, {"task_weights": {"engagement": 0.0}}),
