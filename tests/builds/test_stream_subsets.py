@@ -1,6 +1,5 @@
 """Every set of streams that a log can consist of gives every table."""
 
-from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -26,9 +25,13 @@ EVENTS = (
     ("engagements", "conversions"),
     ("impressions", "engagements", "conversions"),
 )
-SNAPSHOTS = ((), ("pins", "users"))
-SUBSETS = [*product(EVENTS, SNAPSHOTS), (EVENTS[-1], ("pins",)), (EVENTS[-1], ("users",))]
-SUBSETS += [((*EVENTS[-1], ADJUSTMENTS), SNAPSHOTS[1])]
+EVERY = EVENTS[-1]
+SUBSETS = [
+    *((events, ()) for events in EVENTS),
+    (("engagements",), ("pins", "users")),
+    *((EVERY, snapshots) for snapshots in (("pins",), ("users",), ("pins", "users"))),
+    ((*EVERY, ADJUSTMENTS), ("pins", "users")),
+]
 NUM_DAYS = 6
 LOGS = Days(FIRST_DAY, FIRST_DAY + (NUM_DAYS - 1) * DAY)
 MODEL_DAY = LOGS.last + DAY
