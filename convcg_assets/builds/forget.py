@@ -6,7 +6,6 @@ Derived days are then stale, and repaired as after any other change. Who is forg
 
 import datetime as dt
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.finding import describe_place
+from convcg_assets.sources.log_table import without_password
 from convcg_assets.tables.raw import RAW_TABLES
 
 FLAG = "forgotten.json"
@@ -130,7 +130,7 @@ def what_remains(
             "least and greatest values of columns, of every file there was; ids may be among them",
         ),
         Remains(
-            re.sub(r"//[^/@]*@", "//...@", deployment.tracking_uri),
+            without_password(deployment.tracking_uri),
             "models and reports of past runs: weights and sums, no rows",
         ),
         Remains("backups and copies", "of the landing folder, the lake and the home folder"),

@@ -80,11 +80,12 @@ def build_raw(
             nonlocal catalogue
             if table == "pins":
                 catalogue = version
-            facts = deployment.ledger.facts(["pins"])["pins"]
-            pins = table_state(facts, catalogue)
+            held: dict[dt.date, dict[str, str]] = {}
+            if recipes[table].asks_catalogue:
+                pins = table_state(deployment.ledger.facts(["pins"])["pins"], catalogue)
+                held = {day: held_catalogue(pins, day) for day in part}
             details = {
-                day: raw_detail(recipes[table], logs[day], held_catalogue(pins, day))
-                for day in part
+                day: raw_detail(recipes[table], logs[day], held.get(day, {})) for day in part
             }
             record_days(deployment, table, version, details=details, con=con, run_id=run_id)
 

@@ -4,14 +4,13 @@ How a path's template is read belongs to `layout.py`, what is in a file to `file
 """
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from convcg_assets.sources.faults import LandingError, summarize
 from convcg_assets.sources.layout import DayFiles, Layout, parse_layout
-from convcg_assets.sources.log_table import LogTable
+from convcg_assets.sources.log_table import LogTable, without_password
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.table_rows import DayStamp, day_stamps
@@ -43,7 +42,7 @@ def describe_place(source: Source, stream: str) -> str:
     if table is None:
         return str(stream_layout(source, stream).root(source.landing))
     place = table.located(source.landing)
-    at = place.delta or re.sub(r"//[^/@]*@", "//...@", place.catalog or place.database or "")
+    at = place.delta or without_password(place.catalog or place.database or "")
     return at if place.delta else f"{table.label} of {at}"
 
 
