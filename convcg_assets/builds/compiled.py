@@ -1,7 +1,7 @@
 """The SQL of a table's rows, in which names stand for what is read; compiled once per process.
 
 To build an expression and to compile it takes longer than to run it on a small day. Equal builds
-have equal SQL: it is a function of the table, the number of days, the source and the settings; the
+have equal SQL: it is a function of the table's recipe, the number of days and the types of ids; the
 first and the last day are put in afterwards. (All other days are computed from them in SQL.)
 """
 
@@ -15,7 +15,6 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import date_literal
-from convcg_assets.tables.raw import raw_settings
 from convcg_assets.tables.registry import DERIVED, table_schema
 from convcg_assets.tables.table import DAY, Inputs, Scope
 
@@ -40,16 +39,28 @@ def compile_rows(table: str, days: Days, *, scope: Scope, con: Backend) -> Compi
     symbolic = Days(SYMBOLIC_DAY, SYMBOLIC_DAY + (len(days) - 1) * DAY)
 
     def compile() -> Compiled:
-        entry = DERIVED[table]
         assert entry.rows is not None, table
         rows = entry.rows(symbolic_inputs(table, symbolic, scope=scope))
-        return Compiled(con.compile(rows), tuple(i.table for i in entry.inputs(scope)))
+        return Compiled(con.compile(rows), tuple(read.table for read in recipe.inputs))
 
-    kept = compiled_once(("rows", table, len(days), scope_key(scope)), compile)
+    entry = DERIVED[table]
+    recipe = entry.recipe(scope)
+    kept = compiled_once(compiled_key(table, len(days), scope=scope), compile)
     text = kept.text
     for symbol, day in ((symbolic.first, days.first), (symbolic.last, days.last)):
         text = text.replace(date_literal(symbol), date_literal(day))
     return Compiled(text, kept.inputs)
+
+
+def compiled_key(table: str, num_days: int, *, scope: Scope) -> tuple[Any, ...]:
+    """What tells the SQL of a table's rows apart.
+
+    A recipe says all that the rows depend on, or else its days would not be known as stale.
+    """
+    recipe = DERIVED[table].recipe(scope)
+    inputs = tuple((read.table, read.before, read.after) for read in recipe.inputs)
+    id_types = tuple(sorted(scope.source.id_types.items()))
+    return ("rows", table, num_days, recipe.settings, inputs, id_types)
 
 
 def compiled_once(key: Any, compile: Callable[[], Compiled]) -> Compiled:
@@ -59,11 +70,6 @@ def compiled_once(key: Any, compile: Callable[[], Compiled]) -> Compiled:
             del _kept[next(iter(_kept))]
         _kept[key] = compile()
     return _kept[key]
-
-
-def scope_key(scope: Scope) -> str:
-    """A text that is the same for deployments that read and compute alike."""
-    return raw_settings(scope.source) + scope.settings.model_dump_json()
 
 
 def symbolic_inputs(table: str, days: Days, *, scope: Scope) -> Inputs:

@@ -13,7 +13,7 @@ from convcg_assets.builds.compiled import Compiled, compiled_once
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import NO_VERSION, Version
 from convcg_assets.lake.engine import Files, date_literal, select_files
-from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.columns import ADJUSTMENTS, STREAMS
 from convcg_assets.sources.contract import (
     apply_contract,
     check_rows,
@@ -29,6 +29,7 @@ from convcg_assets.sources.implied import (
     name_advertisers,
 )
 from convcg_assets.sources.source import Source
+from convcg_assets.sources.stream import Stream
 from convcg_assets.tables.raw import NAMED_BY_PINS, raw_settings
 from convcg_assets.tables.registry import table_schema
 
@@ -43,6 +44,7 @@ def compile_contract(
 
     Where the log does not say whose Pin it is, the valid rows ask `pins` of the same days.
     """
+    source = _read_by_contract(source, stream)
     names = raw_names(len(schemas))
     raws = [ibis.table(schema, name=name) for schema, name in zip(schemas, names, strict=True)]
     silent: list[int] = []
@@ -84,6 +86,20 @@ def compile_contract(
     ):
         parts.append("lengths")
     return {part: compiled_once((*key, part), partial(compile, part)) for part in parts}
+
+
+def _read_by_contract(source: Source, stream: str) -> Source:
+    """The source as far as a stream's contract may read it, so that equal ones have equal SQL.
+
+    Engagements ask whether there are impressions, rows that name no advertiser whether there is a
+    catalogue, and adjustments name events as conversions do.
+    """
+    kept = {stream, "conversions"} if stream == ADJUSTMENTS else {stream}
+    asked = {"impressions"} if stream == "engagements" else set[str]()
+    asked |= {"pins"} if stream in NAMED_BY_PINS else set()
+    others = {name: None for name in STREAMS if name not in kept}
+    others |= {name: Stream() for name in asked if source.stream(name) is not None}
+    return source.model_copy(update={"streams": source.streams.model_copy(update=others)})
 
 
 def raw_names(num: int) -> list[str]:
