@@ -49,17 +49,18 @@ def batch_loss(
 
     # Masks: a user's other positives are no negatives; but what he acted on before and passes over
     # now is one, where it is in the batch by chance: it teaches what a repeat is worth
-    hit_BN = to_device(data.pairs.hits(user, data.pins.row[columns]))
-    accidental_hit_BB, excluded_BH = hit_BN[:, : len(rows)], hit_BN[:, len(rows) :]
+    excluded_BN = to_device(data.pairs.hits(user, data.pins.row[columns]))
+    in_batch_BB, hard_BH = excluded_BN[:, : len(rows)], excluded_BN[:, len(rows) :]
     if own_only:
-        excluded_BH = excluded_BH | to_device(user[:, None] != data.user[negatives])
+        hard_BH |= to_device(user[:, None] != data.user[negatives])
     gain_BP, gain_BN = network.repeat_gain(users), None
     if gain_BP is not None:
         mentions = find_mentions(users, pin_row_N=pin_row_N)
         gain_BN = mentions.spread(gain_BP)
         pin_row_B = pin_row_N[: len(rows)]
-        accidental_hit_BB = accidental_hit_BB & ~mentions.mask()[:, : len(rows)]
-        accidental_hit_BB = accidental_hit_BB | (pin_row_B[:, None] == pin_row_B)
+        is_in_batch = mentions.column < len(rows)
+        in_batch_BB[mentions.row[is_in_batch], mentions.column[is_in_batch]] = False
+        in_batch_BB |= pin_row_B[:, None] == pin_row_B
 
     # Weights and sampling correction
     task, weight_B = data.task[rows], to_device(data.weight[rows])
@@ -75,21 +76,16 @@ def batch_loss(
         if config.head == "multi":
             of_task_B = weight_B * to_device(task == TASKS.index(name))
         user_BD = network.embed_users(users, task=name)
-        pin_BD, hard_negative_HD = network.embed_pins(pins, task=name).split(
-            [len(rows), len(negatives)]
-        )
+        pin_ND = network.embed_pins(pins, task=name)
         losses.append(
             weighted_sampled_softmax(
                 user_BD,
-                pin_BD=pin_BD,
-                hard_negative_HD=hard_negative_HD,
+                pin_ND=pin_ND,
                 weight_B=of_task_B,
                 temperature=config.temperature,
                 log_expected_count_B=log_expected_count_B,
-                accidental_hit_BB=accidental_hit_BB,
-                excluded_BH=excluded_BH,
-                gain_BB=None if gain_BN is None else gain_BN[:, : len(rows)],
-                gain_BH=None if gain_BN is None else gain_BN[:, len(rows) :],
+                excluded_BN=excluded_BN,
+                gain_BN=gain_BN,
             )
         )
         if name == "conversion" and (
@@ -98,7 +94,7 @@ def batch_loss(
             extra = training.advertiser_loss_weight * _advertiser_loss(
                 network,
                 user_BD,
-                pin_BD=pin_BD,
+                pin_BD=pin_ND[: len(rows)],
                 advertiser_B=pins.items.advertiser_M[: len(rows)],
                 weight_B=weight_B * to_device(task == CONVERSION),
                 log_expected_count_B=log_expected_count_B,

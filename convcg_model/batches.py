@@ -55,6 +55,8 @@ class UserBatch(_OnDevice):
     """User side of B rows; `subject_B` and `recent_BL` point into `items`, 0 where nothing is.
 
     `item_row_M` are the items' rows in the catalogue, ascending, `catalogue.NO_PIN` the first.
+    `times_BL` says, at the newest action on a Pin, how many of the recent actions were on it; it is
+    0 at the others.
     """
 
     items: ItemBatch
@@ -66,3 +68,4 @@ class UserBatch(_OnDevice):
     recent_BL: Tensor
     action_BL: Tensor
     age_BL: Tensor
+    times_BL: Tensor

@@ -78,6 +78,23 @@ def encode_catalogue(static: pa.Table, spec: FeatureSpec, *, role: str) -> Catal
     )
 
 
+def distinct_rows(rows: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `num_rows` rows occur, ascending, and each one's place among them.
+
+    As `np.unique` gives it, but by marking what occurs, which takes no sorting.
+
+    >>> rows, place = distinct_rows(np.array([[7, 3], [3, 9]]), 10)
+    >>> rows.tolist(), place.tolist()
+    ([3, 7, 9], [[1, 0], [0, 2]])
+    """
+    occurs = np.zeros(num_rows, dtype=bool)
+    occurs[rows] = True
+    distinct = np.flatnonzero(occurs)
+    place = np.zeros(num_rows, dtype=np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place[rows]
+
+
 def static_pins(*tables: pa.Table, pin_id_kind: str, advertiser_id_kind: str) -> pa.Table:
     """One row per Pin of any of the tables; where several know a Pin, the first table's row.
 

@@ -28,6 +28,17 @@ def deterministic_torch(device: torch.device) -> Iterator[None]:
             torch.use_deterministic_algorithms(was_on)
 
 
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed the generators that work on a device draws from.
+
+    `torch.manual_seed` keeps a note of each call for devices that are not there, and a stack trace
+    with it: too much for every step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 def choose_device(name: str) -> torch.device:
     """The device of a config: `auto` is the GPU where there is one."""
     if name == "auto":

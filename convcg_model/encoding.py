@@ -13,7 +13,7 @@ import torch
 
 from convcg_model.arrow_columns import as_array, as_flat_lists, as_floats, table_column
 from convcg_model.batches import ItemBatch, PinBatch, UserBatch
-from convcg_model.catalogue import NO_PIN, Catalogue
+from convcg_model.catalogue import NO_PIN, Catalogue, distinct_rows
 from convcg_model.features import FeatureSpec
 from convcg_model.numeric import encode_numeric
 
@@ -30,6 +30,7 @@ class EncodedUsers:
     recent: np.ndarray
     recent_action: np.ndarray
     recent_age: np.ndarray
+    recent_times: np.ndarray
     recent_starts: np.ndarray
 
 
@@ -54,7 +55,7 @@ def encode_users(
         column = table_column(table, "subject_pin_id", role=role)
         subject = catalogue.rows(column, role=f"{role}, subject_pin_id")
     token, token_starts = _encode_queries(table, spec, role=role)
-    recent, action, age, starts = _encode_histories(table, spec, catalogue, role=role)
+    recent, action, age, times, starts = _encode_histories(table, spec, catalogue, role=role)
     return EncodedUsers(
         categorical=categorical,
         numeric=encode_numeric(table, spec.user_numeric, role=role, first_day=spec.first_day),
@@ -64,6 +65,7 @@ def encode_users(
         recent=recent,
         recent_action=action,
         recent_age=age,
+        recent_times=times,
         recent_starts=starts,
     )
 
@@ -83,8 +85,8 @@ def user_batch(users: EncodedUsers, catalogue: Catalogue, rows: np.ndarray) -> U
     positions = _padded_positions(users.recent_starts, rows)
     recent = users.recent[positions]
     subject = users.subject[rows]
-    mentioned, place = np.unique(
-        np.concatenate([[NO_PIN], subject, recent.ravel()]), return_inverse=True
+    mentioned, place = distinct_rows(
+        np.concatenate([[NO_PIN], subject, recent.ravel()]), len(catalogue.pin)
     )
     return UserBatch(
         items=_item_batch(catalogue, mentioned),
@@ -96,6 +98,7 @@ def user_batch(users: EncodedUsers, catalogue: Catalogue, rows: np.ndarray) -> U
         recent_BL=_indices(place[1 + len(rows) :].reshape(recent.shape)),
         action_BL=_indices(users.recent_action[positions]),
         age_BL=torch.from_numpy(users.recent_age[positions]),
+        times_BL=torch.from_numpy(users.recent_times[positions]),
     )
 
 
@@ -138,10 +141,11 @@ def _encode_queries(
 
 def _encode_histories(
     table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
+    """Pins, kinds, ages and times of the recent actions, and where each row's begin."""
     if spec.actions is None:
-        empty = np.zeros(1, dtype=np.int32)
-        return empty, empty, empty.astype("f4"), np.zeros(table.num_rows + 1, dtype=np.int64)
+        empty, no_age = np.zeros(1, dtype=np.int32), np.zeros(1, dtype=np.float32)
+        return empty, empty, no_age, no_age, np.zeros(table.num_rows + 1, dtype=np.int64)
     names = ("user_recent_pin_ids", "user_recent_actions", "user_recent_age_days")
     flat, lengths = zip(
         *(as_flat_lists(table_column(table, name, role=role)) for name in names), strict=True
@@ -154,12 +158,29 @@ def _encode_histories(
     position = np.arange(len(flat[0])) - np.repeat(_starts(lengths[0])[:-1], lengths[0])
     newest = pa.array(position < spec.max_recent_actions)
     pin_ids, actions, ages = (as_array(values.filter(newest)) for values in flat)
+    pins = catalogue.rows(pin_ids, role=f"{role}, {names[0]}")
+    times = _count_times(pins, np.repeat(np.arange(table.num_rows), kept))
     return (
-        np.append(catalogue.rows(pin_ids, role=f"{role}, {names[0]}"), np.int32(NO_PIN)),
+        np.append(pins, np.int32(NO_PIN)),
         np.append(spec.actions.encode(actions, role=f"{role}, {names[1]}"), np.int32(0)),
         np.append(np.nan_to_num(as_floats(ages), nan=0.0).astype("f4"), np.float32(0)),
+        np.append(times, np.float32(0)),
         _starts(kept),
     )
+
+
+def _count_times(pins: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """float32: where a row names a Pin first, how often it does; 0 elsewhere.
+
+    >>> _count_times(np.array([7, 8, 7, 7]), np.array([0, 0, 0, 1])).tolist()
+    [2.0, 1.0, 0.0, 1.0]
+    """
+    pairs = row.astype(np.int64) * (int(pins.max(initial=0)) + 1) + pins
+    _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
+    times = np.zeros(len(pins), dtype=np.float32)
+    times[first] = counts
+    times[pins == NO_PIN] = 0
+    return times
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:

@@ -90,6 +90,12 @@ class FeatureSpec(FrozenConfig):
     pin_hash_buckets: int = Field(
         default=0, ge=0, description="hash buckets of Pin ids beyond the vocabulary; 0: none are"
     )
+    longest_history: int | None = Field(
+        default=None,
+        ge=1,
+        description="most actions that training read of a row, to which their number is relative; "
+        "None: the most of each batch, in models of before",
+    )
     first_day: date | None = Field(
         default=None, description="first day of the log, which counters are relative to"
     )
@@ -113,7 +119,8 @@ def fit_features(
     )
     if pins is None:
         raise ValueError("training examples: pin_id is null in every row")
-    actions, _ = as_flat_lists(table_column(examples, "user_recent_actions", role=role))
+    actions, num_actions = as_flat_lists(table_column(examples, "user_recent_actions", role=role))
+    longest = min(int(num_actions.max(initial=0)), config.max_recent_actions)
     context = {
         name: fit_vocabulary(table_column(examples, name, role=role)) for name in CONTEXT_COLUMNS
     }
@@ -150,6 +157,7 @@ def fit_features(
         pin_hash_buckets=_hash_buckets(
             len(seen.drop_null().unique()) - len(pins.values), config=config
         ),
+        longest_history=longest or None,
         first_day=first_day,
     )
 

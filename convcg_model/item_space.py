@@ -7,9 +7,9 @@ together from the first step on. Shape suffixes: see `batches.py`.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from convcg_model.features import FeatureSpec
+from convcg_model.history import Actions
 
 
 class ItemSpace(nn.Module):
@@ -36,26 +36,21 @@ class ItemSpace(nn.Module):
         """point_ND to be added to the Pin tower's output."""
         return self.pin_scale * self.map(item_NX)
 
-    def of_users(
-        self,
-        item_MX: Tensor,
-        *,
-        subject_B: Tensor,
-        recent_BL: Tensor,
-        action_BL: Tensor,
-        age_BL: Tensor,
-    ) -> Tensor:
-        """point_BD to be added to the user tower's output; 0 without subject and actions."""
-        point_MD = self.map(item_MX)
-        point_BD = torch.zeros(len(subject_B), point_MD.shape[1], device=point_MD.device)
-        if self.subject_scale is not None:
-            point_BD = point_BD + self.subject_scale * functional.embedding(subject_B, point_MD)
-        if self.kind is not None and self.decay is not None and self.history_scale is not None:
-            present_BL = recent_BL > 0
-            score_BL = self.kind(action_BL).squeeze(-1)
-            score_BL = score_BL - self.decay * torch.log1p(age_BL.clamp(min=0))
-            # A finite floor, not -inf: a row without any action must not become NaN.
-            share_BL = torch.softmax(score_BL.masked_fill(~present_BL, -1e4), dim=1) * present_BL
-            mean_BD = share_BL.unsqueeze(1) @ functional.embedding(recent_BL, point_MD)
-            point_BD = point_BD + self.history_scale * mean_BD.squeeze(1)
-        return point_BD
+    def scores(self, actions: Actions) -> Tensor:
+        """score_BL1 of the actions, by which their mean weighs them (`Actions.means`)."""
+        assert self.kind is not None
+        assert self.decay is not None
+        kind_BL1 = actions.kind_BLA @ self.kind.weight
+        return kind_BL1 - self.decay * actions.log_age_BL.unsqueeze(-1)
+
+    def of_users(self, *, subject_BX: Tensor | None, mean_BX: Tensor | None) -> Tensor | None:
+        """point_BD to be added to the user tower's output; None without subject and actions.
+
+        The map is linear: the point of the mean Pin is the mean of the points.
+        """
+        parts = []
+        if self.subject_scale is not None and subject_BX is not None:
+            parts.append(self.subject_scale * subject_BX)
+        if self.history_scale is not None and mean_BX is not None:
+            parts.append(self.history_scale * mean_BX)
+        return self.map(sum(parts)) if parts else None

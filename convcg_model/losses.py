@@ -22,56 +22,45 @@ class SoftmaxLoss:
 def weighted_sampled_softmax(
     user_BD: Tensor,
     *,
-    pin_BD: Tensor,
-    hard_negative_HD: Tensor | None = None,
+    pin_ND: Tensor,
     weight_B: Tensor,
     temperature: float,
     log_expected_count_B: Tensor | None = None,
-    accidental_hit_BB: Tensor | None = None,
-    excluded_BH: Tensor | None = None,
-    gain_BB: Tensor | None = None,
-    gain_BH: Tensor | None = None,
+    excluded_BN: Tensor | None = None,
+    gain_BN: Tensor | None = None,
 ) -> SoftmaxLoss:
-    """Loss of B positives, row i's positive being Pin i.
+    """Loss of B positives, row i's positive being Pin i; Pins B and after are hard negatives.
 
-    Cross-entropy of row i over the columns (in-batch Pins, hard negatives), times `weight_B`,
-    summed and divided by B: a batch with less weight moves the model less.
+    Cross-entropy of row i over the N columns, times `weight_B`, summed and divided by B: a batch
+    with less weight moves the model less.
 
     `log_expected_count_B` is the log of how often a batch is expected to hold column j's Pin
     (B times its sampling probability); subtracted from the in-batch columns, it makes their sum
     an estimate of the sum over all Pins, beside which each hard negative counts once. Bengio &
     Senecal (2008); Yi et al., Sampling-Bias-Corrected Neural Modeling (2019), section 3.
-    `accidental_hit_BB` and `excluded_BH` are true for columns that are no negatives of a row.
-    `gain_BB` and `gain_BH` are added to the logits: what a repeat gains (`repeat_score.py`).
+    `excluded_BN` is true for columns that are no negatives of a row; its own positive always stays.
+    `gain_BN` is added to the logits: what a repeat gains (`repeat_score.py`).
     """
-    # Scores
-    logits_BB = user_BD @ pin_BD.T / temperature
-    if gain_BB is not None:
-        logits_BB = logits_BB + gain_BB
+    num_rows, num_hard = len(user_BD), len(pin_ND) - len(user_BD)
 
-    # Sampling correction, of in-batch columns only
+    # What is added to the scores: the sampling correction, and minus infinity where excluded
+    bias_BN = user_BD.new_zeros(1, len(pin_ND))
     if log_expected_count_B is not None:
-        logits_BB = logits_BB - log_expected_count_B
+        bias_BN = -functional.pad(log_expected_count_B, (0, num_hard)).unsqueeze(0)
+    if excluded_BN is not None:
+        own_B = bias_BN.expand(num_rows, -1).diagonal()
+        bias_BN = torch.where(excluded_BN, -torch.inf, bias_BN)
+        bias_BN.diagonal().copy_(own_B)
 
-    # Accidental hits: other positives of the row's user; never the row's own positive
-    if accidental_hit_BB is not None:
-        own_BB = torch.eye(len(user_BD), dtype=torch.bool, device=user_BD.device)
-        logits_BB = logits_BB.masked_fill(accidental_hit_BB & ~own_BB, -torch.inf)
-
-    # Hard negatives, as further columns
-    logits_BN = logits_BB
-    if hard_negative_HD is not None:
-        logits_BH = user_BD @ hard_negative_HD.T / temperature
-        if gain_BH is not None:
-            logits_BH = logits_BH + gain_BH
-        if excluded_BH is not None:
-            logits_BH = logits_BH.masked_fill(excluded_BH, -torch.inf)
-        logits_BN = torch.cat([logits_BB, logits_BH], dim=1)
+    # Scores
+    logits_BN = torch.addmm(bias_BN, user_BD / temperature, pin_ND.T)
+    if gain_BN is not None:
+        logits_BN = logits_BN + gain_BN
 
     # Loss
-    own_column_B = torch.arange(len(user_BD), device=user_BD.device)
+    own_column_B = torch.arange(num_rows, device=user_BD.device)
     row_loss_B = functional.cross_entropy(logits_BN, own_column_B, reduction="none")
-    loss = (weight_B * row_loss_B).sum() / len(user_BD)
+    loss = (weight_B * row_loss_B).sum() / num_rows
     return SoftmaxLoss(loss=loss, row_loss_B=row_loss_B)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convcg_model.catalogue import distinct_rows
+
 
 @dataclass(frozen=True)
 class PositivePairs:
@@ -16,15 +18,16 @@ class PositivePairs:
 
     def hits(self, user: np.ndarray, pin: np.ndarray) -> np.ndarray:
         """bool [B, N]: whether Pin n is a positive of row b's user, in this row or another."""
-        distinct, place = np.unique(pin, return_inverse=True)
+        distinct, place = distinct_rows(pin, int(pin.max(initial=0)) + 1)
         lengths = self.starts[user + 1] - self.starts[user]
         row = np.repeat(np.arange(len(user)), lengths)
         within = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         positive = self.pin[np.repeat(self.starts[user], lengths) + within]
-        found = np.searchsorted(distinct, positive).clip(max=max(0, len(distinct) - 1))
-        is_there = distinct[found] == positive if len(distinct) else np.zeros(0, dtype=bool)
+        column_of = np.full(max(distinct.max(initial=0), self.pin.max(initial=0)) + 1, -1)
+        column_of[distinct] = np.arange(len(distinct))
+        column = column_of[positive]
         hit = np.zeros((len(user), len(distinct)), dtype=bool)
-        hit[row[is_there], found[is_there]] = True
+        hit[row[column >= 0], column[column >= 0]] = True
         return hit[:, place]
 
 

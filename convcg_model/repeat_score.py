@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convcg_model.batches import UserBatch
 from convcg_model.features import FeatureSpec
+from convcg_model.history import one_of_few
 
 STRIDE = 30.0
 """The parameters are stored over it: they have far to go, and AdamW takes steps of one size."""
@@ -51,49 +52,46 @@ class RepeatScore(nn.Module):
         gain_BL, gain_B1 = torch.zeros_like(batch.age_BL), torch.zeros_like(batch.age_BL[:, :1])
         if self.kind is not None and self.slopes is not None:
             place_L = torch.arange(recent_BL.shape[1], device=recent_BL.device)
-            same_BLL = recent_BL.unsqueeze(2) == recent_BL.unsqueeze(1)
-            newest_BL = (same_BLL.int().argmax(dim=2) == place_L) & (recent_BL > 0)
+            kind_BLA = one_of_few(batch.action_BL, self.kind.num_embeddings)
             age_slope, place_slope, times_slope = STRIDE * self.slopes
-            gain_BL = newest_BL * (
-                STRIDE * self.kind(batch.action_BL).squeeze(-1)
+            gain_BL = (batch.times_BL > 0) * (
+                STRIDE * (kind_BLA @ self.kind.weight).squeeze(-1)
                 - age_slope * torch.log1p(batch.age_BL.clamp(min=0))
                 - place_slope * torch.log1p(place_L)
-                + times_slope * torch.log(same_BLL.sum(dim=2))
+                + times_slope * torch.log(batch.times_BL.clamp(min=1))
             )
         if self.subject is not None:
             gain_B1 = STRIDE * self.subject * (batch.subject_B.unsqueeze(1) > 0)
         return torch.cat([gain_BL, gain_B1], dim=1)
 
 
+def mentioned_places(batch: UserBatch) -> Tensor:
+    """Places [B, P] among the items of each user's recent Pins and, last, the subject Pin."""
+    return torch.cat([batch.recent_BL, batch.subject_B.unsqueeze(1)], dim=1)
+
+
 def mentioned_rows(batch: UserBatch) -> Tensor:
-    """Catalogue rows [B, P] of each user's recent Pins and, last, the subject Pin; 0: none."""
-    place_BP = torch.cat([batch.recent_BL, batch.subject_B.unsqueeze(1)], dim=1)
-    return batch.item_row_M[place_BP]
+    """Catalogue rows [B, P] of the same; 0: none."""
+    return batch.item_row_M[mentioned_places(batch)]
 
 
 @dataclass(frozen=True)
 class Mentions:
-    """Where the Pins that users mention stand among N Pins: `source` is a place in [B, P] and
-    `cell` one in [B, N], both flattened.
+    """Where the Pins that users mention stand among N Pins: user `row` mentions Pin `column`, at
+    the place `source` of [B, P], flattened.
     """
 
     source: Tensor
-    cell: Tensor
+    row: Tensor
+    column: Tensor
     shape: tuple[int, int]
 
     def spread(self, gain_BP: Tensor) -> Tensor:
         """gain_BN: of each Pin the sum of its gains, 0 for those that a user does not mention."""
-        gain_BN = torch.zeros(self.shape[0] * self.shape[1], device=gain_BP.device)
-        gain_BN = gain_BN.scatter_add(0, self.cell, gain_BP.flatten()[self.source])
-        return gain_BN.reshape(self.shape)
-
-    def mask(self) -> Tensor:
-        """bool [B, N]: whether user b mentions Pin n."""
-        mask_BN = torch.zeros(
-            self.shape[0] * self.shape[1], dtype=torch.bool, device=self.cell.device
-        )
-        mask_BN[self.cell] = True
-        return mask_BN.reshape(self.shape)
+        num_rows, num_pins = self.shape
+        gain_BN = torch.zeros(num_rows * num_pins, device=gain_BP.device)
+        cell = self.row * num_pins + self.column
+        return gain_BN.scatter_add(0, cell, gain_BP.flatten()[self.source]).reshape(self.shape)
 
 
 def find_mentions(batch: UserBatch, *, pin_row_N: Tensor) -> Mentions:
@@ -101,17 +99,18 @@ def find_mentions(batch: UserBatch, *, pin_row_N: Tensor) -> Mentions:
 
     A join by sorting: few of a user's Pins are in a batch, so a matrix of all would be wasteful.
     """
-    row_BP = mentioned_rows(batch)
+    place_BP = mentioned_places(batch)
     sorted_N, order_N = torch.sort(pin_row_N, stable=True)
-    flat = row_BP.flatten()
-    first = torch.searchsorted(sorted_N, flat)
-    count = torch.searchsorted(sorted_N, flat, right=True) - first
-    count = count * (flat > 0)
-    source = torch.repeat_interleave(torch.arange(len(flat), device=flat.device), count)
-    within = torch.arange(len(source), device=flat.device) - (count.cumsum(0) - count)[source]
-    column = order_N[first[source] + within]
+    first_M = torch.searchsorted(sorted_N, batch.item_row_M)
+    count_M = torch.searchsorted(sorted_N, batch.item_row_M, right=True) - first_M
+    count_M = count_M * (batch.item_row_M > 0)
+    place = place_BP.flatten()
+    count = count_M[place]
+    source = torch.repeat_interleave(count)
+    within = torch.arange(len(source), device=source.device) - (count.cumsum(0) - count)[source]
     return Mentions(
         source=source,
-        cell=source // row_BP.shape[1] * len(pin_row_N) + column,
-        shape=(len(row_BP), len(pin_row_N)),
+        row=source // place_BP.shape[1],
+        column=order_N[first_M[place[source]] + within],
+        shape=(len(place_BP), len(pin_row_N)),
     )

@@ -12,7 +12,7 @@ from torch.nn import functional
 from convcg_model.batches import PinBatch, UserBatch
 from convcg_model.config import ModelConfig
 from convcg_model.features import FeatureSpec
-from convcg_model.history import history_encoder
+from convcg_model.history import history_encoder, read_actions
 from convcg_model.item_space import ItemSpace
 from convcg_model.items import CodeEmbedding, ItemEncoder, embedding_table
 from convcg_model.repeat_score import RepeatScore
@@ -97,6 +97,7 @@ class TwoTower(nn.Module):
             }
         )
         self.has_subject = spec.has_subject
+        self.num_action_kinds = spec.actions.size if spec.actions else 0
         self.query = self.history = self.space = self.repeats = None
         self.direction_scale = config.resolved_direction_scale
         user_size = len(spec.context) * config.context_dim
@@ -107,7 +108,7 @@ class TwoTower(nn.Module):
             self.query = embedding_table(spec.query_buckets + 1, config.query_dim)
             user_size += config.query_dim
         if spec.actions and config.history != "none":
-            self.history = history_encoder(spec.actions, item_size=self.items.size, config=config)
+            self.history = history_encoder(spec, item_size=self.items.size, config=config)
             user_size += self.history.size
         if user_size == 0:
             raise ValueError(
@@ -145,22 +146,20 @@ class TwoTower(nn.Module):
     def embed_users(self, batch: UserBatch, *, task: str = "conversion") -> Tensor:
         """user_BD; with one head the same for both tasks."""
         item_MX = self.items(batch.items)
+        subject_BX = functional.embedding(batch.subject_B, item_MX) if self.has_subject else None
+        pooled_BX, mean_BX = self._read_actions(batch, item_MX)
         parts = [batch.numeric_BF]
         parts += [embed(batch.categorical[name]) for name, embed in self.context.items()]
         if self.query:
             parts.append(_mean_of_tokens(self.query(batch.token_BQ), batch.token_BQ > 0))
-        if self.has_subject:
-            parts.append(functional.embedding(batch.subject_B, item_MX))
-        actions = {
-            "recent_BL": batch.recent_BL,
-            "action_BL": batch.action_BL,
-            "age_BL": batch.age_BL,
-        }
-        if self.history:
-            parts.append(self.history(item_MX, **actions))
+        if subject_BX is not None:
+            parts.append(subject_BX)
+        if pooled_BX is not None:
+            parts.append(pooled_BX)
         user_BD = self._head("user", self.user_tower.features(torch.cat(parts, dim=1)), task=task)
         if self.space:
-            user_BD = user_BD + self.space.of_users(item_MX, subject_B=batch.subject_B, **actions)
+            point_BD = self.space.of_users(subject_BX=subject_BX, mean_BX=mean_BX)
+            user_BD = user_BD if point_BD is None else user_BD + point_BD
         user_BD = self.direction_scale * functional.normalize(user_BD, dim=1)
         return functional.pad(user_BD, (0, 1), value=1.0) if self.prior else user_BD
 
@@ -199,6 +198,25 @@ class TwoTower(nn.Module):
     def repeat_gain(self, batch: UserBatch) -> Tensor | None:
         """gain_BP, in logits, of `repeat_score.mentioned_rows`; None without a repeat score."""
         return self.repeats(batch) if self.repeats else None
+
+    def _read_actions(
+        self, batch: UserBatch, item_MX: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """What the history says to the tower [B, X'], and its mean Pin [B, X] for the item space.
+
+        All means at once: to gather the actions' Pins costs more than to add them up.
+        """
+        readers = [part for part in (self.history, self.space) if part]
+        if not self.num_action_kinds or not readers:
+            return None, None
+        actions = read_actions(batch, item_MX, num_kinds=self.num_action_kinds)
+        mean_BKX = actions.means(torch.cat([part.scores(actions) for part in readers], dim=2))
+        pooled_BX = mean_BX = None
+        if self.history:
+            pooled_BX = self.history(actions, mean_BKX[:, : self.history.num_pools])
+        if self.space:
+            mean_BX = mean_BKX[:, -1]
+        return pooled_BX, mean_BX
 
     def _head(self, side: str, features: Tensor, *, task: str) -> Tensor:
         if self.engagement_head is not None and task == "engagement":

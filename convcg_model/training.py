@@ -17,7 +17,7 @@ from tqdm import tqdm
 from convcg_model.batch_loss import batch_loss
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.course import Course, plan_course, settle
-from convcg_model.determinism import choose_device, deterministic_torch
+from convcg_model.determinism import choose_device, deterministic_torch, seed_torch
 from convcg_model.features import FeatureSpec, seen_pins
 from convcg_model.losses import SoftmaxLoss
 from convcg_model.partial_state import (
@@ -128,7 +128,7 @@ def fit(
                 rows = batches.at(step, num_positives=len(rows_of.positive))
 
                 # Loss
-                torch.manual_seed((training.seed << 32) + step)
+                seed_torch((training.seed << 32) + step, device)
                 loss = batch_loss(
                     network, rows_of, rows, step=step, config=config, training=training
                 )

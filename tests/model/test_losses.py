@@ -14,9 +14,14 @@ PIN = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
 ONES = torch.ones(2)
 
 
+def with_hard(*negatives: list[float]) -> torch.Tensor:
+    """The two Pins, and hard negatives behind them."""
+    return torch.cat([PIN, torch.tensor(negatives)])
+
+
 def test_rows_are_a_softmax_over_the_batch():
     # Scores over temperature 0.5: row 0 [2, 1.2], row 1 [0, 1.6]
-    loss = weighted_sampled_softmax(USER, pin_BD=PIN, weight_B=ONES, temperature=0.5)
+    loss = weighted_sampled_softmax(USER, pin_ND=PIN, weight_B=ONES, temperature=0.5)
     row_0 = math.log(math.exp(2.0) + math.exp(1.2)) - 2.0
     row_1 = math.log(math.exp(0.0) + math.exp(1.6)) - 1.6
     assert loss.row_loss_B.tolist() == pytest.approx([row_0, row_1])
@@ -25,18 +30,16 @@ def test_rows_are_a_softmax_over_the_batch():
 
 def test_each_positive_counts_by_its_weight():
     weight = torch.tensor([3.0, 0.5])
-    loss = weighted_sampled_softmax(USER, pin_BD=PIN, weight_B=weight, temperature=1.0)
+    loss = weighted_sampled_softmax(USER, pin_ND=PIN, weight_B=weight, temperature=1.0)
     row_0 = math.log(math.exp(1.0) + math.exp(0.6)) - 1.0
     row_1 = math.log(math.exp(0.0) + math.exp(0.8)) - 0.8
     assert loss.loss.item() == pytest.approx((3 * row_0 + 0.5 * row_1) / 2)
 
 
 def test_sampling_correction_divides_in_batch_columns_by_their_expected_count():
-    hard = torch.tensor([[0.0, 1.0]])
     loss = weighted_sampled_softmax(
         USER,
-        pin_BD=PIN,
-        hard_negative_HD=hard,
+        pin_ND=with_hard([0.0, 1.0]),
         weight_B=ONES,
         temperature=1.0,
         log_expected_count_B=torch.log(torch.tensor([0.5, 0.25])),
@@ -49,7 +52,7 @@ def test_sampling_correction_divides_in_batch_columns_by_their_expected_count():
 def test_accidental_hits_leave_the_softmax_but_the_own_positive_never_does():
     everything = torch.ones(2, 2, dtype=torch.bool)
     loss = weighted_sampled_softmax(
-        USER, pin_BD=PIN, weight_B=ONES, temperature=1.0, accidental_hit_BB=everything
+        USER, pin_ND=PIN, weight_B=ONES, temperature=1.0, excluded_BN=everything
     )
     assert loss.row_loss_B.tolist() == [0.0, 0.0]
 
@@ -57,35 +60,26 @@ def test_accidental_hits_leave_the_softmax_but_the_own_positive_never_does():
 def test_excluded_hard_negatives_count_for_the_other_rows_only():
     loss = weighted_sampled_softmax(
         USER,
-        pin_BD=PIN,
-        hard_negative_HD=torch.tensor([[0.8, 0.6]]),
+        pin_ND=with_hard([0.8, 0.6]),
         weight_B=ONES,
         temperature=1.0,
-        excluded_BH=torch.tensor([[True], [False]]),
+        excluded_BN=torch.tensor([[False, False, True], [False, False, False]]),
     )
     row_0 = math.log(math.exp(1.0) + math.exp(0.6)) - 1.0
     row_1 = math.log(math.exp(0.0) + math.exp(0.8) + math.exp(0.6)) - 0.8
     assert loss.row_loss_B.tolist() == pytest.approx([row_0, row_1])
 
 
-def test_no_hard_negatives_is_the_same_as_none_drawn():
-    without = weighted_sampled_softmax(USER, pin_BD=PIN, weight_B=ONES, temperature=1.0)
-    none_drawn = weighted_sampled_softmax(
-        USER, pin_BD=PIN, hard_negative_HD=torch.zeros(0, 2), weight_B=ONES, temperature=1.0
-    )
-    assert none_drawn.loss.item() == without.loss.item()
-
-
 def test_weight_zero_gives_no_gradient():
     user, pin = USER.clone().requires_grad_(), PIN.clone().requires_grad_()
-    loss = weighted_sampled_softmax(user, pin_BD=pin, weight_B=torch.zeros(2), temperature=1.0).loss
+    loss = weighted_sampled_softmax(user, pin_ND=pin, weight_B=torch.zeros(2), temperature=1.0).loss
     assert [bool(gradient.any()) for gradient in torch.autograd.grad(loss, [user, pin])] == [0, 0]
 
 
 def test_a_row_of_weight_zero_teaches_its_user_nothing():
     user = USER.clone().requires_grad_()
     weight = torch.tensor([1.0, 0.0])
-    loss = weighted_sampled_softmax(user, pin_BD=PIN, weight_B=weight, temperature=1.0).loss
+    loss = weighted_sampled_softmax(user, pin_ND=PIN, weight_B=weight, temperature=1.0).loss
     (gradient,) = torch.autograd.grad(loss, user)
     assert gradient.any(dim=1).tolist() == [True, False]
 
@@ -106,15 +100,13 @@ def test_hits_of_no_columns():
 
 
 def test_gains_are_added_to_the_logits():
-    gain_BB = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    gain_BN = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, -1.0]])
     loss = weighted_sampled_softmax(
         USER,
-        pin_BD=PIN,
-        hard_negative_HD=torch.tensor([[0.8, 0.6]]),
+        pin_ND=with_hard([0.8, 0.6]),
         weight_B=ONES,
         temperature=0.5,
-        gain_BB=gain_BB,
-        gain_BH=torch.tensor([[0.0], [-1.0]]),
+        gain_BN=gain_BN,
     )
     row_0 = math.log(math.exp(2.0) + math.exp(1.2 + 2.0) + math.exp(1.6)) - 2.0
     row_1 = math.log(math.exp(0.0) + math.exp(1.6) + math.exp(1.2 - 1.0)) - 1.6
@@ -155,17 +147,14 @@ def drawn(seed=0, *, num_rows=7, num_negatives=3, dim=5):
     def normal(*shape):
         return torch.nn.functional.normalize(torch.randn(*shape, generator=generator), dim=-1)
 
-    hits = torch.rand(num_rows, num_rows, generator=generator) < 0.2
+    num_columns = num_rows + num_negatives
     return {
         "user_BD": normal(num_rows, dim),
-        "pin_BD": normal(num_rows, dim),
-        "hard_negative_HD": normal(num_negatives, dim),
+        "pin_ND": normal(num_columns, dim),
         "weight_B": torch.rand(num_rows, generator=generator),
         "log_expected_count_B": -torch.rand(num_rows, generator=generator),
-        "accidental_hit_BB": hits,
-        "excluded_BH": torch.rand(num_rows, num_negatives, generator=generator) < 0.3,
-        "gain_BB": torch.randn(num_rows, num_rows, generator=generator),
-        "gain_BH": torch.randn(num_rows, num_negatives, generator=generator),
+        "excluded_BN": torch.rand(num_rows, num_columns, generator=generator) < 0.3,
+        "gain_BN": torch.randn(num_rows, num_columns, generator=generator),
     }
 
 
@@ -176,21 +165,19 @@ def softmax_loss(batch, *, temperature=0.3):
 
 def loss_by_loops(batch, *, temperature):
     """The same, written out column by column."""
-    user, pin, hard = (batch[n].tolist() for n in ("user_BD", "pin_BD", "hard_negative_HD"))
+    user, pin = batch["user_BD"].tolist(), batch["pin_ND"].tolist()
     total = 0.0
     for b in range(len(user)):
         own, terms = 0.0, []
         for j in range(len(pin)):
             logit = sum(x * y for x, y in zip(user[b], pin[j], strict=True)) / temperature
-            logit += batch["gain_BB"][b, j].item() - batch["log_expected_count_B"][j].item()
+            logit += batch["gain_BN"][b, j].item()
+            if j < len(user):  # in the batch, not a hard negative
+                logit -= batch["log_expected_count_B"][j].item()
             if j == b:
                 own = logit
-            if j == b or not batch["accidental_hit_BB"][b, j]:
+            if j == b or not batch["excluded_BN"][b, j]:
                 terms.append(math.exp(logit))
-        for h in range(len(hard)):
-            logit = sum(x * y for x, y in zip(user[b], hard[h], strict=True)) / temperature
-            if not batch["excluded_BH"][b, h]:
-                terms.append(math.exp(logit + batch["gain_BH"][b, h].item()))
         total += batch["weight_B"][b].item() * (math.log(sum(terms)) - own)
     return total / len(user)
 
@@ -205,23 +192,19 @@ def test_the_loss_is_what_loops_say(seed):
 def test_a_permuted_batch_has_the_same_loss():
     batch = drawn()
     order = torch.randperm(7, generator=torch.Generator().manual_seed(1))
-    square = {"accidental_hit_BB", "gain_BB"}
-    permuted = {
-        name: value
-        if name == "hard_negative_HD"
-        else value[order][:, order]
-        if name in square
-        else value[order]
-        for name, value in batch.items()
-    }
+    columns = torch.cat([order, torch.arange(7, 10)])
+    permuted = {name: value[order] for name, value in batch.items() if name != "pin_ND"}
+    permuted["pin_ND"] = batch["pin_ND"][columns]
+    for name in ("excluded_BN", "gain_BN"):
+        permuted[name] = permuted[name][:, columns]
     assert softmax_loss(permuted).loss.item() == pytest.approx(softmax_loss(batch).loss.item())
 
 
 def test_a_masked_column_changes_nothing():
     batch = drawn()
-    batch["excluded_BH"][:, 0] = True
+    batch["excluded_BN"][:, 7] = True
     before = softmax_loss(batch).row_loss_B
-    batch["hard_negative_HD"][0] = 100.0
+    batch["pin_ND"][7] = 100.0
     assert torch.equal(softmax_loss(batch).row_loss_B, before)
 
 

@@ -21,7 +21,7 @@ SMALL = ModelConfig(
 )
 
 
-def users(*, recent, action, age, subject):
+def users(*, recent, action, age, times, subject):
     none = torch.zeros(len(subject), 0)
     items = ItemBatch(*(torch.zeros(0) for _ in range(6)))
     return UserBatch(
@@ -34,6 +34,7 @@ def users(*, recent, action, age, subject):
         recent_BL=torch.tensor(recent),
         action_BL=torch.tensor(action),
         age_BL=torch.tensor(age),
+        times_BL=torch.tensor(times),
     )
 
 
@@ -51,6 +52,7 @@ def test_gain_is_of_the_newest_action_and_grows_with_their_number(world):
         recent=[[2, 1, 2], [0, 0, 0]],
         action=[[3, 2, 4], [0, 0, 0]],
         age=[[1.0, 0.0, 5.0], [0.0, 0.0, 0.0]],
+        times=[[2.0, 1.0, 0.0], [0.0, 0.0, 0.0]],
         subject=[1, 3],
     )
     item_1 = 2 - 0 - 2 * math.log1p(1) + 3 * math.log(1) + 10
@@ -64,8 +66,10 @@ def test_gain_is_of_the_newest_action_and_grows_with_their_number(world):
     gain_BN = mentions.spread(gain_BP)
     assert gain_BN[0].tolist() == pytest.approx([0, 0, item_2, 0, item_1, item_2, 0], rel=1e-5)
     assert gain_BN[1].tolist() == pytest.approx([10, 0, 0, 0, 0, 0, 0])
-    assert mentions.mask()[0].tolist() == [False, False, True, False, True, True, False]
-    assert mentions.mask()[1].tolist() == [True, *[False] * 6]
+    places = sorted(zip(mentions.row.tolist(), mentions.column.tolist(), strict=True))
+    # Row 0: its subject Pin is one of the recent ones.
+    assert sorted(set(places)) == [(0, 2), (0, 4), (0, 5), (1, 0)]
+    assert places.count((0, 4)) == 2
 
 
 def repeating(make_world):

@@ -1,5 +1,7 @@
 """The towers' arithmetic, and that every parameter learns."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from convcg_model.batch_loss import batch_loss
 from convcg_model.config import ModelConfig, TaskWeights, TrainingConfig
 from convcg_model.encoding import pin_batch, user_batch
-from convcg_model.history import HistoryPooling
+from convcg_model.history import Actions, HistoryPooling, one_of_few
 from convcg_model.towers import CrossNetwork, Tower, TwoTower
 from convcg_model.training_set import fit_catalogue_and_features, training_set
 from convcg_model.vocabulary import Vocabulary
@@ -54,13 +56,33 @@ def test_embeddings_have_length_one_but_for_the_prior(world, has_prior):
 
 
 def test_history_is_a_weighted_mean_and_zero_without_actions():
-    pooling = HistoryPooling(Vocabulary(kind="string", values=("click",)), item_size=1, num_pools=2)
-    items = torch.tensor([[0.0], [6.0], [12.0]])
-    recent, action = torch.tensor([[1, 2], [0, 0]]), torch.tensor([[2, 2], [0, 0]])
-    pooled = pooling(items, recent, action, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+    clicks = Vocabulary(kind="string", values=("click",))
+    pooling = HistoryPooling(clicks, item_size=1, num_pools=2, longest=2)
+    actions = Actions(
+        item_BLX=torch.tensor([[[6.0], [12.0]], [[0.0], [0.0]]]),
+        present_BL=torch.tensor([[True, True], [False, False]]),
+        kind_BLA=one_of_few(torch.tensor([[2, 2], [0, 0]]), 3),
+        age_BL=torch.tensor([[0.0, 1.0], [0.0, 0.0]]),
+    )
+    pooled = pooling(actions, actions.means(pooling.scores(actions)))
     # Decay 0: plain mean. Decay 2: 1 / (1 + age)^2, so 1 and 1/4.
     assert pooled[0, :2].tolist() == pytest.approx([9.0, (6 + 12 / 4) / (1 + 1 / 4)])
+    assert pooled[0, 2].item() == pytest.approx(math.log(3) / math.log(4))
     assert pooled[1].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_person_is_the_same_whoever_else_is_asked_about(world):
+    """The longest history of a batch changes no row."""
+    network, data = build(world, ModelConfig(id_dropout=0.1, min_pin_count=1, embedding_dim=8))
+    network.eval()
+    rows = np.argsort(np.diff(data.users.recent_starts), kind="stable")[[0, 1, -2, -1]]
+
+    def embed(rows):
+        with torch.inference_mode():
+            return network.embed_users(user_batch(data.users, data.catalogue, rows)).numpy()
+
+    alone = np.concatenate([embed(row[None]) for row in rows])
+    assert embed(rows) == pytest.approx(alone, abs=1e-6)
 
 
 SWITCHES = [
