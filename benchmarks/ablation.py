@@ -12,18 +12,28 @@ more: here 15 days of the demo's world, 37 days later.
     echo 'examples: {holdout_days: 15}' > settings.yaml; export CONVCG_SETTINGS=settings.yaml
     convcg demo --days 97 --last-day 2026-11-30
     convcg run --last-day 2026-10-24 --only training_examples
-    python -m benchmarks.ablation --day 2026-10-25
+    python -m benchmarks.ablation --day 2026-10-25 --keep ranks --plot ablation.svg
+
+With --keep a run that was stopped goes on where it was. A switch of the data stages is a deployment
+of its own, of the same logs and with other settings: its default is kept under a name of its own
+(--name "clicks: log2_share"), and whoever reads the folder last compares them all.
 """
 
 import argparse
 import datetime as dt
+import hashlib
 import json
+import re
 import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib.figure import Figure
 
 from benchmarks.paired import paired
 from convcg_assets.builds.build import open_build
@@ -42,12 +52,14 @@ from convcg_model.evaluation.evaluate import (
 from convcg_model.evaluation.metrics import recall_at
 from convcg_model.evaluation.result import EvaluationConfig
 from convcg_model.evaluation.scorers import model_scorer
+from convcg_model.evaluation.slices import slice_queries
 from convcg_model.evaluation.weights import match_factors, maturity_factors, query_weights
 from convcg_model.training import fit
 from convcg_model.training_set import select_split
 
+DEFAULT = "default"
 SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "default": ({}, {}),
+    DEFAULT: ({}, {}),
     "history: none": ({"history": "none"}, {}),
     "history: transformer": ({"history": "transformer"}, {}),
     "crossing: sequential": ({"tower": "sequential"}, {}),
@@ -73,8 +85,10 @@ METRICS = (
     ("conversion", "all", 100),
     ("conversion", "all", 1000),
     ("conversion", "unseen", 100),
+    ("conversion", "new", 100),
     ("engagement", "all", 100),
 )
+"""Task, Pins, k."""
 
 
 def main() -> None:
@@ -85,44 +99,102 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES))
+    parser.add_argument("--switches", nargs="*", choices=list(SWITCHES), default=list(SWITCHES))
     parser.add_argument("--max-queries", type=int, default=10_000, help="of each task")
     parser.add_argument("--day", type=dt.date.fromisoformat, help="model day (the newest)")
+    parser.add_argument("--name", default=DEFAULT, help="what this deployment's default is called")
+    parser.add_argument("--keep", type=Path, help="folder of the ranks, for going on later")
+    parser.add_argument("--plot", type=Path, help="picture of the differences to write")
     options = parser.parse_args()
-    examples, pins, first_day = read_examples(options.day)
-    config = EvaluationConfig(max_queries=options.max_queries)
-    queries = choose_queries(held_out(examples), config=config)
-    snapshots = snapshots_of(pins, days=sorted(queries["example_day"].unique().to_pylist()))
-    hits: dict[str, dict[tuple, np.ndarray]] = {}
-    seconds: dict[str, float] = {}
-    names = dict.fromkeys(["default", *options.switches])
-    for name in names:
-        changed_model, changed_training = SWITCHES[name]
-        of_seeds = []
-        started = time.process_time()
+    with TemporaryDirectory() as folder:
+        log = read_log(options.day, max_queries=options.max_queries)
+        ranks = Ranks(options.keep or Path(folder), log.queries)
         for seed in options.seeds:
-            model = fit(
-                select_split(examples),
-                pins,
-                config=ModelConfig.model_validate(changed_model),
-                training=TrainingConfig.model_validate({**changed_training, "seed": seed}),
-                first_day=first_day,
-                progress=False,
-            )
-            seconds[name] = (time.process_time() - started) / len(options.seeds)
-            scorer = model_scorer(model, catalogue=_newest(pins))
-            ranks, _ = rank_queries(
-                queries, snapshots=snapshots, scorers={"model": scorer}, config=config
-            )
-            of_seeds.append(ranks["model"])
-        hits[name] = {
-            metric: np.mean([recall_at(rank_Q, k=metric[2]) for rank_Q in of_seeds], axis=0)
-            for metric in METRICS
-        }
-        print(name, flush=True)
-    figures = compare(queries, hits, seconds=seconds)
+            for switch in dict.fromkeys([DEFAULT, *options.switches]):
+                name = options.name if switch == DEFAULT else switch
+                if ranks.have(name, seed):
+                    continue
+                ranks.keep(name, seed, *train_and_rank(log, switch, seed=seed))
+                print(f"seed {seed}: {name}", flush=True)
+        figures = compare(log, ranks, seeds=options.seeds)
     print_table(figures)
+    if options.plot:
+        plot(figures, options.plot)
     print(json.dumps({"seeds": options.seeds, "figures": figures}))
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is trained on and asked: examples with held-out rows, Pins, the first day, queries."""
+
+    examples: pa.Table
+    pins: pa.Table
+    first_day: dt.date
+    queries: pa.Table
+    config: EvaluationConfig
+
+
+def read_log(day: dt.date | None, *, max_queries: int) -> Log:
+    """The log of the deployment at hand."""
+    examples, pins, first_day = read_examples(day)
+    config = EvaluationConfig(max_queries=max_queries)
+    queries = choose_queries(held_out(examples), config=config)
+    return Log(examples, pins, first_day, queries, config)
+
+
+def train_and_rank(log: Log, switch: str, *, seed: int) -> tuple[np.ndarray, float]:
+    """Each query's rank of its Pin, and the seconds of processor time that the training took."""
+    changed_model, changed_training = SWITCHES[switch]
+    started = time.process_time()
+    model = fit(
+        select_split(log.examples),
+        log.pins,
+        config=ModelConfig.model_validate(changed_model),
+        training=TrainingConfig.model_validate({**changed_training, "seed": seed}),
+        first_day=log.first_day,
+        progress=False,
+    )
+    seconds = time.process_time() - started
+    ranks, _ = rank_queries(
+        log.queries,
+        snapshots=snapshots_of(
+            log.pins, days=sorted(log.queries["example_day"].unique().to_pylist())
+        ),
+        scorers={"model": model_scorer(model, catalogue=_newest(log.pins))},
+        config=log.config,
+    )
+    return ranks["model"], seconds
+
+
+class Ranks:
+    """A folder of ranks, a file per switch and seed; of one set of queries alone."""
+
+    def __init__(self, folder: Path, queries: pa.Table):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        asked = queries.select(["impression_id", "task", "pin_id"]).to_pydict()
+        self.asked = hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
+
+    def have(self, name: str, seed: int) -> bool:
+        """Whether they are kept."""
+        return self._path(name, seed).exists()
+
+    def keep(self, name: str, seed: int, rank_Q: np.ndarray, seconds: float) -> None:
+        """Keep the ranks of a switch and seed, and how long its training took."""
+        np.savez(self._path(name, seed), rank=rank_Q, seconds=seconds, name=name, asked=self.asked)
+
+    def read(self, seed: int) -> dict[str, tuple[np.ndarray, float]]:
+        """Ranks and seconds by name, of a seed; SystemExit where they are of other queries."""
+        found = {}
+        for path in sorted(self.folder.glob(f"*-{seed}.npz")):
+            with np.load(path) as kept:
+                if str(kept["asked"]) != self.asked:
+                    raise SystemExit(f"{path} is of other queries: give --keep another folder")
+                found[str(kept["name"])] = kept["rank"], float(kept["seconds"])
+        return found
+
+    def _path(self, name: str, seed: int) -> Path:
+        return self.folder / f"{re.sub('[^a-z0-9]+', '_', name.lower())}-{seed}.npz"
 
 
 def read_examples(day: dt.date | None = None) -> tuple[pa.Table, pa.Table, dt.date]:
@@ -163,37 +235,57 @@ def _newest(pins: pa.Table) -> pa.Table:
     return pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))
 
 
-def compare(
-    queries: pa.Table, hits: dict[str, dict[tuple, np.ndarray]], *, seconds: dict[str, float]
-) -> list[dict[str, Any]]:
+def compare(log: Log, ranks: Ranks, *, seeds: list[int]) -> list[dict[str, Any]]:
     """By switch and metric: its value, and the paired difference from the default's."""
+    of_seeds = [ranks.read(seed) for seed in seeds]
+    names = [DEFAULT, *sorted(of_seeds[0].keys() - {DEFAULT}, key=_order)]
+    queries = log.queries
     task = np.array(queries["task"].to_pylist())
-    unseen = np.array([seen is False for seen in queries["seen_before"].to_pylist()])
+    groups = slice_queries(
+        queries,
+        train=select_split(log.examples),
+        not_indexed=np.zeros(len(task), dtype=bool),
+        new_pin_days=log.config.new_pin_days,
+    )
+    of_pins = {
+        "all": np.ones(len(task), dtype=bool),
+        "unseen": np.array(groups.get("seen before", [None] * len(task))) == "unseen",
+        "new": np.array(groups.get("Pin", [None] * len(task))) == "new",
+    }
     user = queries["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     factor_Q = maturity_factors(queries, max_factor=None)
     weight = query_weights(factor_Q, match_factors(queries))
     figures = []
-    for name, of in hits.items():
-        for metric, hit_Q in of.items():
-            chosen = (task == metric[0]) & (unseen | (metric[1] == "all"))
-            if not chosen.any():
-                continue
+    for of_task, pins, k in METRICS:
+        chosen = (task == of_task) & of_pins[pins]
+        if not chosen.any():
+            continue
+        hits = {
+            name: np.mean([recall_at(kept[name][0][chosen], k=k) for kept in of_seeds], axis=0)
+            for name in names
+        }
+        for name in names:
             found = paired(
-                hit_Q[chosen],
-                other_Q=hits["default"][metric][chosen],
+                hits[name],
+                other_Q=hits[DEFAULT],
                 weight_Q=weight[chosen],
                 user_Q=user[chosen],
             )
             figures.append(
                 {
                     "switch": name,
-                    "metric": f"{metric[0]} recall@{metric[2]}, {metric[1]} Pins",
+                    "metric": f"{of_task} recall@{k}, {pins} Pins",
                     "queries": int(chosen.sum()),
                     **found._asdict(),
-                    "training_cpu_s": round(seconds[name], 1),
+                    "training_cpu_s": round(np.mean([kept[name][1] for kept in of_seeds]), 1),
                 }
             )
     return figures
+
+
+def _order(name: str) -> tuple[int, str]:
+    known = list(SWITCHES)
+    return (known.index(name) if name in known else len(known), name)
 
 
 def print_table(figures: list[dict[str, Any]]) -> None:
@@ -207,6 +299,32 @@ def print_table(figures: list[dict[str, Any]]) -> None:
             for f in (cells[metric] for metric in metrics)
         )
         print(f"{name:30}{line}")
+
+
+def plot(figures: list[dict[str, Any]], path: Path) -> None:
+    """What each switch adds or costs, with its interval, a panel for each of the main metrics."""
+    metrics = [f"conversion recall@100, {pins} Pins" for pins in ("all", "unseen")]
+    metrics.append("engagement recall@100, all Pins")
+    metrics = [metric for metric in metrics if any(f["metric"] == metric for f in figures)]
+    names = [name for name in dict.fromkeys(f["switch"] for f in figures) if name != DEFAULT]
+    figure = Figure(figsize=(11, 0.6 + 0.27 * len(names)), layout="constrained")
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for panel, metric in zip(panels, metrics, strict=True):
+        cells = {f["switch"]: f for f in figures if f["metric"] == metric}
+        difference = np.array([cells[name]["difference"] for name in names])
+        low, high = (np.array([cells[name][end] for name in names]) for end in ("low", "high"))
+        is_clear = (low > 0) | (high < 0)
+        for clear, colour in ((True, "tab:blue"), (False, "0.6")):
+            rows = np.flatnonzero(is_clear == clear)
+            ends = np.abs(np.stack([low, high]) - difference)[:, rows]
+            panel.errorbar(difference[rows], rows, xerr=ends, fmt="o", ms=4, color=colour)
+        panel.axvline(0, color="black", linewidth=0.8)
+        panel.set_title(f"{metric}\ndefault {cells[DEFAULT]['value']:.3f}", fontsize=9)
+        panel.set_xlabel("difference from the default", fontsize=8)
+        panel.tick_params(labelsize=8)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()
+    figure.savefig(path)
 
 
 if __name__ == "__main__":
