@@ -39,9 +39,13 @@ def compile_rows(table: str, days: Days, *, scope: Scope, con: Backend) -> Compi
     symbolic = Days(SYMBOLIC_DAY, SYMBOLIC_DAY + (len(days) - 1) * DAY)
 
     def compile() -> Compiled:
+        named = tuple(read.table for read in recipe.inputs)
+        if entry.sql is not None:
+            ends = date_literal(symbolic.first), date_literal(symbolic.last)
+            return Compiled(entry.sql(*ends), named)
         assert entry.rows is not None, table
         rows = entry.rows(symbolic_inputs(table, symbolic, scope=scope))
-        return Compiled(con.compile(rows), tuple(read.table for read in recipe.inputs))
+        return Compiled(con.compile(rows), named)
 
     entry = DERIVED[table]
     recipe = entry.recipe(scope)

@@ -42,9 +42,9 @@ class Forgotten:
             return None
         if table == REJECTED:
             return self._named_in("raw")
-        if "user_id" not in TABLES[table].columns:
-            return None
-        return f"coalesce({self._is_one('CAST(user_id AS VARCHAR)')}, false)"
+        users = [name for name, c in TABLES[table].columns.items() if c.type == "id:user_id"]
+        of_one = (self._is_one(f"CAST({name} AS VARCHAR)") for name in users)
+        return " OR ".join(f"coalesce({one}, false)" for one in of_one) or None
 
     def left_out(self, table: str, query: Query) -> Query:
         """The rows of a query without theirs; what was rejected stays, without what it held."""
@@ -55,7 +55,7 @@ class Forgotten:
             rows = f"SELECT * REPLACE (CASE WHEN {theirs} THEN NULL ELSE raw END AS raw)"
             text = f"{rows} FROM ({query.text})"
         else:
-            text = f"SELECT * FROM ({query.text}) WHERE NOT {theirs}"
+            text = f"SELECT * FROM ({query.text}) WHERE NOT ({theirs})"
         return Query(text, query.inputs, num_bytes=query.num_bytes)
 
     def _is_one(self, value: str) -> str:

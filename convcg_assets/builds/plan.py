@@ -163,10 +163,12 @@ def _broken(recipe: Recipe, state: State, stale: Iterable[dt.date]) -> dict[dt.d
 def _that_read(
     upstream: dt.date, source: Input, state: State, stale: Iterable[dt.date]
 ) -> Iterator[dt.date]:
-    """The days whose window an upstream day is in, and stale ones for which it holds."""
+    """The days whose window an upstream day is in, and stale ones for which it counts as well."""
     yield from Days(upstream - source.after * DAY, upstream + source.before * DAY)
     if source.holds:
         yield from (day for day in stale if state.held_day(source, day) == upstream)
+    if source.accumulates:
+        yield from (day for day in stale if upstream <= day + source.after * DAY)
 
 
 def _tried(wanted: StaleDay, asked: list[Asked], *, runs: Runs) -> _Ready:

@@ -9,6 +9,7 @@ from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import NO_VERSION
 from convcg_assets.tables.training_examples import build_examples
+from convcg_assets.tables.user_persons import PERSONS
 
 
 def ripened_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ibis.Table:
@@ -31,5 +32,6 @@ def ripened_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ib
         delay=settings.delay,
         days=Days(day, day),
         known_before=known_before,
+        persons=build.read(PERSONS) if build.deployment.scope.has_merges else None,
     )
     return rows.filter(_.split == "holdout")

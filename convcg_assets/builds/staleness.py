@@ -118,7 +118,7 @@ class KnownInputs:
                 for upstream in changed[source.table] if kept else ():
                     for day in Days(upstream - source.after * DAY, upstream + source.before * DAY):
                         kept.pop(day, None)
-                    if source.holds:
+                    if source.holds or source.accumulates:
                         for day in [day for day in kept if day > upstream]:
                             del kept[day]
 

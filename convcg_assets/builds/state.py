@@ -93,9 +93,13 @@ class State:
         return table.newest_before(window.first) if is_empty else None
 
     def days_read(self, source: Input, days: Days) -> list[dt.date]:
-        """The days of an input that are read for a range of days, the held one among them."""
+        """The days of an input that are read for a range of days, with those that count beside."""
+        window = source.days(days)
+        if source.accumulates:
+            keys = self.tables[source.table].keys
+            return [*sorted(day for day in keys if day < window.first), *window]
         held = self.held_day(source, days.first)
-        return [*source.days(days)] if held is None else [held, *source.days(days)]
+        return [*window] if held is None else [held, *window]
 
     def log_days(self) -> list[dt.date]:
         """First and newest day whose logs are in the lake; nothing before the first landing."""

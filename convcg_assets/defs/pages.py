@@ -127,6 +127,16 @@ def _features(build: Build) -> Metadata:
     return {"summary": dg.MetadataValue.md(markdown_table(summary))}
 
 
+def _user_persons(build: Build) -> Metadata:
+    """Of the newest day how many people have more than one id, and who has most."""
+    by_person = _newest(build).group_by("person_id").agg(num_ids=_.count())
+    counted = by_person.agg(people=_.count(), ids=_.num_ids.sum(), most=_.num_ids.max())
+    (row,) = build.con.to_pyarrow(counted).to_pylist()
+    people, ids, most = row["people"], row["ids"] or 0, row["most"] or 0
+    said = f"{people:,} people with {ids:,} ids, {most} at most"
+    return {IN_SHORT: said, "people": people, "most_ids": most}
+
+
 def _training_examples(build: Build) -> Metadata:
     rows, con = _written(build), build.con
     return {
@@ -136,6 +146,7 @@ def _training_examples(build: Build) -> Metadata:
 
 
 PAGES: dict[str, Page] = {
+    "user_persons": _user_persons,
     "attributed_conversions": _attributed_conversions,
     "adjusted_conversions": _adjusted_conversions,
     "conversion_delay": _conversion_delay,

@@ -19,6 +19,7 @@ ENGAGEMENT_TYPES = ("click", "repin", "close_up")
 CONVERSION_EVENTS = ("checkout", "add_to_cart", "signup", "lead")
 """What each is worth as a label: a field of `tables.settings.LabelSettings`."""
 ADJUSTMENTS = "conversion_adjustments"
+MERGES = "user_merges"
 ADJUSTMENT_TYPES = ("retraction", "restatement")
 """What may be said of a conversion later: that it is taken back, or that its value is another."""
 TASKS = ("conversion", "engagement")
@@ -40,9 +41,10 @@ class Column:
 
 
 Columns = dict[str, Column]
-Kind = Literal["onsite", "offsite", "snapshot", "adjustment"]
+Kind = Literal["onsite", "offsite", "snapshot", "adjustment", "merge"]
 """Onsite events arrive on their own day or a little later, offsite reports when they are received;
-a snapshot holds what is known on its day; an adjustment says what earlier rows have become."""
+a snapshot holds what is known on its day; an adjustment says what earlier rows have become, and a
+merge that two ids are of one person."""
 EVENT_KINDS: tuple[Kind, ...] = ("onsite", "offsite")
 """Kinds whose rows are something that a person did."""
 
@@ -203,6 +205,22 @@ CONVERSION_ADJUSTMENTS = StreamColumns(
         ),
     },
 )
+USER_MERGES = StreamColumns(
+    kind="merge",
+    key="merge_id",
+    time="received_ts",
+    happened="merged_ts",
+    logged=("from_user_id", "to_user_id", "merged_ts"),
+    added=True,
+    columns={
+        "dt": Column("date", "arrival day"),
+        "merge_id": Column("string", "one report of one merge", required=True),
+        "from_user_id": Column("id:user_id", "an id of the person", required=True),
+        "to_user_id": Column("id:user_id", "another id of the same person", required=True),
+        "merged_ts": Column("timestamp(6)", "when they were found to be one", required=True),
+        "received_ts": Column("timestamp(6)", "when that was received", required=True),
+    },
+)
 PINS = StreamColumns(
     kind="snapshot",
     key="pin_id",
@@ -243,6 +261,7 @@ STREAMS: dict[str, StreamColumns] = {
     "pins": PINS,
     "users": USERS,
     ADJUSTMENTS: CONVERSION_ADJUSTMENTS,
+    MERGES: USER_MERGES,
 }
 """The streams that a source may have."""
 REJECTED_EVENTS: Columns = {

@@ -219,6 +219,9 @@ class Streams(Frozen):
         None,
         description="retractions and restatements of conversions; also by `events` of conversions",
     )
+    user_merges: Stream | None = added(
+        None, description="which ids are of one person, from when on: a login, an account joined"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

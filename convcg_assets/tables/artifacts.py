@@ -21,6 +21,7 @@ from convcg_assets.tables.table import (
     Scope,
     digest_settings,
 )
+from convcg_assets.tables.user_persons import persons_input
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def _evaluation_inputs(scope: Scope) -> tuple[Input, ...]:
         past("user_features"),
         past("pin_features"),
         *met_before(holdout),
+        *persons_input(scope, before=holdout, after=-1),
         Input("conversion_delay", after=max(settings.repeat_after_days, default=0), cells=curve),
     )
 

@@ -15,6 +15,7 @@ from convcg_assets.tables.exact import double
 from convcg_assets.tables.settings import AttributionSettings
 from convcg_assets.tables.table import Check, Input, Inputs, Scope, Table
 from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, drawing_of, find_touches
+from convcg_assets.tables.user_persons import persons_input, read_persons, with_other_ids
 
 STATUSES = ("attributed", "no_user", "no_touch", "past_horizon", "duplicate")
 CREDIT_TOLERANCE = 1e-9
@@ -72,6 +73,8 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
         Input("impressions", before=attribution.horizon_days),
         Input("engagements", before=attribution.horizon_days),
         Input("conversions", before=attribution.dedup_lookback_days),
+        # Known before the day after: what arrived with the conversion counts.
+        *persons_input(scope, before=-1, after=1),
     )
 
 
@@ -83,6 +86,7 @@ def rows(inputs: Inputs) -> ibis.Table:
         inputs["engagements"],
         settings=inputs.settings.attribution,
         days=inputs.days,
+        persons=read_persons(inputs),
     )
 
 
@@ -93,18 +97,24 @@ def attribute(
     *,
     settings: AttributionSettings,
     days: Days,
+    persons: ibis.Table | None = None,
 ) -> ibis.Table:
     """Rows of `attributed_conversions` for the arrival days `days`.
 
     `conversions` must hold the `dedup_lookback_days` before, `impressions` and `engagements` the
     `horizon_days` before. Nothing that arrived after a conversion's own arrival day touches it, so
-    a day's result does not change with what arrives later.
+    a day's result does not change with what arrives later. With `persons`, of the days after, a
+    conversion is credited to what was done under any id that was the person's on its arrival day.
     """
     marked = mark_duplicates(conversions, window_hours=settings.dedup_window_hours).filter(
         _.dt.between(days.first, days.last)
     )
     touches = find_touches(impressions, engagements)
-    candidates = match_touches(marked.filter(~_.is_duplicate), touches, settings=settings)
+    counted = marked.filter(~_.is_duplicate)
+    if persons is not None:
+        counted = counted.mutate(day_after=(_.dt + ibis.interval(days=1)).cast("date"))
+        counted = with_other_ids(counted, persons, day="day_after")
+    candidates = match_touches(counted, touches, settings=settings)
     credits = share_credit(candidates, settings=settings)
     rows = marked.left_join(credits, ["dt", "conversion_id"])
     reporting_lag_days = rows.dt.delta(rows.event_ts.date(), unit="day")

@@ -15,6 +15,7 @@ from convcg_assets.tables.maturity import with_maturity
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
 from convcg_assets.tables.standing import holds_on
 from convcg_assets.tables.table import Input
+from convcg_assets.tables.user_persons import with_other_ids
 
 SEEN_DAYS = 30
 """`seen_before` looks back so many days."""
@@ -113,7 +114,12 @@ def positives(
 
 
 def hard_negatives(
-    negatives: ibis.Table, labels: ibis.Table, days: Days, *, settings: ExampleSettings
+    negatives: ibis.Table,
+    labels: ibis.Table,
+    days: Days,
+    *,
+    settings: ExampleSettings,
+    persons: ibis.Table | None = None,
 ) -> ibis.Table:
     """Hard negatives of the training days that, as known before the holdout, still are ones."""
     known = _known(negatives.rename(example_day="dt"), days, settings=settings).filter(
@@ -122,9 +128,9 @@ def hard_negatives(
         _.engaged_dt.isnull() | (_.engaged_dt >= _.cutoff),
     )
     evidence = _known(labels.rename(example_day="dt"), days, settings=settings)
-    liked = evidence.filter(*_is_known(evidence, evidence.cutoff)).select(
-        "day", "user_id", "pin_id"
-    )
+    liked = evidence.filter(*_is_known(evidence, evidence.cutoff))
+    liked = liked.select("day", "cutoff", "user_id", "pin_id")
+    liked = with_other_ids(liked, persons, day="cutoff").select("day", "user_id", "pin_id")
     kept = known.anti_join(liked.distinct(), ["day", "user_id", "pin_id"])
     return (
         kept.mutate(
@@ -171,13 +177,16 @@ def seen_pairs(
     impressions: ibis.Table,
     engagements: ibis.Table,
     attributed: ibis.Table,
+    persons: ibis.Table | None = None,
 ) -> ibis.Table:
     """The (day D, user, Pin) of examples whose user was known to have met the Pin before D.
 
     That is, in a log before D, of at most `SEEN_DAYS` before, the Pin was shown to the user, acted
     on, bought, or credited with what the user bought: all that a user's recent actions may hold.
+    With `persons`, of the days D, under any id of the person.
     """
     pairs = rows.select("example_day", "user_id", "pin_id").distinct()
+    asked = with_other_ids(pairs, persons, day="example_day", own="asked_id")
     met = [
         events.select("user_id", pin_id=events[pin], met_dt=events.dt)
         for events, pin in (
@@ -188,9 +197,9 @@ def seen_pairs(
         )
     ]
     return (
-        pairs.inner_join(ibis.union(*met), ["user_id", "pin_id"])
+        asked.inner_join(ibis.union(*met), ["user_id", "pin_id"])
         .filter(_.example_day.delta(_.met_dt, unit="day").between(1, SEEN_DAYS))
-        .select("example_day", "user_id", "pin_id")
+        .select("example_day", "pin_id", user_id=_.asked_id)
         .distinct()
         .mutate(seen_before=ibis.literal(True))
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ibis
 from ibis import _
 
-from convcg_assets.sources.columns import ADJUSTMENTS, REJECTED_EVENTS, STREAMS
+from convcg_assets.sources.columns import ADJUSTMENTS, MERGES, REJECTED_EVENTS, STREAMS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.exact import double
 from convcg_assets.tables.raw_checks import (
@@ -39,6 +39,8 @@ DESCRIPTIONS = {
     "users": "One row per user as known on the snapshot day.",
     ADJUSTMENTS: "One row per report that a conversion is taken back (a refund, a cancelled order) "
     "or has another value, by the day that it was received.",
+    MERGES: "One row per report that two user ids are of one person, by the day that it was "
+    "received.",
 }
 
 

@@ -25,9 +25,11 @@ from convcg_assets.tables.raw import RAW_TABLES
 from convcg_assets.tables.table import Recipe, Scope, Table
 from convcg_assets.tables.training_examples import TRAINING_EXAMPLES
 from convcg_assets.tables.user_features import USER_FEATURES
+from convcg_assets.tables.user_persons import USER_PERSONS
 from convcg_assets.tables.weighted_labels import WEIGHTED_LABELS
 
 _DERIVED = (
+    USER_PERSONS,
     ATTRIBUTED_CONVERSIONS,
     ADJUSTED_CONVERSIONS,
     CONVERSION_DELAY,

@@ -243,6 +243,9 @@ class CheckSettings(Frozen):
     max_snapshot_age_days: int = Field(
         default=30, ge=1, description="days from the newest snapshot of Pins or users to day T"
     )
+    max_ids_per_person: int = Field(
+        default=50, ge=2, description="ids that merges say are of one person"
+    )
 
 
 class Settings(Frozen):

@@ -14,7 +14,7 @@ import ibis
 from pydantic import BaseModel
 
 from convcg_assets.days import Days
-from convcg_assets.sources.columns import ADJUSTMENTS, Columns, type_schema
+from convcg_assets.sources.columns import ADJUSTMENTS, MERGES, Columns, type_schema
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.settings import Settings
 
@@ -36,7 +36,7 @@ class Input:
     """Days `before` to `after` a day of another table, and, if told, only some cells of them.
 
     What `holds` is valid until the next: where none of those days has rows, the newest before them
-    that has is read as well.
+    that has is read as well. What `accumulates` is valid ever after: all days before them are read.
     """
 
     table: str
@@ -44,6 +44,7 @@ class Input:
     after: int = 0
     cells: Cells | None = None
     holds: bool = False
+    accumulates: bool = False
 
     def days(self, days: Days) -> Days:
         """The days that are read for a range of days."""
@@ -84,6 +85,11 @@ class Scope:
         return self.source.stream(ADJUSTMENTS) is not None
 
     @property
+    def has_merges(self) -> bool:
+        """Whether the log says which ids are of one person."""
+        return self.source.stream(MERGES) is not None
+
+    @property
     def engagement_days(self) -> int:
         """Days after its impression's on which an engagement may arrive."""
         return self.late_days + 1
@@ -103,9 +109,10 @@ class Check:
 class Table:
     """A table of the lake: one row's meaning, and all that is known of it.
 
-    `key` is unique. `rows` gives the rows of some days, and is None for the raw tables, which are
-    read from landed files. `version` goes up when the same inputs give other rows; a test holds
-    the rows' SQL against it.
+    `key` is unique. `rows` gives the rows of some days; `sql` gives them instead, as SQL of the
+    embedded engine in which tables are named, where Ibis has no words for it. Neither is there for
+    the raw tables, which are read from landed files. `version` goes up when the same inputs give
+    other rows; a test holds the rows' SQL against it.
 
     `needs` is a stream without which the table is not there at all: what came after the first
     release leaves the deployments that do without it as they are.
@@ -124,6 +131,8 @@ class Table:
     inputs: Callable[[Scope], tuple[Input, ...]] = lambda scope: ()
     settings: Callable[[Scope], tuple[Any, ...]] = lambda scope: ()
     rows: "Callable[[Inputs], ibis.Table] | None" = None
+    sql: Callable[[str, str], str] | None = None
+    """Of the first and the last day, which are SQL themselves."""
     version: int = 1
     checks: tuple[Check, ...] = ()
     cell: str | None = None

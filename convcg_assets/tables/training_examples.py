@@ -33,6 +33,7 @@ from convcg_assets.tables.table import (
 )
 from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES
 from convcg_assets.tables.user_features import USER_FEATURES
+from convcg_assets.tables.user_persons import persons_input, read_persons
 
 NOT_JOINED = ("dt", "pin_id", "advertiser_id", "title", "content", "content_version")
 """Of a Pin's features: what the example says itself, and what is looked up by Pin."""
@@ -137,6 +138,7 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
         past("user_features"),
         past("pin_features"),
         *met_before(num_days),
+        *persons_input(scope, before=num_days, after=-1),
         Input("conversion_delay", before=holdout, cells=curves),
     )
 
@@ -155,6 +157,7 @@ def rows(inputs: Inputs) -> ibis.Table:
         settings=inputs.settings.examples,
         delay=inputs.settings.delay,
         days=inputs.days,
+        persons=read_persons(inputs),
     )
 
 
@@ -172,14 +175,15 @@ def build_examples(
     delay: DelaySettings,
     days: Days,
     known_before: dt.date | None = None,
+    persons: ibis.Table | None = None,
 ) -> ibis.Table:
     """Rows of `training_examples` for the days T in `days`.
 
     Impression days from T - holdout_days on are the holdout. Training takes only what had arrived
     before the holdout began: neither its impressions, nor conversions or engagements that arrived
     during it, so that the model is judged as one of that day. `labels`, `negatives` and features
-    must hold the `training_days + holdout_days` before T, events and `attributed` conversions
-    another `SEEN_DAYS`.
+    must hold the `training_days + holdout_days` before T, as `persons` where there are any, events
+    and `attributed` conversions another `SEEN_DAYS`.
 
     A conversion's `weight` is its labels' times the maturity factor by the curve of the day before
     which they are known, the cutoff's in training and T's in the holdout; `maturity_days` share one
@@ -192,8 +196,14 @@ def build_examples(
     rows = positives(
         labels, curves, days, settings=settings, delay=delay, known_before=known_before
     )
-    rows = rows.union(hard_negatives(negatives, labels, days, settings=settings))
-    seen = seen_pairs(rows, impressions=impressions, engagements=engagements, attributed=attributed)
+    rows = rows.union(hard_negatives(negatives, labels, days, settings=settings, persons=persons))
+    seen = seen_pairs(
+        rows,
+        impressions=impressions,
+        engagements=engagements,
+        attributed=attributed,
+        persons=persons,
+    )
     rows = rows.left_join(seen, ["example_day", "user_id", "pin_id"])
     rows = rows.select(*EXAMPLE, seen_before=rows.seen_before.fill_null(False))
     rows = _join_features(rows, user_features, side="user", columns=tuple(USER_FEATURES.columns))

@@ -22,6 +22,7 @@ from convcg_assets.tables.snapshot_age import snapshot_is_recent
 from convcg_assets.tables.standing import holds_on, read_adjusted, span_of, with_spans
 from convcg_assets.tables.table import Check, Inputs, Table
 from convcg_assets.tables.touches import drawing_of, first_arrivals, first_impressions
+from convcg_assets.tables.user_persons import by_ids, by_person, persons_input, read_persons
 
 COLUMNS: Columns = {
     "dt": Column("date", "day T: everything here arrived before it"),
@@ -77,6 +78,7 @@ def rows(inputs: Inputs) -> ibis.Table:
         inputs["attributed_conversions"],
         inputs["users"],
         read_adjusted(inputs),
+        read_persons(inputs),
         settings=inputs.settings.features,
         days=inputs.days,
     )
@@ -88,6 +90,7 @@ def describe_users(
     attributed: ibis.Table,
     users: ibis.Table,
     adjusted: ibis.Table | None = None,
+    persons: ibis.Table | None = None,
     *,
     settings: FeatureSettings,
     days: Days,
@@ -97,7 +100,8 @@ def describe_users(
     All tables must hold the `LONG_DAYS` before, `users` also the newest snapshot before those,
     events also the days before those on which a late event can have been delivered first. A user
     has a row where the newest snapshot before T names him or where an event of his arrived in those
-    days.
+    days. With `persons`, of the days T, counters and actions are those of all ids of a person, and
+    every one of these has a row; the profile is each id's own.
     """
     impressions = first_impressions(impressions)
     engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
@@ -127,7 +131,7 @@ def describe_users(
     )
     daily = _user_day_counts(impressions, engagements, actions)
     counters = (
-        spread(daily, days=days)
+        by_person(spread(daily, days=days), persons, day="dt")
         .group_by("dt", "user_id")
         .agg(
             **windows("num_impressions", _.num_impressions),
@@ -140,7 +144,8 @@ def describe_users(
             days_since_action=_.age.min(where=_.num_clicks + _.num_repins + _.num_conversions > 0),
         )
     )
-    recent = _recent_actions(engagements, actions, settings=settings, days=days)
+    counters = by_ids(counters, persons)
+    recent = _recent_actions(engagements, actions, persons, settings=settings, days=days)
     snapshot = newest_snapshot(users, days=days)
     rows = snapshot.outer_join(counters, ["dt", "user_id"])
     rows = rows.mutate(
@@ -168,7 +173,12 @@ def _user_day_counts(
 
 
 def _recent_actions(
-    engagements: ibis.Table, actions: ibis.Table, *, settings: FeatureSettings, days: Days
+    engagements: ibis.Table,
+    actions: ibis.Table,
+    persons: ibis.Table | None,
+    *,
+    settings: FeatureSettings,
+    days: Days,
 ) -> ibis.Table:
     """The newest actions on known Pins before each T, newest first: three lists of one length."""
     span = span_of(actions)
@@ -189,6 +199,7 @@ def _recent_actions(
     )
     pairs = every.inner_join(days.lookback("arrival_dt", num_days=LONG_DAYS), "arrival_dt")
     pairs = pairs.filter(*known) if (known := holds_on(pairs, pairs.day)) else pairs
+    pairs = by_person(pairs, persons, day="day")
     before = ibis.window(group_by=["day", "user_id"], order_by=newest_first)
     ranked = (
         pairs.mutate(rank=ibis.row_number().over(before))
@@ -205,6 +216,7 @@ def _recent_actions(
         }
     )
     listed = ranked.group_by(dt=_.day, user_id=_.user_id).agg(entries=entry.collect())
+    listed = by_ids(listed, persons)
     entries = listed.entries.sort()
     return listed.select(
         "dt",
@@ -238,8 +250,9 @@ USER_FEATURES = Table(
     columns=COLUMNS,
     key=("dt", "user_id"),
     domain="knowledge",
-    inputs=lambda scope: known_before(
-        "impressions", "engagements", "attributed_conversions", "users", scope=scope
+    inputs=lambda scope: (
+        *known_before("impressions", "engagements", "attributed_conversions", "users", scope=scope),
+        *persons_input(scope),
     ),
     settings=lambda scope: (scope.settings.features,),
     version=2,

@@ -44,13 +44,14 @@ DERIVED = (
     "user_features",
     "pin_features",
 )
-"""Tables that have all days, each after those that it reads; of logs that adjust nothing."""
+"""Tables that have all days, each after those that it reads; of logs that adjust
+nothing and merge nobody."""
 MAX_ROUNDS = 12
 
 
 def derived_of(deployment: Deployment) -> list[str]:
     """The tables of a deployment that have all days, each after those that it reads."""
-    every = (*DERIVED, "adjusted_conversions")
+    every = (*DERIVED, "adjusted_conversions", "user_persons")
     return [table for table in deployment.recipes if table in every]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convcg_assets.sources.columns import ADJUSTMENTS, ID_KINDS, STREAMS
+from convcg_assets.sources.columns import ADJUSTMENTS, ID_KINDS, MERGES, STREAMS
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.registry import table_schema
 
@@ -36,24 +36,30 @@ def at(offset: int, *, seconds: int = 0) -> dt.datetime:
     return dt.datetime.combine(day(offset), dt.time()) + dt.timedelta(seconds=seconds)
 
 
-def make_source(landing: Path, *, adjusts: bool = False) -> Source:
-    """All five streams as Parquet, ids as integers, a log that goes on; or all six."""
-    streams = (*LANDED, ADJUSTMENTS) if adjusts else LANDED
+def make_source(landing: Path, *, adjusts: bool = False, merges: bool = False) -> Source:
+    """All five streams as Parquet, ids as integers, a log that goes on; or more of them."""
+    streams = (*LANDED, *_more_streams(adjusts=adjusts, merges=merges))
     return Source.model_validate(
         {"name": "tiny", "first_day": FIRST_DAY, "landing": landing, "id_types": ID_TYPES}
         | {"streams": {stream: {} for stream in streams}}
     )
 
 
+def _more_streams(*, adjusts: bool, merges: bool) -> tuple[str, ...]:
+    return (ADJUSTMENTS,) * adjusts + (MERGES,) * merges
+
+
 class Landing:
     """Log files below a folder; rows are drawn by `rng`, a conversion's touch from `shown`.
 
-    With `adjusts` conversions are taken back and restated, some before they were reported.
+    With `adjusts` conversions are taken back and restated, some before they were reported; with
+    `merges` some of the few users turn out to be one, long after they acted.
     """
 
-    def __init__(self, root: Path, rng: Random, *, adjusts: bool = False):
+    def __init__(self, root: Path, rng: Random, *, adjusts: bool = False, merges: bool = False):
         self.root = root
         self.adjusts = adjusts
+        self.more = _more_streams(adjusts=adjusts, merges=merges)
         self.rng = rng
         self.shown: list[Row] = []
         self.files: dict[tuple[dt.date, str, str], list[Row]] = {}
@@ -70,8 +76,8 @@ class Landing:
         self.write(day(offset), "users", [_user(self.rng, user) for user in range(NUM_USERS)])
         for stream in ("impressions", "engagements", "conversions"):
             self.write(day(offset), stream, self.draw(stream, offset))
-        if self.adjusts:
-            self.write(day(offset), ADJUSTMENTS, self.draw(ADJUSTMENTS, offset))
+        for stream in self.more:
+            self.write(day(offset), stream, self.draw(stream, offset))
 
     def add_late_file(self, stream: str, day: dt.date) -> None:
         """A second file of a day that has landed before."""
@@ -109,8 +115,9 @@ class Landing:
             "engagements": self._engagement,
             "conversions": self._conversion,
             ADJUSTMENTS: self._adjustment,
+            MERGES: self._merge,
         }
-        most = 5 if stream == "impressions" else 4
+        most = {"impressions": 5, MERGES: 1}.get(stream, 4)
         return [kinds[stream](offset) for _ in range(self.rng.randint(0, most))]
 
     def write(self, day: dt.date, stream: str, rows: list[Row], *, name: str = "a") -> None:
@@ -200,6 +207,16 @@ class Landing:
             "value": self.rng.choice(VALUES[1:]) if kind == "restatement" else None,
         }
 
+    def _merge(self, offset: int) -> Row:
+        merged = at(max(offset - self.rng.choice((0, 0, 1)), 0))
+        return {
+            "merge_id": str(self._id()),
+            "from_user_id": self.rng.randrange(NUM_USERS),
+            "to_user_id": self.rng.randrange(NUM_USERS),
+            "merged_ts": merged,
+            "received_ts": max(merged, at(offset, seconds=43_200)),
+        }
+
     def _recent(self, offset: int, *, days: int) -> Row:
         """An impression of the days before, one that was never landed where there is none."""
         since, until = at(offset - days), at(offset + 1)
@@ -234,6 +251,7 @@ def _correction(rng: Random, stream: str) -> Row:
         ADJUSTMENTS: lambda: rng.choice(
             ({"event_id": rng.choice(ORDERS)}, {"adjustment_type": "retraction"})
         ),
+        MERGES: lambda: {"to_user_id": rng.randrange(NUM_USERS)},
         "pins": lambda: {"category": rng.choice(("shoes", "lamps")), "advertiser_id": 0},
         "users": lambda: {"country": rng.choice(("DE", "US"))},
     }[stream]()

@@ -44,9 +44,10 @@ def scratch_contents(
         rows = compile_contract([raw.schema()], stream=stream, source=source, con=con)
         given = {"raw": f"SELECT * FROM {raw.get_name()}"}
         text = rows["valid"].text
-        if forgotten and "user_id" in STREAMS[stream].columns:
-            kept = f"user_id IS NULL OR user_id NOT IN ({', '.join(map(str, forgotten))})"
-            text = f"SELECT * FROM ({text}) WHERE {kept}"
+        for column in forgotten and ("user_id", "from_user_id", "to_user_id"):
+            if column in STREAMS[stream].columns:
+                kept = f"{column} IS NULL OR {column} NOT IN ({', '.join(map(str, forgotten))})"
+                text = f"SELECT * FROM ({text}) WHERE {kept}"
         _create(deployment, stream, [Query(text, given)], con=con)
         rejected.append(Query(rows["rejected"].text, given))
     _create(deployment, REJECTED, rejected, con=con)

@@ -23,7 +23,6 @@ from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.ledger import Ledger
-from convcg_assets.sources.columns import ADJUSTMENTS
 from convcg_assets.sources.files import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.table import DAY
@@ -69,10 +68,11 @@ class Sequence:
     def __init__(self, seed: int, folder: Path, *, con: Backend):
         self.rng = Random(seed)
         self.con = con
-        adjusts = seed // NUM_FILES % 2 == 1
-        self.landing = Landing(folder / "landing", self.rng, adjusts=adjusts)
+        number = seed // NUM_FILES
+        more = {"adjusts": number % 2 == 1, "merges": number % 4 >= 2}
+        self.landing = Landing(folder / "landing", self.rng, **more)
         self.deployment: Deployment = make_deployment(
-            folder / "home", make_source(self.landing.root, adjusts=adjusts)
+            folder / "home", make_source(self.landing.root, **more)
         )
         self.models: set[dt.date] = set()
         """Days T whose training examples were built by hand: they are kept up to date."""
@@ -107,7 +107,7 @@ class Sequence:
         """A day that has landed gets a late file, is corrected, cut or only written again."""
         day, landing = self.rng.choice(self.landing.days), self.landing
         kinds = ("conversions", "conversions", "impressions", "engagements")
-        kinds += (ADJUSTMENTS,) * 4 if landing.adjusts else ()
+        kinds += landing.more * 4
         kind = self.rng.choice(kinds)
         changes: tuple[tuple[str, Callable[[], None]], ...] = (
             (f"late {kind}", lambda: landing.add_late_file(kind, day)),

@@ -56,6 +56,14 @@ SOUND = {
         "received_ts": NOON,
         "value": 9.0,
     },
+    "user_merges": {
+        "dt": DAY,
+        "from_user_id": 1,
+        "to_user_id": 2,
+        "merged_ts": NOON,
+        "received_ts": NOON,
+    },
+    "user_persons": {"dt": DAY, "user_id": 2, "person_id": 1},
     "rejected_events": {
         "dt": DAY,
         "stream": "pins",

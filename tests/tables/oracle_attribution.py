@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from convcg_assets.days import Days
 from convcg_assets.tables.settings import AttributionSettings
 
-from .world import Row, World
+from .oracle_persons import IdsOf, alone
+from .world import DAY, Row, World
 
 LINK_WINDOW = dt.timedelta(hours=24)
 TYPE_ORDER = ("click", "engagement", "view")
@@ -95,8 +96,15 @@ def _received(row: Row) -> tuple:
     return row["dt"], row["received_ts"], row["conversion_id"]
 
 
-def candidates(conversion: Row, found: list[Row], *, settings: AttributionSettings) -> list[Row]:
+def candidates(
+    conversion: Row,
+    found: list[Row],
+    *,
+    settings: AttributionSettings,
+    ids_of: IdsOf = alone,
+) -> list[Row]:
     """Touches that a conversion may be credited to, with their match level."""
+    ids = ids_of(conversion["user_id"], conversion["dt"] + DAY)
     windows = {
         "click": settings.click_window_days,
         "engagement": settings.engagement_window_days,
@@ -105,7 +113,7 @@ def candidates(conversion: Row, found: list[Row], *, settings: AttributionSettin
     fitting = []
     for touch in found:
         end = touch["touch_ts"] + dt.timedelta(days=windows[touch["touch_type"]])
-        level = _match_level(conversion, touch)
+        level = _match_level(conversion, touch) if touch["user_id"] in ids else None
         if (
             level is not None
             and touch["touch_ts"] <= conversion["event_ts"] < end
@@ -117,8 +125,6 @@ def candidates(conversion: Row, found: list[Row], *, settings: AttributionSettin
 
 
 def _match_level(conversion: Row, touch: Row) -> str | None:
-    if conversion["user_id"] is None or conversion["user_id"] != touch["user_id"]:
-        return None
     if conversion["pin_id"] is not None and conversion["pin_id"] == touch["pin_id"]:
         return "pin"
     same = conversion["advertiser_id"] == touch["advertiser_id"]
@@ -185,13 +191,15 @@ CREDITS: dict[str, Callable[[Case], list[float]]] = {
 """What each touch in time gets, before it is divided by the sum."""
 
 
-def attributed(world: World, *, settings: AttributionSettings, days: Days) -> list[Row]:
+def attributed(
+    world: World, *, settings: AttributionSettings, days: Days, ids_of: IdsOf = alone
+) -> list[Row]:
     """Rows of `attributed_conversions` of those arrival days."""
     found, rows = touches(world), []
     for conversion in world.conversions:
         if not days.first <= conversion["dt"] <= days.last:
             continue
-        fitting = candidates(conversion, found, settings=settings)
+        fitting = candidates(conversion, found, settings=settings, ids_of=ids_of)
         lag = (conversion["dt"] - conversion["event_ts"].date()).days
         if is_duplicate(conversion, world.conversions, window_hours=settings.dedup_window_hours):
             rows.append(_row(conversion, "duplicate"))

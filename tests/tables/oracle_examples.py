@@ -10,6 +10,7 @@ from convcg_assets.tables.training_examples import COLUMNS as TRAINING_EXAMPLES
 from .oracle_attribution import LEVEL_ORDER, TYPE_ORDER
 from .oracle_delay import maturity_of
 from .oracle_labels import IMPRESSION_COLUMNS
+from .oracle_persons import IdsOf, alone
 from .world import DAY, Row, World
 
 SEEN_DAYS = 30
@@ -24,6 +25,7 @@ def examples(
     delay: DelaySettings,
     days: Days,
     known_before: dt.date | None = None,
+    ids_of: IdsOf = alone,
 ) -> list[Row]:
     """Rows of `training_examples` of those days."""
     rows = []
@@ -33,7 +35,7 @@ def examples(
         )
         _weigh(positives, derived["conversion_delay"], settings=settings, delay=delay)
         rows += positives
-        rows += _negatives(derived, day, settings=settings)
+        rows += _negatives(derived, day, settings=settings, ids_of=ids_of)
     events = [*world.impressions, *world.engagements, *derived["attributed_conversions"]]
     seen = {
         (row["user_id"], row[pin], row["dt"])
@@ -44,7 +46,7 @@ def examples(
     features = {
         side: {(row["dt"], row[key]): row for row in derived[table]} for side, table, key in SIDES
     }
-    return [_complete(row, seen, features) for row in rows]
+    return [_complete(row, seen, features, ids_of=ids_of) for row in rows]
 
 
 def _split_of(row: Row, day: dt.date, *, settings: ExampleSettings) -> tuple[str, dt.date] | None:
@@ -145,14 +147,14 @@ def _positives(
 
 
 def _negatives(
-    derived: dict[str, list[Row]], day: dt.date, *, settings: ExampleSettings
+    derived: dict[str, list[Row]], day: dt.date, *, settings: ExampleSettings, ids_of: IdsOf
 ) -> list[Row]:
     liked = set()
     for row in derived["weighted_labels"]:
         split = _split_of(row, day, settings=settings)
         cutoff = day - settings.holdout_days * DAY
         if split and is_known(row, cutoff):
-            liked.add((row["user_id"], row["pin_id"]))
+            liked |= {(user, row["pin_id"]) for user in ids_of(row["user_id"], cutoff)}
     rows = []
     for row in derived["hard_negatives"]:
         split = _split_of(row, day, settings=settings)
@@ -188,10 +190,11 @@ def _of_example(row: Row, day: dt.date, *, split: str) -> Row:
     }
 
 
-def _complete(row: Row, seen: set, features: dict[str, dict]) -> Row:
+def _complete(row: Row, seen: set, features: dict[str, dict], *, ids_of: IdsOf) -> Row:
     """Whether the user met the Pin before, and both sides' features, as of the impression day."""
     row["seen_before"] = any(
-        (row["user_id"], row["pin_id"], row["example_day"] - k * DAY) in seen
+        (user, row["pin_id"], row["example_day"] - k * DAY) in seen
+        for user in ids_of(row["user_id"], row["example_day"])
         for k in range(1, SEEN_DAYS + 1)
     )
     for side, _, key in SIDES:

@@ -7,6 +7,7 @@ from convcg_assets.days import Days
 from convcg_assets.tables.settings import FeatureSettings
 
 from .oracle_attribution import first_deliveries, lot
+from .oracle_persons import IdsOf, alone
 from .world import Row, World
 
 
@@ -97,24 +98,35 @@ def _by_credit(row: Row) -> tuple:
 
 
 def user_features(
-    world: World, credited: list[Row], *, settings: FeatureSettings, days: Days
+    world: World,
+    credited: list[Row],
+    *,
+    settings: FeatureSettings,
+    days: Days,
+    ids_of: IdsOf = alone,
 ) -> list[Row]:
     """Rows of `user_features` of those days."""
-    return [row for day in days for row in _users_of(world, credited, day, settings=settings)]
+    return [
+        row
+        for day in days
+        for row in _users_of(world, credited, day, settings=settings, ids_of=ids_of)
+    ]
 
 
 def _users_of(
-    world: World, credited: list[Row], day: dt.date, *, settings: FeatureSettings
+    world: World, credited: list[Row], day: dt.date, *, settings: FeatureSettings, ids_of: IdsOf
 ) -> list[Row]:
     known = {row["user_id"]: row for row in newest_snapshot(world.users, day)}
     bought, actions = _conversions(credited, day), _actions(world, credited, day)
     events = within(world.impressions + world.engagements, day, num_days=30) + bought
-    users = known.keys() | {row["user_id"] for row in events if row["user_id"] is not None}
+    active = {row["user_id"] for row in events if row["user_id"] is not None}
+    users = known.keys() | {user for one in active for user in ids_of(one, day)}
     rows = []
     for user in users:
         person = known.get(user, {})
-        mine = [row for row in bought if row["user_id"] == user]
-        done = [row for row in actions if row["user_id"] == user]
+        ids = ids_of(user, day)
+        mine = [row for row in bought if row["user_id"] in ids]
+        done = [row for row in actions if row["user_id"] in ids]
         recent = sorted(
             (row for row in done if row["pin_id"] is not None),
             key=lambda row: (midnight(day) - row["ts"], row["pin_id"], row["what"]),
@@ -130,7 +142,7 @@ def _users_of(
                     world.impressions,
                     world.engagements,
                     day,
-                    lambda row, user=user: row["user_id"] == user,
+                    lambda row, ids=ids: row["user_id"] in ids,
                 ),
                 "num_conversions_30d": len(mine),
                 "conversion_value_30d": sum((row["value"] or 0.0 for row in mine), 0.0),

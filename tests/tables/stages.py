@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.compiled import compile_rows
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import Query, stream_rows
-from convcg_assets.sources.columns import ADJUSTMENTS
+from convcg_assets.sources.columns import ADJUSTMENTS, MERGES
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.registry import DERIVED, table_schema
 from convcg_assets.tables.settings import (
@@ -27,6 +27,7 @@ from convcg_assets.tables.settings import (
 )
 from convcg_assets.tables.table import Input, Inputs, Scope
 from convcg_assets.tables.training_examples import build_examples
+from convcg_assets.tables.user_persons import PERSONS
 
 from .tables import INT_IDS, of_days, to_arrow
 from .world import FIRST_DAY, LATE_DAYS, STREAMS, Row, World
@@ -55,6 +56,8 @@ class Case:
         streams = {name: {} for name in STREAMS if self.has_catalogue or name != "pins"}
         if any(name in self.given for name in (ADJUSTMENTS, "adjusted_conversions")):
             streams[ADJUSTMENTS] = {}
+        if MERGES in self.given or PERSONS in self.given:
+            streams[MERGES] = {}
         source = {"name": "tiny", "first_day": FIRST_DAY, "late_days": LATE_DAYS}
         source |= {"id_types": id_types, "streams": streams}
         return Scope(Source.model_validate(source), self.settings)
@@ -92,6 +95,8 @@ class Case:
 
 def _read(rows: list[Row], source: Input, days: Days) -> list[Row]:
     """The rows that a build of those days reads of an input."""
+    if source.accumulates:
+        return [row for row in rows if row["dt"] <= source.days(days).last]
     first = source.days(Days(days.first, days.first))
     older = {row["dt"] for row in rows if row["dt"] < first.first}
     if not source.holds or of_days(rows, first) or not older:
@@ -139,6 +144,20 @@ def with_adjusted(case: Case, rows: list[Row], *, max_days: int) -> Case:
         update={"adjustments": AdjustmentSettings(max_days=max_days)}
     )
     return replace(case, given={**case.given, "adjusted_conversions": rows}, settings=settings)
+
+
+def persons(merges: list[Row], *, days: Days) -> Case:
+    return Case(PERSONS, {MERGES: merges}, Settings(), days)
+
+
+def with_persons(stage: Callable[..., Case], rows: list[Row]) -> Callable[..., Case]:
+    """The stage of a log that merges ids: `rows` say which are of one person."""
+
+    def case(*inputs: Any, **options: Any) -> Case:
+        made = stage(*inputs, **options)
+        return replace(made, given={**made.given, PERSONS: rows})
+
+    return case
 
 
 def delay(credited: list[Row], *, settings: DelaySettings, horizon_days: int, days: Days) -> Case:

@@ -134,7 +134,7 @@ def test_keys_and_cells_are_columns(table: str) -> None:
     assert next(iter(entry.columns)) == "dt"
     assert set(entry.key) <= set(entry.columns)
     assert entry.later is None or entry.later in entry.columns
-    assert (entry.rows is None) == (table not in DERIVED)
+    assert (entry.rows is None and entry.sql is None) == (table not in DERIVED)
 
 
 def test_every_derived_table_has_a_page() -> None:
