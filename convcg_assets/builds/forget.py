@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deltalake.exceptions import DeltaError
+from ibis import _
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.forgotten import Forgotten
@@ -25,6 +26,7 @@ from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.finding import describe_place
 from convcg_assets.sources.log_table import without_password
 from convcg_assets.tables.raw import RAW_TABLES
+from convcg_assets.tables.user_persons import PERSONS
 
 FLAG = "forgotten.json"
 """Beside a model that was trained on somebody who has been forgotten since."""
@@ -50,6 +52,19 @@ def find_rows(deployment: Deployment, people: Forgotten, *, con: Backend) -> dic
             if days:
                 found[table] = days
     return found
+
+
+def other_ids(deployment: Deployment, user_ids: list[str], *, con: Backend) -> list[str]:
+    """The other ids of the same people, by the merges that are known now."""
+    version = deployment.lake.snapshot(PERSONS) if deployment.scope.has_merges else None
+    if version is None or not version.files:
+        return []
+    newest = Days(max(version.files), max(version.files))
+    persons = deployment.lake.read(PERSONS, newest, con=con, version=version)
+    persons = persons.mutate(user_id=persons.user_id.cast("string"))
+    theirs = persons.filter(persons.user_id.isin(user_ids)).select("person_id").distinct()
+    found = persons.semi_join(theirs, "person_id").filter(~_.user_id.isin(user_ids))
+    return sorted(con.to_pyarrow(found.user_id.as_table())["user_id"].to_pylist())
 
 
 def rewrite_raw(deployment: Deployment, people: Forgotten, *, con: Backend) -> dict[str, NumRows]:
@@ -80,6 +95,7 @@ def rewrite_raw(deployment: Deployment, people: Forgotten, *, con: Backend) -> d
 def trained_on(deployment: Deployment, people: Forgotten, *, con: Backend) -> list[dt.date]:
     """Days of the models whose training examples hold people, or that do not say what they hold.
 
+    Examples of a person's other ids have the history of all of them: name these as well.
     Asked before anything is written: it is the examples of their time that count.
     """
     days = []

@@ -15,6 +15,7 @@ from convcg_assets.builds.forget import (
     find_rows,
     flag_models,
     flagged_models,
+    other_ids,
     rewrite_raw,
     trained_on,
     what_remains,
@@ -52,7 +53,8 @@ def command(
 
     USER is a user_id as the tables hold it. Raw days that hold rows of theirs are written again
     without them, and what rests on these days is rebuilt. Logs that land later, or are read again,
-    are read without them. All old files of the lake go. Models that were trained on them are
+    are read without them. Other ids that merges say are theirs stay unless they are named too: the
+    command says which there are. All old files of the lake go. Models that were trained on them are
     flagged, and with --retrain trained again. What no command can remove is listed.
 
     Kept is a salted digest of each id. Nothing else may run meanwhile. Exit status 1 if a day is
@@ -76,15 +78,20 @@ def command(
         con = connect(temp=deployment.home / "tmp" / "forget")
         before = find_rows(deployment, read_forgotten(deployment.home).only(people), con=con)
         _say_rows(before, console=console)
+        others = other_ids(deployment, people, con=con)
+        if others:
+            listed = ", ".join(others)
+            say(console, f"other ids of the same people, which stay unless named: {listed}")
         if dry_run:
             con.disconnect()
             if as_json:
-                print_json({"rows": _numbers(before), "dry_run": True})
+                print_json({"rows": _numbers(before), "other_ids": others, "dry_run": True})
             return
         everyone = remember_forgotten(deployment.home, people)
         asked = everyone.only(people)
         with working(console, "writing raw days again", is_short=True):
-            flag_models(deployment, trained_on(deployment, asked, con=con))
+            learned = everyone.only([*people, *others])
+            flag_models(deployment, trained_on(deployment, learned, con=con))
             rewritten = rewrite_raw(deployment, asked, con=con)
         builds = _repair_all(deployment, instance, checks=not no_checks, console=console)
         flagged = flagged_models(deployment)
@@ -108,6 +115,7 @@ def command(
         print_json(
             {
                 "rows": _numbers(rewritten),
+                "other_ids": others,
                 "builds": builds,
                 "files_removed": purged,
                 "flagged_models": flagged,
