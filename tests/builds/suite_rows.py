@@ -254,6 +254,8 @@ FAULTS: dict[str, dict[str, dict]] = {
         "a retraction has no value": {"adjustment_type": "retraction"},
         "no event id is blank: it would be of every conversion whose id is": {"event_id": " "},
     },
+    "user_merges": {},
+    "user_persons": {"a person is called by the least of its ids": {"person_id": 3}},
     "rejected_events": {
         "rows count from 1": {"row": 0},
         "no reason is blank": {"reason": " "},

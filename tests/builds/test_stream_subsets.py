@@ -8,7 +8,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.build import build_table
 from convcg_assets.days import Days
-from convcg_assets.sources.columns import ADJUSTMENTS
+from convcg_assets.sources.columns import ADJUSTMENTS, MERGES
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.raw import RAW
 from convcg_assets.tables.registry import DERIVED
@@ -30,7 +30,7 @@ SUBSETS = [
     *((events, ()) for events in EVENTS),
     (("engagements",), ("pins", "users")),
     *((EVERY, snapshots) for snapshots in (("pins",), ("users",), ("pins", "users"))),
-    ((*EVERY, ADJUSTMENTS), ("pins", "users")),
+    ((*EVERY, ADJUSTMENTS, MERGES), ("pins", "users")),
 ]
 NUM_DAYS = 6
 LOGS = Days(FIRST_DAY, FIRST_DAY + (NUM_DAYS - 1) * DAY)
@@ -40,7 +40,7 @@ MODEL_DAY = LOGS.last + DAY
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("landing")
-    landing = Landing(root, Random(5), adjusts=True)
+    landing = Landing(root, Random(5), adjusts=True, merges=True)
     for offset in range(NUM_DAYS):
         landing.land(offset)
     return root
@@ -62,6 +62,7 @@ def test_every_table_is_built(
     domains = {"logs": LOGS, "knowledge": Days(LOGS.first + DAY, MODEL_DAY)}
     derived = {name: t for name, t in deployment.tables.items() if name in DERIVED}
     assert ("adjusted_conversions" in derived) == (ADJUSTMENTS in streams)
+    assert ("user_persons" in derived) == (MERGES in streams)
     for table, entry in derived.items():
         days = domains.get(entry.domain, Days(MODEL_DAY, MODEL_DAY))
         build_table(deployment, table, days, con=con)

@@ -29,6 +29,13 @@ CONVERSION = {
 }
 ROWS = {"impressions": IMPRESSION, "engagements": ENGAGEMENT, "conversions": CONVERSION}
 ROWS |= {"pins": {"pin_id": "p"}, "users": {"user_id": "u"}}
+ROWS["user_merges"] = {
+    "merge_id": "m1",
+    "from_user_id": "browser-7",
+    "to_user_id": "anna",
+    "merged_ts": "2026-01-02 09:00:00",
+    "received_ts": "2026-01-02 09:00:00",
+}
 ROWS["conversion_adjustments"] = {
     "adjustment_id": "a1",
     "adjustment_type": "restatement",
