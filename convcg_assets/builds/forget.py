@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import ibis
 from deltalake.exceptions import DeltaError
-from ibis import _
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.forgotten import Forgotten
@@ -62,8 +62,9 @@ def other_ids(deployment: Deployment, user_ids: list[str], *, con: Backend) -> l
     newest = Days(max(version.files), max(version.files))
     persons = deployment.lake.read(PERSONS, newest, con=con, version=version)
     persons = persons.mutate(user_id=persons.user_id.cast("string"))
-    theirs = persons.filter(persons.user_id.isin(user_ids)).select("person_id").distinct()
-    found = persons.semi_join(theirs, "person_id").filter(~_.user_id.isin(user_ids))
+    is_named = persons.user_id.isin([ibis.literal(user) for user in user_ids])
+    theirs = persons.filter(is_named).select("person_id").distinct()
+    found = persons.filter(~is_named).semi_join(theirs, "person_id")
     return sorted(con.to_pyarrow(found.user_id.as_table())["user_id"].to_pylist())
 
 

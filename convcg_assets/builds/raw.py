@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from ibis.backends.duckdb import Backend
 
@@ -45,6 +46,7 @@ from convcg_assets.sources.reading import (
     absent_columns,
     check_counts,
     check_files,
+    read_any_text,
     read_files,
     reading,
 )
@@ -129,7 +131,10 @@ def ingest(
     present = [stream for stream in READ_ORDER if source.stream(stream) is not None]
     read = [stream for stream in present if stream in tables]
     files = _check(source, read, days)
-    streams = {s: _open_stream(source, s, of_s, con=con) for s, of_s in files.items()}
+    streams = {
+        stream: read_any_text(of_stream, partial(_open_stream, source, stream, con=con))
+        for stream, of_stream in files.items()
+    }
     if "pins" in streams:
         lengths = streams["pins"].content_lengths(con=con)
         check_lengths(lengths, days, pins=lake.snapshot("pins"), lake=lake, con=con)

@@ -130,7 +130,8 @@ def _features(build: Build) -> Metadata:
 def _user_persons(build: Build) -> Metadata:
     """Of the newest day how many people have more than one id, and who has most."""
     by_person = _newest(build).group_by("person_id").agg(num_ids=_.count())
-    counted = by_person.agg(people=_.count(), ids=_.num_ids.sum(), most=_.num_ids.max())
+    num_ids = by_person.num_ids
+    counted = by_person.agg(people=num_ids.count(), ids=num_ids.sum(), most=num_ids.max())
     (row,) = build.con.to_pyarrow(counted).to_pylist()
     people, ids, most = row["people"], row["ids"] or 0, row["most"] or 0
     said = f"{people:,} people with {ids:,} ids, {most} at most"

@@ -31,6 +31,7 @@ DEFECT_COLUMN, LINE_COLUMN = "_convcg_defect", "_convcg_line"
 """Of a Parquet file that was cut from text (`split.py`): rows that could not be read there."""
 _SMALL_BYTES = 1024 * 1024
 """A smaller CSV file is not worth a query of the engine."""
+_ROW = pa.field("_row", pa.int64())
 _PLACES = "_dt, _file, _row, _defect"
 
 
@@ -176,13 +177,13 @@ def _parquet_sql(files: Sequence[LogFile], used: Collection[str] | None, *, con:
         values += f"{value} AS {_alias(column)}, "
     defect = f"coalesce({', '.join(defects)}) AS _defect"
     if not first.is_plain:
-        schema = pq.read_schema(first.path).remove_metadata()
-        names = [f"c{i}" for i in range(len(schema))]
-        kinds = zip(names, schema.types, strict=True)
+        schema = pq.read_schema(first.path)
+        kinds = [pa.binary() if field.name in first.binary else field.type for field in schema]
+        staged = pa.schema([*((f"c{i}", kind) for i, kind in enumerate(kinds)), _ROW])
         return _stage(
             f"SELECT {values}{line}_dt, _file, _row, {defect} FROM given",
-            ((file, _parquet_batches(file, names)) for file in files),
-            pa.schema([*kinds, ("_row", pa.int64())]),
+            ((file, _parquet_batches(file, staged)) for file in files),
+            staged,
             con=con,
         )
     paths = ", ".join(literal_path(file.path) for file in files)
@@ -235,12 +236,13 @@ def _table_sql(
     )
 
 
-def _parquet_batches(file: LogFile, names: list[str]) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(file: LogFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     first = 1
     for batch in pq.ParquetFile(file.path).iter_batches():
         numbers = pa.array(np.arange(first, first + batch.num_rows))
         first += batch.num_rows
-        yield pa.RecordBatch.from_arrays([*batch.columns, numbers], names=[*names, "_row"])
+        columns = zip([*batch.columns, numbers], schema.types, strict=True)
+        yield pa.RecordBatch.from_arrays([c.cast(kind) for c, kind in columns], schema=schema)
 
 
 def _stage(

@@ -5,7 +5,7 @@ needs belongs to `reading.py`.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -146,6 +146,16 @@ def _inspect_parquet(path: Path, day: dt.date, num_bytes: int, name: str) -> Log
     return LogFile(
         path, day, "parquet", columns, num_bytes, num_rows, name, is_plain, types, binary
     )
+
+
+def with_text_as_bytes(file: LogFile) -> LogFile:
+    """A Parquet file whose text is read as the bytes that it is: text may be no UTF-8."""
+    text = {
+        field.name
+        for field in pq.read_schema(file.path)
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    }
+    return replace(file, is_plain=False, binary=file.binary | text)
 
 
 def _end_of_data(group: pq.RowGroupMetaData) -> int:

@@ -29,6 +29,7 @@ from convcg_assets.sources.reading import (
     absent_columns,
     check_counts,
     check_files,
+    read_any_text,
     read_files,
     reading,
 )
@@ -132,9 +133,14 @@ def preview_stream(
         found.file_columns = tuple(c for c in columns if c not in (DEFECT_COLUMN, LINE_COLUMN))
         found.unused = unused_columns(found.file_columns, stream=stream, options=options)
         found.absent = absent_columns(stream, files, options)
-        with reading(stream, files, options=options):
-            found.not_selected = _look_at_where(source, stream, files, con=con)
-            found.rows = _preview_rows(source, stream, files, num_rows=num_rows, con=con)
+
+        def look(files: list[LogFile]) -> tuple[dict[str, list[str]], Rows]:
+            with reading(stream, files, options=options):
+                elsewhere = _look_at_where(source, stream, files, con=con)
+                rows = _preview_rows(source, stream, files, num_rows=num_rows, con=con)
+                return elsewhere, rows
+
+        found.not_selected, found.rows = read_any_text(files, look)
     except ValueError as error:  # A landing of these days would end with the same words.
         found.fault = str(error)
     return found

@@ -5,9 +5,10 @@ must be like to `contract.py`.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import ibis
@@ -17,7 +18,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.faults import LandingError, shorten, summarize
 from convcg_assets.sources.file_rows import create_view, group_files, no_rows_sql, rows_sql
-from convcg_assets.sources.files import LogFile, inspect_file
+from convcg_assets.sources.files import LogFile, inspect_file, with_text_as_bytes
 from convcg_assets.sources.finding import describe_place, find_files, find_table_days
 from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.selection import stream_options
@@ -25,8 +26,11 @@ from convcg_assets.sources.source import Source
 from convcg_assets.sources.stream import ColumnMapping, Stream, nearest
 from convcg_assets.sources.table_rows import table_schema
 
+T = TypeVar("T")
 FAULTS_OF_FILES = (duckdb.Error, ibis.IbisError, pa.ArrowException, FileNotFoundError)
 """What is raised where a file does not hold what was found when it was looked into."""
+NO_UTF8 = "is not valid UTF8"
+"""How the engine puts it, of a Parquet file's text."""
 TABLE_VALUE_BYTES = 8
 """What a value of a table is taken to hold, where nobody knows."""
 ALIKE = 0.85
@@ -134,6 +138,20 @@ def read_files(
     with reading(stream, files, options=options):
         groups = group_files(files, used=used)
         return [create_view(rows_sql(g, used, options, con=con), con=con) for g in groups]
+
+
+def read_any_text(files: list[LogFile], read: Callable[[list[LogFile]], T]) -> T:
+    """What `read` makes of files, by way of `reading()`; text of Parquet files may be no UTF-8.
+
+    The engine refuses such a file. The text may be of a column that nothing needs, or of a few
+    rows: read again as bytes, none of the others is lost.
+    """
+    try:
+        return read(files)
+    except LandingError as error:
+        if NO_UTF8 not in str(error.__cause__):
+            raise
+    return read([with_text_as_bytes(f) if f.format == "parquet" else f for f in files])
 
 
 def check_counts(

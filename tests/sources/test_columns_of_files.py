@@ -5,8 +5,12 @@ import json
 
 import duckdb
 import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from convcg_assets.sources.preview import preview_stream
 from convcg_assets.sources.reading import (
     LandingError,
     absent_columns,
@@ -51,6 +55,30 @@ def test_bytes_that_are_no_text_stop_nothing(source, land, outcome):
     assert [r["reason"] for r in rejected] == ["user_id: not UTF-8 text"]
     raw = json.loads(rejected[0]["raw"])
     assert (raw["user_id"], raw["thumbnail"], raw["note"]) == ("\\xFF", "\\xFF\\x00", "\u00e9")
+
+
+def not_utf8(*texts: bytes) -> pa.StringArray:
+    """A column of text that is none: writers of other languages do not look."""
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    buffers = [pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    return pa.StringArray.from_buffers(len(texts), *buffers)
+
+
+@pytest.mark.parametrize("column", ["note", "user_id"])
+def test_text_that_is_no_utf8_stops_no_other_row(source, land, con, column):
+    rows = pa.Table.from_pylist([row(impression_id=str(n), user_id="u") for n in range(3)])
+    if column in rows.column_names:
+        rows = rows.drop_columns([column])
+    rows = rows.append_column(column, not_utf8(b"a", b"\xff\xfe", b"c"))
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink)
+    land("impressions", sink.getvalue().to_pybytes(), name="a.parquet")
+    found = preview_stream(source(), "impressions", [DAY], num_rows=3, con=con)
+    assert found.fault is None
+    assert found.rows is not None
+    lost = [reason.reason for reason in found.rows.reasons]
+    assert lost == ([] if column == "note" else ["user_id: not UTF-8 text"])
+    assert found.rows.num_valid == 3 - len(lost)
 
 
 def test_columns_that_differ_in_case_alone_are_refused_if_one_is_needed(source, land, outcome):
