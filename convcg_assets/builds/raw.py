@@ -15,6 +15,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import Compiled
 from convcg_assets.builds.content_lengths import Length, check_lengths
+from convcg_assets.builds.copies import as_first_read, remember_files
 from convcg_assets.builds.forgotten import NOBODY, Forgotten, read_forgotten
 from convcg_assets.builds.good_days import Ingested, RowCounts, land_good_days
 from convcg_assets.builds.raw_queries import (
@@ -73,7 +74,8 @@ def build_raw(
     where none of the days can be read.
     """
     recipes = make_raw_recipes(deployment.source)
-    logs = inspect_days(deployment.source, days)
+    landed = inspect_days(deployment.source, days)
+    logs = as_first_read(deployment.source, landed, ledger=deployment.ledger)
     tables = _tables_to_read(deployment, recipes, logs) or set(recipes)
     catalogue = deployment.lake.snapshot("pins")
 
@@ -102,7 +104,10 @@ def build_raw(
             on_write=record,
         )
 
-    return land_good_days(days, land)
+    done = land_good_days(days, land)
+    read = {day: found for day, found in landed.items() if day not in done.failed}
+    remember_files(deployment.source, read, ledger=deployment.ledger)
+    return done
 
 
 def ingest(

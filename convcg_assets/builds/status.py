@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from convcg_assets.builds.copies import as_first_read
 from convcg_assets.builds.plan import Plan, Runs, make_plan
 from convcg_assets.builds.staleness import (
     KnownInputs,
@@ -57,7 +58,7 @@ class Status:
 
 
 def read_status(deployment: Deployment, *, runs: Runs, due: Iterable[dt.date] = ()) -> Status:
-    """Look at the landing zone, the lake and the ledger; changes nothing.
+    """Look at the landing zone, the lake and the ledger; changes no table.
 
     `due` are days for which a model ought to be there, whether or not one was asked for before.
     """
@@ -65,6 +66,7 @@ def read_status(deployment: Deployment, *, runs: Runs, due: Iterable[dt.date] = 
     landed = landed_days(deployment.source)
     current = today(deployment.source, landed)
     landed = {day: logs for day, logs in landed.items() if day < current}
+    landed = as_first_read(deployment.source, landed, ledger=deployment.ledger)
     tables = (*RAW_TABLES, *deployment.recipes)
     state = load_state(tables, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home)
     known = _known.setdefault(f"{deployment.lake.root} {deployment.ledger_url}", KnownInputs())

@@ -54,6 +54,15 @@ requests = sa.Table(
     sa.Column("num_built", sa.Integer, nullable=False),
     sa.Column("requested_at", sa.DateTime, nullable=False),
 )
+landed_files = sa.Table(
+    "landed_files",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("file", sa.String(1024), primary_key=True),
+    sa.Column("stamp", sa.String(64), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("seen_at", sa.DateTime, nullable=False),
+)
 sa.Index("requests_by_inputs", requests.c.table_name, requests.c.day, requests.c.inputs)
 
 

@@ -5,7 +5,7 @@ rows with these digests. *Build*: these files are what these inputs give. *Faile
 files broke this check. Facts name the files that they speak of, so that a process killed between
 writing a day and recording it, or two that write the same day, leave a day without a fact, which is
 rebuilt, and never one with a wrong one. *Requests* are what was asked to be rebuilt, so that
-attempts can be counted.
+attempts can be counted. *Landed files* are known by stamp and by content, so that a copy is known.
 """
 
 import datetime as dt
@@ -55,6 +55,16 @@ class Facts:
     """What days were built from, (day, files, inputs), and how often it came out so."""
     failed_checks: dict[tuple[dt.date, str], str]
     """What was found by checks that stop downstream, by day and files."""
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file of a day's logs: its stamp when it was looked at, and the digest of its bytes."""
+
+    day: dt.date
+    file: str
+    stamp: str
+    digest: str
 
 
 class Ledger:
@@ -157,6 +167,22 @@ class Ledger:
             one = Asked(row.request_key, row.num_built)
             asked.setdefault((row.day, row.inputs), []).append(one)
         return asked
+
+    def record_files(self, files: Iterable[LandedFile]) -> None:
+        """Record landed files, those that are known already left as they are."""
+        now = _now()
+        with self._engine.begin() as connection:
+            rows = [vars(file) | {"seen_at": now} for file in files]
+            self._insert(connection, database.landed_files, rows)
+
+    def landed_files(self, days: Iterable[dt.date]) -> list[LandedFile]:
+        """The landed files that are known of days, oldest first."""
+        known, days = database.landed_files.c, sorted(days)
+        if not days:
+            return []
+        query = sa.select(known.day, known.file, known.stamp, known.digest)
+        query = query.where(known.day.between(days[0], days[-1]))
+        return [LandedFile(*row) for row in self._select(query.order_by(known.seen_at))]
 
     def forget(self, table: str, *, current: Mapping[dt.date, str], before: dt.datetime) -> int:
         """Remove facts about files that are current no more and requests older than `before`."""

@@ -100,13 +100,13 @@ class Landing:
         self.write(day, stream, rows if self.rng.random() < 0.7 else [], name=name)
 
     def touch(self, day: dt.date) -> None:
-        """A file written again as it is."""
+        """A file written again with the same rows, though not the same bytes."""
         _, stream, name = self._any_file(day)
-        self.write(day, stream, self.files[day, stream, name], name=name)
+        self.write(day, stream, self.files[day, stream, name], name=name, note=self._id())
 
     def touch_file(self, day: dt.date, stream: str) -> None:
-        """The first file of a stream written again as it is."""
-        self.write(day, stream, self.files[day, stream, "a"])
+        """The first file of a stream written again with the same rows."""
+        self.write(day, stream, self.files[day, stream, "a"], note=self._id())
 
     def draw(self, stream: str, offset: int) -> list[Row]:
         """Events that arrive on a day; some long after they happened."""
@@ -120,8 +120,10 @@ class Landing:
         most = {"impressions": 5, MERGES: 1}.get(stream, 4)
         return [kinds[stream](offset) for _ in range(self.rng.randint(0, most))]
 
-    def write(self, day: dt.date, stream: str, rows: list[Row], *, name: str = "a") -> None:
-        """Put a file in place at once; without rows it is removed."""
+    def write(
+        self, day: dt.date, stream: str, rows: list[Row], *, name: str = "a", note: int = 0
+    ) -> None:
+        """Put a file in place at once; without rows it is removed. A `note` is no row."""
         folder = self.root / stream / f"dt={day}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "_SUCCESS").touch()
@@ -131,7 +133,8 @@ class Landing:
             path.unlink(missing_ok=True)
             return
         schema = table_schema(stream, ID_TYPES).to_pyarrow()
-        columns = pa.schema([schema.field(c) for c in STREAMS[stream].mappable])
+        fields = [schema.field(c) for c in STREAMS[stream].mappable]
+        columns = pa.schema(fields, metadata={"note": f"{note:08}"})
         pq.write_table(pa.Table.from_pylist(rows, schema=columns), folder / "_being_written")
         os.replace(folder / "_being_written", path)
 
