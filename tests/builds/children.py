@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -89,7 +90,9 @@ def users(days: Days, *ids: int) -> ibis.Table:
     return ibis.memtable(pa.Table.from_pylist(rows, schema=SCHEMA.to_pyarrow()))
 
 
-def replace_at_once(root: str, days: Days, writer: int, times: int, barrier: Barrier) -> None:
+def replace_at_once(
+    root: str, days: Days, writer: int, times: int, barrier: Barrier | threading.Barrier
+) -> None:
     """Replace the days again and again; each version returned holds the rows of its own write."""
     con, lake = connect(memory_limit="300MB", threads=1), Lake(root, ID_TYPES)
     for time in range(times):

@@ -1,7 +1,9 @@
 """Processes that write the same days at once: all land, and no stale day looks fresh."""
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from ibis.backends.duckdb import Backend
@@ -42,18 +44,29 @@ TIMES = 5
         pytest.param((Days(FIRST, SECOND), Days(SECOND, THIRD)), id="overlapping days"),
     ],
 )
-def test_two_processes_replacing_at_once(
-    tmp_path: Path, con: Backend, days: tuple[Days, Days]
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_two_writers_replacing_at_once(
+    tmp_path: Path, con: Backend, days: tuple[Days, Days], kind: str
 ) -> None:
+    """One of two results whole, never a mixture: see issue 3622 of delta-rs, of lost conflicts."""
     root = str(tmp_path / "lake")
-    barrier = forks().Barrier(2)
-    writers = [
-        start(replace_at_once, root, own, number, TIMES, barrier)
-        for number, own in enumerate(days, 1)
-    ]
-    for writer in writers:
-        writer.join(timeout=120)
-    assert [writer.exitcode for writer in writers] == [0, 0]
+    if kind == "processes":
+        barrier = forks().Barrier(2)
+        writers = [
+            start(replace_at_once, root, own, number, TIMES, barrier)
+            for number, own in enumerate(days, 1)
+        ]
+        for writer in writers:
+            writer.join(timeout=120)
+        assert [writer.exitcode for writer in writers] == [0, 0]
+    else:
+        together = Barrier(2)
+        with ThreadPoolExecutor(2) as threads:
+            done = [
+                threads.submit(replace_at_once, root, own, number, TIMES, together)
+                for number, own in enumerate(days, 1)
+            ]
+        assert [writer.result() for writer in done] == [None, None]
     lake = Lake(root, ID_TYPES)
     written = {
         day: [{n, 10 * n + TIMES + 9} for n, own in enumerate(days, 1) if day in own]
