@@ -144,7 +144,7 @@ def _moving(
     for source in recipe.inputs:
         table = RAW if source.table in RAW_TABLES else source.table
         for upstream in unsettled.get(table, ()):
-            for day in _that_read(upstream, source, state, stale):
+            for day in that_read(upstream, source, state, stale):
                 moving.setdefault(day, f"waits for {table} of {upstream}")
     return moving
 
@@ -155,12 +155,12 @@ def _broken(recipe: Recipe, state: State, stale: Iterable[dt.date]) -> dict[dt.d
     for source in recipe.inputs:
         for upstream, said in state[source.table].failed.items():
             reason = f"{source.table} of {upstream} broke a check: {said}"
-            for day in _that_read(upstream, source, state, stale):
+            for day in that_read(upstream, source, state, stale):
                 broken.setdefault(day, reason)
     return broken
 
 
-def _that_read(
+def that_read(
     upstream: dt.date, source: Input, state: State, stale: Iterable[dt.date]
 ) -> Iterator[dt.date]:
     """The days whose window an upstream day is in, and stale ones for which it counts as well."""

@@ -3,6 +3,7 @@
 Which days those are is found in `builds/`; the sensors of `dagster dev` do the same by themselves.
 """
 
+import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from rich.console import Console
 
 from convcg_assets.builds.plan import Request
+from convcg_assets.builds.reach import find_reach
 from convcg_assets.builds.retrain import due_days, next_step
 from convcg_assets.builds.status import Status
 from convcg_assets.commands.console import json_option, open_console, print_json, say
@@ -57,13 +59,18 @@ def command(retrain: bool, no_checks: bool, as_json: bool) -> None:
     with open_instance(deployment) as instance:
         found = look(deployment, instance)
         print_status(found, console=console)
+        reach, done = find_reach(found), set[tuple[str, dt.date]]()
         builds: list[Built] = []
         while found.plan.requests:
             for request in found.plan.requests:
+                done |= {(request.table, day) for day in request.days}
                 builds.append(
                     repair(found, request, instance=instance, checks=not no_checks, console=console)
                 )
             found = look(deployment, instance)
+        if builds:
+            reached = {(table, day) for table in reach.stale for day in reach.days(table)}
+            say(console, f"{len(done):,} days of tables built, of {len(reached):,} within reach")
         models: list[Built] = []
         if retrain:
             models = retrain_models(

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from convcg_assets.builds.forget import flagged_models
+from convcg_assets.builds.reach import Reach, find_reach
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.commands.console import json_option, open_console, print_json, say
 from convcg_assets.days import Days
@@ -24,8 +25,9 @@ UP_TO_DATE = "All partitions are up to date"
 
 
 @click.command()
+@click.option("--plan", "with_plan", is_flag=True, help="Also say how far a repair would reach.")
 @json_option
-def command(as_json: bool) -> None:
+def command(with_plan: bool, as_json: bool) -> None:
     """Say which days are stale, and why.
 
     It changes nothing, and sees what the sensors of `dagster dev` see. Per table: the days that
@@ -33,9 +35,13 @@ def command(as_json: bool) -> None:
     and settings give now; and of these the ones that a run is building, that wait for another
     table, or that were given up after three failed attempts.
 
+    With --plan also the days that `convcg repair` would build: those that are stale, and those that
+    read what these may change. Of the latter a day is built only if what it reads has changed.
+
     \b
     Example:
       convcg status
+      convcg status --plan
       convcg status --json
     """
     from convcg_assets.commands.instance import open_instance
@@ -43,10 +49,14 @@ def command(as_json: bool) -> None:
     deployment = current_deployment()
     with open_instance(deployment) as instance:
         found = look(deployment, instance)
+        reach = find_reach(found) if with_plan else None
         if as_json:
-            print_json(describe_status(found))
+            plan = {"plan": describe_reach(found, reach)} if reach else {}
+            print_json(describe_status(found) | plan)
         else:
             print_status(found, console=open_console())
+            if reach:
+                print_reach(found, reach, console=open_console())
 
 
 def look(
@@ -76,6 +86,41 @@ def describe_status(found: Status) -> dict[str, Any]:
         }
     not_ready = {str(day): why for day, why in found.staleness.not_ready.items()}
     return {"tables": tables, "not_ready": not_ready, "up_to_date": is_up_to_date(found)}
+
+
+def describe_reach(found: Status, reach: Reach) -> dict[str, Any]:
+    """How far a repair reaches, as `--json` prints it."""
+    return {
+        table: {
+            "stale": [str(day) for day in sorted(reach.stale[table])],
+            "may_follow": [str(day) for day in sorted(reach.may_follow[table])],
+            "bytes_held": _bytes_held(found, table, reach.days(table)),
+        }
+        for table in reach.stale
+        if reach.days(table)
+    }
+
+
+def print_reach(found: Status, reach: Reach, *, console: Console) -> None:
+    """Per table the days that a repair builds, and what they hold now."""
+    table = Table("table", "stale", "may follow", "MB held now", title="A repair would build")
+    for name in (name for name in reach.stale if reach.days(name)):
+        megabytes = _bytes_held(found, name, reach.days(name)) / 1e6
+        counts = f"{len(reach.stale[name]):,}", f"{len(reach.may_follow[name]):,}"
+        table.add_row(name, *counts, f"{megabytes:,.1f}")
+    console.print(table)
+    for name in (name for name in reach.stale if reach.days(name)):
+        listed = [str(days) for days in ranges(reach.days(name))]
+        more = f" and {len(listed) - SHOWN_REASONS} more" if len(listed) > SHOWN_REASONS else ""
+        say(console, f"{name}: {', '.join(listed[:SHOWN_REASONS])}{more}")
+
+
+def _bytes_held(found: Status, table: str, days: Iterable[dt.date]) -> int:
+    """What the lake holds of days, of all raw tables for these; of an artifact nothing."""
+    tables = RAW_TABLES if table == RAW else (table,)
+    versions = [found.state[name].version for name in tables]
+    sizes = [(v.sizes.get(path, 0) for path in v.of(days)) for v in versions if v is not None]
+    return sum(sum(of) for of in sizes)
 
 
 def is_up_to_date(found: Status) -> bool:

@@ -18,6 +18,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.build import build_table
 from convcg_assets.builds.forget import rewrite_raw
 from convcg_assets.builds.forgotten import remember_forgotten
+from convcg_assets.builds.reach import find_reach
 from convcg_assets.builds.state import load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
@@ -52,7 +53,13 @@ def check_any_order(seed: int, folder: Path, *, con: Backend) -> None:
     """Live through the sequence of a seed, then compare with tables from scratch."""
     lived = Sequence(seed, folder, con=con)
     lived.live()
-    converge(lived.deployment, con=con)
+    reach = find_reach(look(lived.deployment))
+    built = converge(lived.deployment, con=con)
+    for table, days in built.items():
+        unnamed = set(days) - reach.days(table)
+        assert not unnamed, f"seed {seed}, {table} {unnamed}, after\n" + "\n".join(lived.log)
+    unbuilt = {table: days - set(built.get(table, ())) for table, days in reach.stale.items()}
+    assert not any(unbuilt.values()), f"seed {seed}, {unbuilt}, after\n" + "\n".join(lived.log)
     models = lived.models | set(lived.deployment.lake.days("training_examples"))
     expected = scratch_contents(
         lived.deployment, lived.landing.days, models, forgotten=lived.forgotten, con=con

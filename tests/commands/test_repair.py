@@ -77,12 +77,19 @@ def test_a_late_file_makes_its_day_stale_and_is_repaired(home: Home) -> None:
     assert found["tables"]["raw_events"]["stale"] == [str(LAST_DAY)]
     (why,) = found["tables"]["raw_events"]["why"].values()
     assert why == "landing of conversions/part-1.parquet is new"
-    shown = home.convcg("status")
+    shown = home.convcg("status", "--plan")
     assert f"raw_events {LAST_DAY}: {why}" in shown.stdout
     assert UP_TO_DATE not in shown.stdout
+    assert f"attributed_conversions: {LAST_DAY}" in shown.stdout
+    plan = json.loads(home.convcg("status", "--plan", "--json").stdout)["plan"]
+    assert plan["raw_events"]["stale"] == [str(LAST_DAY)]
+    assert plan["attributed_conversions"]["may_follow"] == [str(LAST_DAY)]
+    assert plan["attributed_conversions"]["bytes_held"] > 0
+    assert "hard_negatives" not in plan
     repaired = home.convcg("repair", "--no-checks")
     assert repaired.returncode == 0, repaired.stderr
     assert f"raw_events {LAST_DAY} built in" in repaired.stdout
+    assert "within reach" in repaired.stdout
     assert repaired.stdout.rstrip().endswith(UP_TO_DATE)
 
 
