@@ -41,6 +41,7 @@ class Actions:
 def read_actions(batch: UserBatch, item_MX: Tensor, *, num_kinds: int) -> Actions:
     """The actions of a batch, whose items have these vectors."""
     return Actions(
+        # Place 0 is no Pin, from which nothing is learnt.
         item_BLX=nn.functional.embedding(batch.recent_BL, item_MX, padding_idx=0),
         present_BL=batch.recent_BL > 0,
         kind_BLA=one_of_few(batch.action_BL, num_kinds),
