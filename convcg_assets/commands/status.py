@@ -103,7 +103,9 @@ def describe_reach(found: Status, reach: Reach) -> dict[str, Any]:
 
 def print_reach(found: Status, reach: Reach, *, console: Console) -> None:
     """Per table the days that a repair builds, and what they hold now."""
-    table = Table("table", "stale", "may follow", "MB held now", title="A repair would build at most")
+    table = Table(
+        "table", "stale", "may follow", "MB held now", title="A repair would build at most"
+    )
     for name in (name for name in reach.stale if reach.days(name)):
         megabytes = _bytes_held(found, name, reach.days(name)) / 1e6
         counts = f"{len(reach.stale[name]):,}", f"{len(reach.may_follow[name]):,}"

@@ -185,7 +185,7 @@ class _DatabaseRows:
     def __init__(self, table: LogTable):
         self._options = table
         self._con = _connect(table)
-        known = self._con.table(table.name) if table.name else self._con.sql(table.query)
+        known = self._con.table(table.name) if table.name else self._ask(table.query)
         self._rows: Any = known
         self._is_arrow = self._con.name == "duckdb"
         self.schema = known.schema().to_pyarrow()
@@ -226,11 +226,25 @@ class _DatabaseRows:
     def stamps(self, day_column: str, changed: str) -> list[tuple[Any, int, Any]]:
         """Of each day (as text, null for none) its rows and the greatest of a column."""
         column = self._rows[day_column]
-        day = column if column.type().is_string() else column.date().cast("string")
-        counted = self._rows.group_by(day=day[:10]).agg(
+        day = column.date() if column.type().is_timestamp() else column
+        counted = self._rows.group_by(day=day.cast("string")[:10]).agg(
             rows=ibis._.count(), last=self._rows[changed].max()
         )
         return self._con.raw_sql(self._con.compile(counted)).fetchall()
+
+    def _ask(self, query: str | None) -> Any:
+        """A query as a table; of Postgres the types are asked for here.
+
+        (Ibis 12 makes a view for that, and drops it by SQL that sqlglot 30 writes without a name.)
+        """
+        if self._con.name != "postgres":
+            return self._con.sql(query)
+        from psycopg.postgres import types
+
+        with closing(self._con.raw_sql(f"SELECT * FROM ({query}) AS asked LIMIT 0")) as cursor:
+            kinds = {c.name: types[c.type_code].name for c in cursor.description}
+        schema = {name: _POSTGRES_TIMES.get(kind, "string") for name, kind in kinds.items()}
+        return self._con.sql(query, schema=schema)
 
     def _is_of(self, day_column: str, day: dt.date) -> Any:
         column = self._rows[day_column]
@@ -239,6 +253,14 @@ class _DatabaseRows:
         if column.type().is_string():
             return (column >= str(day)) & (column < str(day + _DAY))
         return (column >= ibis.timestamp(str(day))) & (column < ibis.timestamp(str(day + _DAY)))
+
+
+_POSTGRES_TIMES = {
+    "date": "date",
+    "timestamp": "timestamp(6)",
+    "timestamptz": "timestamp('UTC', 6)",
+}
+"""What a day may be told by; of all other columns the text is read, whatever they are."""
 
 
 def _connect(table: LogTable) -> BaseBackend:

@@ -1,6 +1,7 @@
 """Streams that lie in tables: the same rows as from files, and fingerprints by day."""
 
 import datetime as dt
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,36 @@ def write_changing(root: Path, rows: list[Row]) -> Keys:
     return write_duckdb(root, rows) | {"day": "arrived", "changed": "timestamp"}
 
 
+def write_changing_by_date(root: Path, rows: list[Row]) -> Keys:
+    return write_duckdb(root, rows) | {"changed": "timestamp"}
+
+
+def write_postgres(root: Path, rows: list[Row]) -> Keys:
+    """In a database that is there: `CONVCG_TEST_POSTGRES=postgresql://user@host/database`."""
+    url = os.environ.get("CONVCG_TEST_POSTGRES")
+    if url is None:
+        pytest.skip("CONVCG_TEST_POSTGRES names no database to try")
+    psycopg, table = pytest.importorskip("psycopg"), f"convcg_{abs(hash(root))}"
+    with psycopg.connect(url, autocommit=True) as con:
+        con.execute("SET TimeZone = 'Asia/Tokyo'")
+        con.execute(f"DROP TABLE IF EXISTS {table}")
+        con.execute(
+            f"CREATE TABLE {table} (timestamp BIGINT, visitorid BIGINT, event TEXT, "
+            "itemid INTEGER, transactionid BIGINT, arrived TIMESTAMPTZ, note JSONB)"
+        )
+        con.cursor().executemany(
+            f"INSERT INTO {table} VALUES (%s, %s, %s, %s, %s, %s)",
+            [(*row, time_of(row)) for row in rows],
+        )
+    return {"database": url, "name": table, "day": "arrived"}
+
+
+def write_postgres_query(root: Path, rows: list[Row]) -> Keys:
+    keys = write_postgres(root, rows)
+    query = f"SELECT *, CAST(arrived AT TIME ZONE 'UTC' AS DATE) AS d FROM {keys.pop('name')}"
+    return keys | {"query": query, "day": "d", "changed": "timestamp"}
+
+
 KINDS = [
     write_delta,
     write_parts,
@@ -106,6 +137,9 @@ KINDS = [
     write_query,
     write_duckdb,
     write_changing,
+    write_changing_by_date,
+    write_postgres,
+    write_postgres_query,
 ]
 
 
