@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -239,8 +240,7 @@ class _DatabaseRows:
         """
         if self._con.name != "postgres":
             return self._con.sql(query)
-        from psycopg.postgres import types
-
+        types = import_module("psycopg.postgres").types  # Of the extra `postgres`.
         with closing(self._con.raw_sql(f"SELECT * FROM ({query}) AS asked LIMIT 0")) as cursor:
             kinds = {c.name: types[c.type_code].name for c in cursor.description}
         schema = {name: _POSTGRES_TIMES.get(kind, "string") for name, kind in kinds.items()}

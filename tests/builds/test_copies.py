@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from ibis.backends.duckdb import Backend
@@ -109,7 +110,7 @@ def test_a_file_that_changes_while_it_is_digested_is_not_remembered(
     copy_landing(landing)
     digest = copies.hashlib.file_digest
 
-    def change_then_digest(opened: object, name: str) -> object:
+    def change_then_digest(opened: Any, name: str) -> object:
         found = digest(opened, name)
         a_file(landing).write_bytes(a_file(landing).read_bytes())
         return found
