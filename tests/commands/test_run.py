@@ -60,8 +60,9 @@ def test_the_demo_says_what_it_does_and_what_came_out(deployment: Home) -> None:
     assert "warning: attributed_conversions: most_find_a_touch: 1 row. Most conversions" in said
     assert re.search(r"\n +no touch  2026-03-01  2026-03-14  \d+ +\d+  +\d+\.\d%  +0\.0%\n", said)
     outcome = json.loads((deployment.home / "demo.json").read_text())
-    # The world has no adjustments.
-    steps = [step.name for step in STEPS if step.name != "adjusted_conversions"]
+    # The world has neither adjustments nor merges.
+    lacking = ("adjusted_conversions", "user_persons")
+    steps = [step.name for step in STEPS if step.name not in lacking]
     assert [step["step"] for step in outcome["steps"]] == steps
     assert outcome["model_day"] == str(MODEL_DAY)
     assert Path(outcome["report"]).exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from convcg_assets.tables.registry import TABLES
 from convcg_simulation.arrivals import write_day
@@ -30,11 +31,15 @@ from convcg_assets.defs.tables import table_asset
 from convcg_assets.tables.registry import DERIVED
 from convcg_assets.defs.resources import Warehouse
 tables = {"impressions", "engagements", "conversions", "pins", "users", "rejected_events"}
-tables.add("attributed_conversions")
+tables |= {"attributed_conversions", "user_merges", "user_persons"}
 names = set(sys.argv[3:])
 keys = [key for check in table_checks for key in check.check_keys]
 defs = dg.Definitions(
-    assets=[raw_events.raw_events, table_asset(DERIVED["attributed_conversions"])],
+    assets=[
+        raw_events.raw_events,
+        table_asset(DERIVED["user_persons"]),
+        table_asset(DERIVED["attributed_conversions"]),
+    ],
     asset_checks=[
         check
         for check in table_checks
@@ -86,8 +91,17 @@ def home(tmp_path: Path) -> Path:
         adjusted_share=0.5,
     )
     write_source(config, folder=tmp_path)
-    for day in range(NUM_DAYS):
-        write_day(World(config), day, tmp_path / "landing")
+    source = yaml.safe_load((tmp_path / "source.yaml").read_text())
+    source["streams"]["user_merges"] = {"format": "csv"}
+    (tmp_path / "source.yaml").write_text(yaml.safe_dump(source))
+    for number in range(NUM_DAYS):
+        write_day(World(config), number, tmp_path / "landing")
+        day = FIRST + dt.timedelta(days=number)
+        folder = tmp_path / "landing" / "user_merges" / f"dt={day}"
+        folder.mkdir(parents=True)
+        header = "merge_id,from_user_id,to_user_id,merged_ts,received_ts"
+        row = f"m{number},{3_000_000 + number},3000007,{day} 10:00:00,{day} 10:00:00"
+        (folder / "merges.csv").write_text(f"{header}\n{row}\n")
     return tmp_path
 
 
