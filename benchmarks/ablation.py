@@ -38,6 +38,7 @@ from matplotlib.figure import Figure
 from benchmarks.paired import paired
 from convcg_assets.builds.build import open_build
 from convcg_assets.builds.ripened import ripened_examples
+from convcg_assets.builds.rows import Rows
 from convcg_assets.days import Days
 from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.engine import connect
@@ -204,13 +205,15 @@ def read_examples(day: dt.date | None = None) -> tuple[pa.Table, pa.Table, dt.da
     a report that is repeated.
     """
     deployment = current_deployment()
-    newest = deployment.lake.days("training_examples")[-1]
+    rows = Rows(deployment)
+    newest = max(rows.days("training_examples"), default=day)
+    if newest is None:
+        raise SystemExit("there are no training examples; build them: convcg run")
     chosen = day or newest
     days = Days(chosen, chosen)
     pin_days = Days(chosen - dt.timedelta(days=deployment.settings.examples.holdout_days), chosen)
     con = connect()
-    rows = deployment.lake.read("training_examples", days, con=con)
-    examples = con.to_pyarrow(rows)
+    examples = con.to_pyarrow(rows.read("training_examples", days, con=con))
     if examples.num_rows == 0:
         last_day = chosen - dt.timedelta(days=1)
         raise SystemExit(

@@ -35,6 +35,7 @@ TABLES = (
     "hard_negatives",
     "user_features",
     "pin_features",
+    "example_features",
     "training_examples",
 )
 

@@ -21,11 +21,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from convcg_assets.builds.build import build_table
+from convcg_assets.builds.build import build_table, open_build
 from convcg_assets.builds.status import read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment, current_deployment
-from convcg_assets.lake.engine import connect
+from convcg_assets.lake.engine import connect, stream_rows
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.registry import ARTIFACTS
 from convcg_assets.tables.table import DAY
@@ -93,6 +93,7 @@ def measure_repair(home: Path, num_days: int, impressions_per_day: int) -> dict:
             days = Days(model_day, model_day)
         rows += _build(deployment, table, days)
     full_seconds = time.perf_counter() - started
+    view_rows, view_seconds = _read_examples(deployment, model_day)
     _simulate("late-file", "--into", str(home))
     repaired: dict[str, list[dict]] = {}
     started, repair_rows = time.perf_counter(), 0
@@ -113,6 +114,7 @@ def measure_repair(home: Path, num_days: int, impressions_per_day: int) -> dict:
         "days": num_days,
         "full_seconds": round(full_seconds, 1),
         "full_rows": rows,
+        "examples_of_one_model": {"rows": view_rows, "seconds_to_read": round(view_seconds, 2)},
         "repair_seconds": round(seconds, 1),
         "repair_rows": repair_rows,
         "times_less_seconds": round(full_seconds / seconds, 1),
@@ -177,6 +179,22 @@ def _build(deployment: Deployment, table: str, days: Days) -> int:
         build_table(deployment, table, days, con=con)
         written = [t for t in tables if deployment.lake.version(t) != before[t]]
         return sum(sum(deployment.lake.num_rows(t, days, con=con).values()) for t in written)
+    finally:
+        con.disconnect()
+
+
+def _read_examples(deployment: Deployment, day: dt.date) -> tuple[int, float]:
+    """The examples of a day T, and seconds to make all of them."""
+    con = connect(threads=os.cpu_count(), temp=deployment.home / "spill")
+    started, num_rows = time.perf_counter(), 0
+    try:
+        with open_build(deployment, "two_tower_checkpoint", Days(day, day), con=con) as build:
+            schema = deployment.lake.schema("training_examples")
+            rows = build.view_query("training_examples")
+            with stream_rows(rows, schema=schema, con=con) as batches:
+                for batch in batches:
+                    num_rows += batch.num_rows
+        return num_rows, time.perf_counter() - started
     finally:
         con.disconnect()
 

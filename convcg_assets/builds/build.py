@@ -13,20 +13,21 @@ from typing import Any
 import ibis
 from ibis.backends.duckdb import Backend
 
-from convcg_assets.builds.compiled import compile_rows
 from convcg_assets.builds.good_days import explain_failed
 from convcg_assets.builds.raw import build_raw
 from convcg_assets.builds.record import record_days
+from convcg_assets.builds.rows import query_days, read_days
 from convcg_assets.builds.staleness import Detail, detail_of, digest_of
-from convcg_assets.builds.state import State, artifact_keys, load_state
+from convcg_assets.builds.state import State, artifact_keys
+from convcg_assets.builds.views import load_whole_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
-from convcg_assets.lake.delta import NO_VERSION, Version
+from convcg_assets.lake.digests import NO_CELL
 from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
-from convcg_assets.tables.registry import ARTIFACTS
+from convcg_assets.tables.registry import ARTIFACTS, VIEWS
 from convcg_assets.tables.table import Recipe
 
 
@@ -66,31 +67,41 @@ class Build:
 
     def read_days(self, table: str, days: Iterable[dt.date]) -> ibis.Table:
         """Some of those rows."""
-        return self.deployment.lake.read(table, days, con=self.con, version=self._version(table))
+        return read_days(self.deployment, table, days, state=self.state, con=self.con)
 
     def query(self) -> Query:
         """The rows of the days: SQL of the engine, over the files of the inputs' windows."""
-        deployment, table = self.deployment, self.recipe.table
-        rows = compile_rows(table, self.days, scope=deployment.scope, con=self.con)
-        files = {
-            name: deployment.lake.held(
-                name, self._days_read(name), version=self.state[name].version
-            )
-            for name in rows.inputs
-        }
-        return Query(rows.text, files, num_bytes=sum(held.num_bytes for held in files.values()))
+        return query_days(
+            self.deployment, self.recipe.table, self.days, state=self.state, con=self.con
+        )
+
+    def view_query(self, view: str) -> Query:
+        """The rows of the days of a view that is read."""
+        return query_days(self.deployment, view, self.days, state=self.state, con=self.con)
 
     def write(self, rows: ibis.Table | Query | None = None) -> None:
         """Write the days, and record what they hold and were built from.
 
-        `rows` are those of `query()`, or what another engine made of the same inputs.
+        `rows` are those of `query()`, or what another engine made of the same inputs. Of a view it
+        is recorded alone.
         """
         deployment, table = self.deployment, self.recipe.table
+        if table in VIEWS:
+            self._record_view()
+            return
         rows = self.query() if rows is None else rows
         version = deployment.lake.replace(table, self.days, rows, con=self.con)
         record_days(
             deployment, table, version, details=self.details, con=self.con, run_id=self.run_id
         )
+
+    def _record_view(self) -> None:
+        built = [
+            Built(day, inputs, {NO_CELL: inputs}, inputs, detail)
+            for day, detail in self.details.items()
+            for inputs in [digest_of(detail)]
+        ]
+        self.deployment.ledger.record(self.recipe.table, built, run_id=self.run_id)
 
     def is_artifact_built(self, day: dt.date, *, settings: Any) -> bool:
         """Whether the day's artifact is what the inputs and these settings of the run give."""
@@ -114,9 +125,6 @@ class Build:
     def _days_read(self, table: str) -> list[dt.date]:
         return self.state.days_read(self.recipe.input(table), self.days)
 
-    def _version(self, table: str) -> Version:
-        return self.state[table].version or NO_VERSION
-
 
 @contextmanager
 def open_build(
@@ -127,7 +135,7 @@ def open_build(
     needed = {i.table: None for i in recipe.inputs}
     if table in ARTIFACTS:
         needed |= dict.fromkeys(RAW_TABLES)  # They tell the newest day with logs.
-    state = load_state(needed, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home)
+    state = load_whole_state(deployment, needed)
     logs = state.log_days() if table in ARTIFACTS else []
     newest = logs[1] if logs else days.last - dt.timedelta(days=1)
     details = {day: detail_of(recipe, day, state, newest=newest) for day in days}

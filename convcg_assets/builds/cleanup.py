@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from deltalake import DeltaTable
 
 from convcg_assets.builds.state import artifact_keys
+from convcg_assets.builds.views import load_whole_state
 from convcg_assets.deployment import Deployment
-from convcg_assets.tables.registry import ARTIFACTS, TABLES
+from convcg_assets.tables.registry import ARTIFACTS, TABLES, VIEWS
 
 KEEP_DAYS = 7
 """Files that were replaced so long ago are read by no run any more."""
@@ -42,7 +43,9 @@ def clean(
     before = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(days=keep_days)
     for table in (*TABLES, *ARTIFACTS):
         files: list[str] = []
-        if table in TABLES and deployment.lake.exists(table):
+        if table in VIEWS:
+            files = _remove_stored(deployment, table, dry_run=dry_run)
+        elif table in TABLES and deployment.lake.exists(table):
             files = DeltaTable(deployment.lake.path(table)).vacuum(
                 retention_hours=keep_days * 24,
                 enforce_retention_duration=False,
@@ -63,11 +66,10 @@ def purge(deployment: Deployment) -> dict[str, int]:
     """
     removed, now = {}, dt.datetime.now(dt.UTC).replace(tzinfo=None)
     for table in (*TABLES, *ARTIFACTS):
+        if table in VIEWS:
+            _remove_stored(deployment, table, dry_run=False)
         if table in TABLES and deployment.lake.exists(table):
-            files = DeltaTable(deployment.lake.path(table)).vacuum(
-                retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True
-            )
-            removed[table] = len(files)
+            removed[table] = len(_vacuum(deployment, table))
         _forget(deployment, table, before=now)
     return removed
 
@@ -83,10 +85,41 @@ def trained_versions(deployment: Deployment) -> dict[str, set[int]]:
     return versions
 
 
+def _remove_stored(deployment: Deployment, view: str, *, dry_run: bool) -> list[str]:
+    """Remove the rows that a release stored in which the view was a table; by file."""
+    if not deployment.lake.exists(view):
+        return []
+    stored = DeltaTable(deployment.lake.path(view))
+    files = stored.file_uris()
+    if files and not dry_run:
+        stored.delete()
+        _vacuum(deployment, view)
+    return files
+
+
+def _vacuum(deployment: Deployment, table: str) -> list[str]:
+    """Remove all files of a table that are not current."""
+    return DeltaTable(deployment.lake.path(table)).vacuum(
+        retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True
+    )
+
+
 def _forget(deployment: Deployment, table: str, *, before: dt.datetime) -> int:
     if table in ARTIFACTS:
         current = artifact_keys(table, home=deployment.home)
+    elif table in VIEWS:
+        current = _recorded_keys(deployment, table)
     else:
         version = deployment.lake.snapshot(table)
         current = {day: version.key(day) for day in version.files} if version else {}
     return deployment.ledger.forget(table, current=current, before=before)
+
+
+def _recorded_keys(deployment: Deployment, view: str) -> dict[dt.date, str]:
+    """Of every day that a view was looked at a key that is recorded: its own if that is."""
+    if view not in deployment.recipes:
+        return {}
+    state = load_whole_state(deployment, [view])[view]
+    recorded = {day: key for day, key, _ in state.builds}
+    own = {day: key for day, key, _ in state.builds if state.key(day) == key}
+    return recorded | own

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import ibis
 from deltalake.exceptions import DeltaError
 from ibis.backends.duckdb import Backend
@@ -16,6 +17,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.forgotten import Forgotten
 from convcg_assets.builds.raw_queries import READ_ORDER, compile_implied
 from convcg_assets.builds.state import artifact_keys
+from convcg_assets.builds.trained import EXAMPLES, trained_examples
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import NO_VERSION
@@ -26,6 +28,7 @@ from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.finding import describe_place
 from convcg_assets.sources.log_table import without_password
 from convcg_assets.tables.raw import RAW_TABLES
+from convcg_assets.tables.registry import VIEWS
 from convcg_assets.tables.user_persons import PERSONS
 
 FLAG = "forgotten.json"
@@ -44,7 +47,7 @@ class Remains:
 def find_rows(deployment: Deployment, people: Forgotten, *, con: Backend) -> dict[str, NumRows]:
     """By table and day the rows of people, in the lake as it is now."""
     found = {}
-    for table in deployment.tables:
+    for table in (table for table in deployment.tables if table not in VIEWS):
         version = deployment.lake.snapshot(table) or NO_VERSION
         if version.files:
             every = Days(min(version.files), max(version.files))
@@ -99,14 +102,8 @@ def trained_on(deployment: Deployment, people: Forgotten, *, con: Backend) -> li
     Examples of a person's other ids have the history of all of them: name these as well.
     Asked before anything is written: it is the examples of their time that count.
     """
-    days = []
-    for day in sorted(artifact_keys("two_tower_checkpoint", home=deployment.home)):
-        path = deployment.models / f"dt={day}" / "model.json"
-        provenance = json.loads(path.read_text(encoding="utf-8")).get("provenance", {})
-        version = provenance.get("table_versions", {}).get("training_examples")
-        if version is None or _has_rows(deployment, people, day, version=version, con=con):
-            days.append(day)
-    return days
+    trained = sorted(artifact_keys("two_tower_checkpoint", home=deployment.home))
+    return [day for day in trained if _learned_from(deployment, people, day, con=con)]
 
 
 def flag_models(deployment: Deployment, days: list[dt.date]) -> None:
@@ -171,14 +168,16 @@ def _count(
     return dict(con.con.execute(counted).fetchall())
 
 
-def _has_rows(
-    deployment: Deployment, people: Forgotten, day: dt.date, *, version: int, con: Backend
-) -> bool:
-    one = Days(day, day)
+def _learned_from(deployment: Deployment, people: Forgotten, day: dt.date, *, con: Backend) -> bool:
+    theirs = people.rows_of(EXAMPLES)
     try:
-        return bool(_count(deployment, people, "training_examples", one, version=version, con=con))
-    except (DeltaError, OSError):  # Its files are gone: nobody can say whom they held.
-        return True
+        examples = trained_examples(deployment, day, con=con)
+        if examples is None or theirs is None:
+            return examples is None
+        counted = f"SELECT count(*) FROM {examples.get_name()} WHERE {theirs}"
+        return con.con.execute(counted).fetchall() != [(0,)]
+    except (DeltaError, OSError, duckdb.IOException):
+        return True  # Its files are gone: nobody can say whom they held.
 
 
 def _replace(

@@ -9,7 +9,6 @@ from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import NO_VERSION
 from convcg_assets.tables.training_examples import build_examples
-from convcg_assets.tables.user_persons import PERSONS
 
 
 def ripened_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ibis.Table:
@@ -22,16 +21,11 @@ def ripened_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ib
     rows = build_examples(
         build.read("weighted_labels"),
         lake.read("hard_negatives", build.days, con=build.con, version=NO_VERSION),
-        build.read("user_features"),
-        build.read("pin_features"),
-        build.read("impressions"),
-        build.read("engagements"),
-        build.read("attributed_conversions"),
+        build.read("example_features"),
         build.read_days("conversion_delay", Days(known_before, known_before)),
         settings=settings.examples,
         delay=settings.delay,
         days=Days(day, day),
         known_before=known_before,
-        persons=build.read(PERSONS) if build.deployment.scope.has_merges else None,
     )
     return rows.filter(_.split == "holdout")

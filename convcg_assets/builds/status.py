@@ -18,11 +18,13 @@ from convcg_assets.builds.staleness import (
     raw_inputs,
     stale_raw_tables,
 )
-from convcg_assets.builds.state import State, load_state
+from convcg_assets.builds.state import State
+from convcg_assets.builds.views import load_whole_state
 from convcg_assets.deployment import Deployment
 from convcg_assets.sources.clock import today
 from convcg_assets.sources.landed import LandedDay, landed_days
 from convcg_assets.tables.raw import RAW, RAW_TABLES, REJECTED, make_raw_recipes
+from convcg_assets.tables.registry import VIEWS
 
 _known: dict[str, KnownInputs] = {}
 """By deployment, what the looks of this process have worked out: a look costs what has changed."""
@@ -53,7 +55,9 @@ class Status:
             assert self.staleness.logs is not None
             recipe = self.deployment.recipes[table]
             now = detail_of(recipe, day, self.state, newest=self.staleness.logs.last)
-        before = ledger.build_detail(table, day, self.state[table].key(day))
+        # A view has changed with its inputs: what it was when it was last looked at.
+        key = None if table in VIEWS else self.state[table].key(day)
+        before = ledger.build_detail(table, day, key)
         return explain(before, now)
 
 
@@ -68,7 +72,7 @@ def read_status(deployment: Deployment, *, runs: Runs, due: Iterable[dt.date] = 
     landed = {day: logs for day, logs in landed.items() if day < current}
     landed = as_first_read(deployment.source, landed, ledger=deployment.ledger)
     tables = (*RAW_TABLES, *deployment.recipes)
-    state = load_state(tables, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home)
+    state = load_whole_state(deployment, tables)
     known = _known.setdefault(f"{deployment.lake.root} {deployment.ledger_url}", KnownInputs())
     with known.lock:
         staleness = find_stale(

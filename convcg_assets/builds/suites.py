@@ -4,11 +4,12 @@ What a suite holds belongs to `suite_content.py`. Great Expectations is imported
 it takes seconds. What Dagster makes of the result belongs to `defs/checks.py`.
 """
 
+import datetime as dt
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import ibis
 import pyarrow as pa
@@ -23,7 +24,6 @@ from convcg_assets.builds.suite_content import (
     suite_columns,
 )
 from convcg_assets.days import Days
-from convcg_assets.lake.delta import Lake
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,8 +121,24 @@ def validate_frame(
     return ValidationResult(suite, len(frame), tuple(outcomes[d] for d in described))
 
 
+class Readable(Protocol):
+    """Where days of tables are read from: a lake, or `Rows` with their views."""
+
+    def read(self, table: str, days: Days, *, con: Backend) -> ibis.Table:
+        """The rows of those days."""
+        ...
+
+    def days(self, table: str) -> list[dt.date]:
+        """Days of which the table holds rows, sorted."""
+        ...
+
+    def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
+        """Rows per day, zero included."""
+        ...
+
+
 def validate_days(
-    lake: Lake, table: str, days: Days, *, con: Backend, max_rows: int = MAX_FRAME_ROWS
+    lake: Readable, table: str, days: Days, *, con: Backend, max_rows: int = MAX_FRAME_ROWS
 ) -> ValidationResult:
     """Run a table's suite on days of the lake, about `max_rows` rows at a time."""
     result = None
@@ -143,7 +159,7 @@ def validate_days(
     )
 
 
-def _never_logged(result: ValidationResult, lake: Lake, *, con: Backend) -> set[str]:
+def _never_logged(result: ValidationResult, lake: Readable, *, con: Backend) -> set[str]:
     """Failed expectations of a column, marked `if_logged`, that no day of the table has a value in.
 
     A log that never had it is not told so at every build; one that has lost it is.
@@ -177,7 +193,7 @@ def merge(one: ValidationResult, other: ValidationResult) -> ValidationResult:
 
 
 def _parts(
-    lake: Lake, table: str, days: Days, *, con: Backend, max_rows: int
+    lake: Readable, table: str, days: Days, *, con: Backend, max_rows: int
 ) -> Iterator[ibis.Table]:
     """Whole days together while they fit; a day that does not is split by its rows' id.
 

@@ -19,7 +19,6 @@ from convcg_assets.defs.partitions import daily_partitions, run_days
 from convcg_assets.defs.raw_events import FAILED_DAYS
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.deployment import current_deployment
-from convcg_assets.lake.delta import NO_FILES
 from convcg_assets.tables.raw import REJECTED
 from convcg_assets.tables.table import Check, Inputs, Table
 
@@ -38,7 +37,7 @@ def suite_check(table: str) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
         def validate(days: Days) -> dg.AssetCheckResult:
             with warehouse.connect() as con:
-                result = validate_days(warehouse.lake, table, days, con=con)
+                result = validate_days(warehouse.rows, table, days, con=con)
             severe = bool(result.failures("critical"))
             return dg.AssetCheckResult(
                 passed=result.success,
@@ -112,14 +111,14 @@ def _evaluate(
 
     Of a range each day is looked at by itself once the whole has failed.
     """
-    days, version = run_days(context), warehouse.lake.snapshot(asset)
+    days = run_days(context)
+    keys = warehouse.rows.keys(asset, days)
     result = check(days)
     if result.passed:
         _pass_each_day(context, asset, name)
     elif result.severity == dg.AssetCheckSeverity.ERROR:
         alone = {day: check(Days(day, day)) for day in days} if len(days) > 1 else {}
         failed = {d: r for d, r in alone.items() if _stops(r)} or dict.fromkeys(days, result)
-        keys = {day: version.key(day) if version else NO_FILES for day in failed}
         said = {day: (keys[day], str(r.description)) for day, r in failed.items()}
         warehouse.deployment.ledger.record_failed_check(asset, name, said)
     return result

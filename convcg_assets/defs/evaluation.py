@@ -20,6 +20,7 @@ from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.simulated import ceiling_scorer
 from convcg_assets.tables.artifacts import as_of
+from convcg_assets.tables.registry import VIEWS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,10 +203,13 @@ def _context(
     from convcg_model.index import measure_recall
     from convcg_model.training_set import select_split
 
-    all_days = Days(warehouse.source.first_day, day)
+    def counted(table: str) -> Days:
+        """All days; of what each model has anew, its own."""
+        return Days(day if table in VIEWS else warehouse.source.first_day, day)
+
     with warehouse.connect() as con:
         row_counts = {
-            table: sum(warehouse.lake.num_rows(table, all_days, con=con).values())
+            table: sum(warehouse.rows.num_rows(table, counted(table), con=con).values())
             for table in warehouse.deployment.tables
         }
         conversions = reported_conversions(day, warehouse, con=con)

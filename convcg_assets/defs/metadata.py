@@ -15,7 +15,7 @@ from convcg_assets.builds.build import Build
 from convcg_assets.days import Days
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.sources.columns import Column
-from convcg_assets.tables.registry import TABLES
+from convcg_assets.tables.registry import TABLES, VIEWS
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40
@@ -37,7 +37,7 @@ def describe_table(
     What is large (preview, plot, columns) is attached to the last day alone, which the UI shows of
     a range: each day has an event of its own, and all of them hold what all days share.
     """
-    counts = warehouse.lake.num_rows(table, days, con=con)
+    counts = warehouse.rows.num_rows(table, days, con=con)
     preview = con.to_pyarrow(warehouse.read(table, days, con=con).limit(PREVIEW_ROWS)).to_pylist()
     large = {
         "preview": dg.MetadataValue.md(markdown_table(preview)),
@@ -53,9 +53,11 @@ def describe_table(
                 asset_key=dg.AssetKey(table),
                 partition_key=str(day),
             )
+    in_short = {"days": str(days), "rows": sum(counts.values())}
+    if table in VIEWS:
+        return {**in_short, "stored": "nothing: a view, made of its inputs whenever it is read"}
     return {
-        "days": str(days),
-        "rows": sum(counts.values()),
+        **in_short,
         "lake_version": warehouse.lake.version(table),
         "path": dg.MetadataValue.path(warehouse.lake.path(table)),
     }

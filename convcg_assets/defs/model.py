@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationInfo, field_validator
 
 from convcg_assets.builds.build import Build
+from convcg_assets.builds.views import view_detail
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import inline_figure, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
@@ -17,6 +18,7 @@ from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.deployment import Deployment
 from convcg_assets.sources.columns import STREAMS
+from convcg_assets.tables.registry import VIEWS
 
 
 class TwoTowerConfig(dg.Config):
@@ -91,15 +93,19 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     lake, deployment, con = warehouse.lake, warehouse.deployment, build.con
     model_config = ModelConfig.model_validate(config.model)
     training_config = TrainingConfig.model_validate(config.training)
-    versions = {table: lake.version(table) for table in deployment.tables} | {
-        source.table: version.number
-        for source in build.recipe.inputs
-        if (version := build.state[source.table].version)
+    stored = [table for table in deployment.tables if table not in VIEWS]
+    versions = {table: lake.version(table) for table in stored} | {
+        table: read.version.number for table, read in build.state.tables.items() if read.version
     }
     examples = con.to_pyarrow(build.read("training_examples"))
     pins = con.to_pyarrow(build.read("pin_features"))
     check_trainable(examples, pins, day=day, deployment=deployment)
-    provenance = {"day": str(day), "source": deployment.source.name, "table_versions": versions}
+    provenance = {
+        "day": str(day),
+        "source": deployment.source.name,
+        "table_versions": versions,
+        "examples": view_detail(deployment.recipes["training_examples"], day, build.state),
+    }
     history: list[tuple[int, dict[str, float]]] = []
     with track_run(
         f"two_tower_checkpoint {day}",

@@ -10,6 +10,7 @@ import ibis
 from ibis import _
 
 from convcg_assets.builds.build import Build
+from convcg_assets.builds.rows import Rows
 from convcg_assets.days import Days
 from convcg_assets.defs.delay_plots import plot_curves, plot_maturity
 from convcg_assets.defs.metadata import (
@@ -27,12 +28,12 @@ Page = Callable[[Build], Metadata]
 
 
 def _written(build: Build) -> ibis.Table:
-    return build.deployment.lake.read(build.recipe.table, build.days, con=build.con)
+    return Rows(build.deployment).read(build.recipe.table, build.days, con=build.con)
 
 
 def _newest(build: Build) -> ibis.Table:
     newest = Days(build.days.last, build.days.last)
-    return build.deployment.lake.read(build.recipe.table, newest, con=build.con)
+    return Rows(build.deployment).read(build.recipe.table, newest, con=build.con)
 
 
 def _attributed_conversions(build: Build) -> Metadata:
@@ -138,6 +139,14 @@ def _user_persons(build: Build) -> Metadata:
     return {IN_SHORT: said, "people": people, "most_ids": most}
 
 
+def _example_features(build: Build) -> Metadata:
+    rows = _written(build)
+    seen = rows.agg(rows=rows.count(), seen=rows.seen_before.sum())
+    (row,) = build.con.to_pyarrow(seen).to_pylist()
+    share = (row["seen"] or 0) / max(1, row["rows"])
+    return {"seen_before_share": round(share, 4), **_features(build)}
+
+
 def _training_examples(build: Build) -> Metadata:
     rows, con = _written(build), build.con
     return {
@@ -156,6 +165,7 @@ PAGES: dict[str, Page] = {
     "hard_negatives": _hard_negatives,
     "user_features": _features,
     "pin_features": _features,
+    "example_features": _example_features,
     "training_examples": _training_examples,
 }
 """By table."""

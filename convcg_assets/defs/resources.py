@@ -10,6 +10,7 @@ from ibis.backends.duckdb import Backend
 from pydantic import Field
 
 from convcg_assets.builds.build import Build, open_build
+from convcg_assets.builds.rows import Rows
 from convcg_assets.days import Days
 from convcg_assets.defs.run_lock import hold_until_exit
 from convcg_assets.deployment import Deployment, current_deployment
@@ -45,6 +46,11 @@ class Warehouse(dg.ConfigurableResource):
         return self.deployment.lake
 
     @property
+    def rows(self) -> Rows:
+        """The rows of the tables, and of views of them."""
+        return Rows(self.deployment)
+
+    @property
     def source(self) -> Source:
         """The logs."""
         return self.deployment.source
@@ -78,4 +84,4 @@ class Warehouse(dg.ConfigurableResource):
 
     def read(self, table: str, days: Days, *, con: Backend) -> ibis.Table:
         """The rows of those days of a table."""
-        return self.lake.read(table, days, con=con)
+        return self.rows.read(table, days, con=con)

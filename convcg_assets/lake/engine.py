@@ -106,6 +106,14 @@ def read_files(files: Files, *, con: Backend) -> ibis.Table:
     return con.table(name)
 
 
+def read_query(query: Query, *, schema: ibis.Schema, con: Backend) -> ibis.Table:
+    """The rows of a query as a table of the connection, made whenever it is read."""
+    name = f"query_{uuid.uuid4().hex}"
+    text = f"SELECT {cast_columns(schema)} FROM ({query.sql})"
+    con.con.execute(f"CREATE TEMP VIEW {name} AS {text}")
+    return con.table(name)
+
+
 def select_files(files: Files) -> str:
     """SQL for the rows of files, in the columns and types of their schema."""
     if not files.paths:

@@ -111,16 +111,15 @@ class Ledger:
                 facts[row.table_name].failed_checks.setdefault((row.day, row.files_key), said)
         return facts
 
-    def build_detail(self, table: str, day: dt.date, files_key: str) -> dict[str, Any] | None:
-        """What was newest recorded of how those files came about; None without a record."""
-        query = (
-            sa.select(database.builds.c.detail)
-            .where(database.builds.c.table_name == table, database.builds.c.day == day)
-            .where(database.builds.c.files_key == files_key)
-            .order_by(database.builds.c.built_at.desc())
-            .limit(1)
-        )
-        found = self._select(query)
+    def build_detail(
+        self, table: str, day: dt.date, files_key: str | None
+    ) -> dict[str, Any] | None:
+        """What was newest recorded of how those files, or any (None), came about, if anything."""
+        query = sa.select(database.builds.c.detail)
+        query = query.where(database.builds.c.table_name == table, database.builds.c.day == day)
+        if files_key is not None:
+            query = query.where(database.builds.c.files_key == files_key)
+        found = self._select(query.order_by(database.builds.c.built_at.desc()).limit(1))
         return json.loads(found[0].detail) if found else None
 
     def record_failed_check(

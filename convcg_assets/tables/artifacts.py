@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from convcg_assets.tables.example_rows import met_before
 from convcg_assets.tables.settings import EvaluationSettings
 from convcg_assets.tables.table import (
     ALL_CELLS,
@@ -21,7 +20,6 @@ from convcg_assets.tables.table import (
     Scope,
     digest_settings,
 )
-from convcg_assets.tables.user_persons import persons_input
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,8 @@ def _evaluation_inputs(scope: Scope) -> tuple[Input, ...]:
         Input("pin_embedding_index"),
         Input("training_examples"),
         past("weighted_labels", known),
-        past("user_features"),
+        past("example_features", known),
         past("pin_features"),
-        *met_before(holdout),
-        *persons_input(scope, before=holdout, after=-1),
         Input("conversion_delay", after=max(settings.repeat_after_days, default=0), cells=curve),
     )
 

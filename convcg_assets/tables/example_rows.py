@@ -1,7 +1,7 @@
 """The positives and hard negatives that a model of day T may learn from, or is judged on.
 
-Features are joined to them in `training_examples.py`. What a label weighs belongs to
-`evidence.py`, how ripe it is to `maturity.py`.
+Their features stand in `example_features.py`. What a label weighs belongs to `evidence.py`, how
+ripe it is to `maturity.py`.
 """
 
 import datetime as dt
@@ -11,14 +11,12 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.tables.exact import SHARE_DECIMALS, double, exact_sum
+from convcg_assets.tables.example_features import newest_evidence
 from convcg_assets.tables.maturity import with_maturity
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
 from convcg_assets.tables.standing import holds_on
-from convcg_assets.tables.table import Input
 from convcg_assets.tables.user_persons import with_other_ids
 
-SEEN_DAYS = 30
-"""`seen_before` looks back so many days."""
 EXAMPLE = (
     "dt",
     "split",
@@ -53,12 +51,6 @@ _OF_IMPRESSION = (
 )
 
 
-def met_before(num_days: int) -> tuple[Input, ...]:
-    """What `seen_pairs` reads for examples of the `num_days` before a day."""
-    tables = ("impressions", "engagements", "attributed_conversions")
-    return tuple(Input(table, before=num_days + SEEN_DAYS, after=-1) for table in tables)
-
-
 def positives(
     labels: ibis.Table,
     curves: ibis.Table,
@@ -82,7 +74,7 @@ def positives(
         match_level=known.match_level.max(),
         match_factor=known.match_factor.max(),
         label_weight=exact_sum(known.weight, decimals=SHARE_DECIMALS),
-        evidence_dt=_newest(known).max(),
+        evidence_dt=newest_evidence(known).max(),
     )
     rows = grouped.mutate(is_negative=ibis.literal(False)).rename(impression_day="example_day")
     conversions = rows.filter(rows.task == "conversion").mutate(one=ibis.literal(1, "int64"))
@@ -162,44 +154,5 @@ def _known(rows: ibis.Table, days: Days, *, settings: ExampleSettings) -> ibis.T
 
 def _is_known(labels: ibis.Table, day: ibis.Value) -> tuple[ibis.Value, ...]:
     """Whether a label was known before a day, and still held by what was."""
-    known_on = ibis.greatest(labels.impression_dt, _newest(labels))
+    known_on = ibis.greatest(labels.impression_dt, newest_evidence(labels))
     return known_on < day, *holds_on(labels, day)
-
-
-def _newest(labels: ibis.Table) -> ibis.Value:
-    """The arrival day of the newest that a label's evidence rests on."""
-    return ibis.coalesce(labels.since_dt, labels.evidence_dt)
-
-
-def seen_pairs(
-    rows: ibis.Table,
-    *,
-    impressions: ibis.Table,
-    engagements: ibis.Table,
-    attributed: ibis.Table,
-    persons: ibis.Table | None = None,
-) -> ibis.Table:
-    """The (day D, user, Pin) of examples whose user was known to have met the Pin before D.
-
-    That is, in a log before D, of at most `SEEN_DAYS` before, the Pin was shown to the user, acted
-    on, bought, or credited with what the user bought: all that a user's recent actions may hold.
-    With `persons`, of the days D, under any id of the person.
-    """
-    pairs = rows.select("example_day", "user_id", "pin_id").distinct()
-    asked = with_other_ids(pairs, persons, day="example_day", own="asked_id")
-    met = [
-        events.select("user_id", pin_id=events[pin], met_dt=events.dt)
-        for events, pin in (
-            (impressions, "pin_id"),
-            (engagements, "pin_id"),
-            (attributed, "pin_id"),
-            (attributed, "touch_pin_id"),
-        )
-    ]
-    return (
-        asked.inner_join(ibis.union(*met), ["user_id", "pin_id"])
-        .filter(_.example_day.delta(_.met_dt, unit="day").between(1, SEEN_DAYS))
-        .select("example_day", "pin_id", user_id=_.asked_id)
-        .distinct()
-        .mutate(seen_before=ibis.literal(True))
-    )

@@ -18,6 +18,7 @@ from convcg_assets.tables.artifacts import (
 )
 from convcg_assets.tables.attributed_conversions import ATTRIBUTED_CONVERSIONS
 from convcg_assets.tables.conversion_delay import CONVERSION_DELAY
+from convcg_assets.tables.example_features import EXAMPLE_FEATURES
 from convcg_assets.tables.hard_negatives import HARD_NEGATIVES
 from convcg_assets.tables.label_maturity import LABEL_MATURITY
 from convcg_assets.tables.pin_features import PIN_FEATURES
@@ -38,12 +39,15 @@ _DERIVED = (
     HARD_NEGATIVES,
     USER_FEATURES,
     PIN_FEATURES,
+    EXAMPLE_FEATURES,
     TRAINING_EXAMPLES,
 )
 DERIVED: dict[str, Table] = {table.name: table for table in _DERIVED}
 """The tables that are computed from others."""
 TABLES: dict[str, Table] = {**RAW_TABLES, **DERIVED}
-"""All tables of the lake."""
+"""All tables, those of the lake and views of them."""
+VIEWS: dict[str, Table] = {name: table for name, table in DERIVED.items() if table.is_view}
+"""The tables whose rows are not stored."""
 ARTIFACTS: dict[str, Artifact] = {
     artifact.name: artifact
     for artifact in (TWO_TOWER_CHECKPOINT, PIN_EMBEDDING_INDEX, EVALUATION_REPORT)

@@ -114,6 +114,9 @@ class Table:
     the raw tables, which are read from landed files. `version` goes up when the same inputs give
     other rows; a test holds the rows' SQL against it.
 
+    The rows of a view are never stored but made of its inputs when they are read; a build of a day
+    tells that it was looked at as it is now. Views read tables, and are read by artifacts alone.
+
     `needs` is a stream without which the table is not there at all: what came after the first
     release leaves the deployments that do without it as they are.
 
@@ -138,6 +141,7 @@ class Table:
     cell: str | None = None
     later: str | None = None
     needs: str | None = None
+    is_view: bool = False
     ready_by_hour: int | None = None
     """Hour (UTC) by which each day's newest rows are expected; None: whenever."""
 

@@ -1,24 +1,18 @@
 """`training_examples`: positives and hard negatives as known on day T, with features of day D.
 
-Which rows they are belongs to `example_rows.py`, the features to their own tables.
+A view: nothing is stored by T. Which rows they are belongs to `example_rows.py`, their features to
+`example_features.py`.
 """
 
 import datetime as dt
-from dataclasses import replace
 
 import ibis
 
 from convcg_assets.days import Days
 from convcg_assets.sources.columns import SURFACES, TASKS, Column, Columns
 from convcg_assets.tables.example_checks import CHECKS, SPLITS
-from convcg_assets.tables.example_rows import (
-    EXAMPLE,
-    hard_negatives,
-    met_before,
-    positives,
-    seen_pairs,
-)
-from convcg_assets.tables.pin_features import PIN_FEATURES
+from convcg_assets.tables.example_features import EXAMPLE_FEATURES, FEATURES
+from convcg_assets.tables.example_rows import EXAMPLE, hard_negatives, positives
 from convcg_assets.tables.settings import DelaySettings, ExampleSettings
 from convcg_assets.tables.table import (
     ALL_CELLS,
@@ -32,18 +26,7 @@ from convcg_assets.tables.table import (
     Table,
 )
 from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES
-from convcg_assets.tables.user_features import USER_FEATURES
 from convcg_assets.tables.user_persons import persons_input, read_persons
-
-NOT_JOINED = ("dt", "pin_id", "advertiser_id", "title", "content", "content_version")
-"""Of a Pin's features: what the example says itself, and what is looked up by Pin."""
-
-
-def _features(side: str, table: Table, *, without: tuple[str, ...]) -> Columns:
-    """A side's features under its prefix; of an example they may be unknown."""
-    kept = {name: column for name, column in table.columns.items() if name not in without}
-    return {f"{side}_{name}": replace(column, required=False) for name, column in kept.items()}
-
 
 COLUMNS: Columns = {
     "dt": Column("date", "day T: everything here arrived before it"),
@@ -102,13 +85,7 @@ COLUMNS: Columns = {
     ),
     "weight": Column("float64", "label_weight * maturity_factor", required=True),
     "evidence_dt": Column("date", "arrival day of the newest evidence"),
-    "seen_before": Column(
-        "boolean",
-        "the user was shown this Pin, or acted on it or bought it, in a log before D",
-        required=True,
-    ),
-    **_features("user", USER_FEATURES, without=("dt", "user_id")),
-    **_features("pin", PIN_FEATURES, without=NOT_JOINED),
+    **FEATURES,
 }
 
 
@@ -135,9 +112,7 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
     return (
         past("weighted_labels", known),
         past("hard_negatives", trained),
-        past("user_features"),
-        past("pin_features"),
-        *met_before(num_days),
+        past("example_features", known),
         *persons_input(scope, before=num_days, after=-1),
         Input("conversion_delay", before=holdout, cells=curves),
     )
@@ -148,11 +123,7 @@ def rows(inputs: Inputs) -> ibis.Table:
     return build_examples(
         inputs["weighted_labels"],
         inputs["hard_negatives"],
-        inputs["user_features"],
-        inputs["pin_features"],
-        inputs["impressions"],
-        inputs["engagements"],
-        inputs["attributed_conversions"],
+        inputs["example_features"],
         inputs["conversion_delay"],
         settings=inputs.settings.examples,
         delay=inputs.settings.delay,
@@ -164,11 +135,7 @@ def rows(inputs: Inputs) -> ibis.Table:
 def build_examples(
     labels: ibis.Table,
     negatives: ibis.Table,
-    user_features: ibis.Table,
-    pin_features: ibis.Table,
-    impressions: ibis.Table,
-    engagements: ibis.Table,
-    attributed: ibis.Table,
+    features: ibis.Table,
     curves: ibis.Table,
     *,
     settings: ExampleSettings,
@@ -181,9 +148,9 @@ def build_examples(
 
     Impression days from T - holdout_days on are the holdout. Training takes only what had arrived
     before the holdout began: neither its impressions, nor conversions or engagements that arrived
-    during it, so that the model is judged as one of that day. `labels`, `negatives` and features
-    must hold the `training_days + holdout_days` before T, as `persons` where there are any, events
-    and `attributed` conversions another `SEEN_DAYS`.
+    during it, so that the model is judged as one of that day. `labels`, `negatives` and `features`
+    (`example_features`) must hold the `training_days + holdout_days` before T, as `persons` where
+    there are any.
 
     A conversion's `weight` is its labels' times the maturity factor by the curve of the day before
     which they are known, the cutoff's in training and T's in the holdout; `maturity_days` share one
@@ -197,33 +164,9 @@ def build_examples(
         labels, curves, days, settings=settings, delay=delay, known_before=known_before
     )
     rows = rows.union(hard_negatives(negatives, labels, days, settings=settings, persons=persons))
-    seen = seen_pairs(
-        rows,
-        impressions=impressions,
-        engagements=engagements,
-        attributed=attributed,
-        persons=persons,
-    )
-    rows = rows.left_join(seen, ["example_day", "user_id", "pin_id"])
-    rows = rows.select(*EXAMPLE, seen_before=rows.seen_before.fill_null(False))
-    rows = _join_features(rows, user_features, side="user", columns=tuple(USER_FEATURES.columns))
-    rows = _join_features(rows, pin_features, side="pin", columns=tuple(PIN_FEATURES.columns))
-    return rows.select(*COLUMNS)
-
-
-def _join_features(
-    rows: ibis.Table, features: ibis.Table, *, side: str, columns: tuple[str, ...]
-) -> ibis.Table:
-    """Join a side's features of the example day, each column under the side's prefix."""
-    wanted = {f"{side}_{c}": c for c in columns if f"{side}_{c}" in COLUMNS}
-    key = f"{side}_id"
-    right = features.select(
-        example_day=features.dt,
-        **{key: features[key]},
-        **{to: features[c] for to, c in wanted.items()},
-    )
-    joined = rows.left_join(right, ["example_day", key])
-    return joined.select(*rows.columns, *wanted)
+    known = features.select("impression_id", *FEATURES, example_day=features.dt)
+    joined = rows.select(*EXAMPLE).left_join(known, ["example_day", "impression_id"])
+    return joined.select(*COLUMNS)
 
 
 TRAINING_EXAMPLES = Table(
@@ -240,7 +183,8 @@ The last days before T are the holdout: the model is trained on what had arrived
     inputs=inputs,
     settings=lambda scope: (scope.settings.examples, scope.settings.delay),
     # Its own version is the first number; with a feature that is added its columns change too.
-    version=3 + (USER_FEATURES.version - 1) + (PIN_FEATURES.version - 1),
+    version=4 + EXAMPLE_FEATURES.version - 1,
     rows=rows,
+    is_view=True,
     checks=CHECKS,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.build import build_table
+from convcg_assets.builds.rows import Rows, ranges
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
@@ -14,7 +15,7 @@ from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.engine import select_files
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.raw import RAW
-from convcg_assets.tables.registry import TABLES
+from convcg_assets.tables.registry import TABLES, VIEWS
 from convcg_assets.tables.settings import Settings
 from convcg_assets.tables.table import DAY
 
@@ -43,6 +44,7 @@ DERIVED = (
     "hard_negatives",
     "user_features",
     "pin_features",
+    "example_features",
 )
 """Tables that have all days, each after those that it reads; of logs that adjust
 nothing and merge nobody."""
@@ -98,13 +100,6 @@ def converge(
     raise AssertionError(f"no end after {max_rounds} rounds: {found.plan.requests}")
 
 
-def ranges(days: list[dt.date]) -> list[Days]:
-    """Contiguous days together."""
-    firsts = [day for day in days if day - DAY not in days]
-    lasts = [day for day in days if day + DAY not in days]
-    return [Days(*ends) for ends in zip(firsts, lasts, strict=True)]
-
-
 def build_once(
     deployment: Deployment, landed: list[dt.date], *, con: Backend, models: Iterable[dt.date] = ()
 ) -> None:
@@ -128,11 +123,13 @@ def contents(
 
 
 def _rows(deployment: Deployment, table: str, *, con: Backend) -> list[str]:
-    snapshot = deployment.lake.snapshot(table)
-    if snapshot is None or not snapshot.files:
+    rows = Rows(deployment)
+    days = rows.days(table) if table in deployment.tables else []
+    if not days:
         return []
-    every = Days(min(snapshot.files), max(snapshot.files))
-    held = deployment.lake.held(table, every, version=snapshot)
+    if table in VIEWS:
+        return sorted_rows(table, rows.read(table, days, con=con).get_name(), con=con)
+    held = deployment.lake.held(table, days, version=deployment.lake.snapshot(table))
     return sorted_rows(table, f"({select_files(held)})", con=con)
 
 

@@ -12,6 +12,7 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.compiled import compile_rows
 from convcg_assets.builds.raw_queries import compile_contract
+from convcg_assets.builds.rows import ranges
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.engine import Query, cast_columns
@@ -20,7 +21,7 @@ from convcg_assets.sources.reading import check_files, read_files
 from convcg_assets.tables.raw import REJECTED
 from convcg_assets.tables.table import DAY
 
-from .deployment import derived_of, ranges, sorted_rows
+from .deployment import derived_of, sorted_rows
 
 
 def scratch_contents(

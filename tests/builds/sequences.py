@@ -19,6 +19,7 @@ from convcg_assets.builds.build import build_table
 from convcg_assets.builds.forget import rewrite_raw
 from convcg_assets.builds.forgotten import remember_forgotten
 from convcg_assets.builds.reach import find_reach
+from convcg_assets.builds.rows import Rows
 from convcg_assets.builds.state import load_state
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
@@ -60,7 +61,7 @@ def check_any_order(seed: int, folder: Path, *, con: Backend) -> None:
         assert not unnamed, f"seed {seed}, {table} {unnamed}, after\n" + "\n".join(lived.log)
     unbuilt = {table: days - set(built.get(table, ())) for table, days in reach.stale.items()}
     assert not any(unbuilt.values()), f"seed {seed}, {unbuilt}, after\n" + "\n".join(lived.log)
-    models = lived.models | set(lived.deployment.lake.days("training_examples"))
+    models = lived.models | set(Rows(lived.deployment).days("training_examples"))
     expected = scratch_contents(
         lived.deployment, lived.landing.days, models, forgotten=lived.forgotten, con=con
     )

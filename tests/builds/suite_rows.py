@@ -152,6 +152,13 @@ SOUND = {
         "advertiser_num_clicks_30d": 2,
         "advertiser_num_conversions_30d": 0.0,
     },
+    "example_features": {
+        "dt": DAY,
+        "user_id": 1,
+        "pin_id": 2,
+        "known_dt": DAY,
+        "seen_before": False,
+    },
     "training_examples": {
         "dt": DAY,
         "split": "train",
@@ -344,6 +351,7 @@ FAULTS: dict[str, dict[str, dict]] = {
         "an advertiser's clicks hold those of its Pin": {"advertiser_num_clicks_30d": 1},
         "advertiser_num_conversions_30d is not negative": {"advertiser_num_conversions_30d": -1.0},
     },
+    "example_features": {"nothing was known of an impression before its day": {"known_dt": BEFORE}},
     "training_examples": {
         "every example's impression was shown before T": {"example_day": DAY},
         "everything an example rests on arrived before T": {"evidence_dt": DAY},

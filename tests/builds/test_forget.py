@@ -16,7 +16,8 @@ from convcg_assets.builds.forget import (
     trained_on,
 )
 from convcg_assets.builds.forgotten import FILE, Forgotten, read_forgotten, remember_forgotten
-from convcg_assets.days import Days
+from convcg_assets.builds.rows import Rows
+from convcg_assets.builds.trained import EXAMPLES
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.engine import Query
 from convcg_assets.tables.raw import RAW, RAW_TABLES
@@ -138,24 +139,23 @@ def test_models_that_learned_from_them_are_flagged(tmp_path: Path, con: Backend)
     landing = landed(tmp_path / "landing", seed=8)
     deployment = make_deployment(tmp_path / "home", make_source(landing.root, adjusts=True))
     build_once(deployment, landing.days, con=con, models=[MODEL])
-    rows = contents(deployment, con=con, tables=["training_examples"])["training_examples"]
-    assert rows
 
-    def model_of(offset: int, version: int | None) -> None:
+    def model_of(offset: int, versions: dict[str, int | None]) -> None:
         folder = deployment.models / f"dt={day(offset)}"
         folder.mkdir(parents=True)
-        said = {"provenance": {"table_versions": {"training_examples": version}}}
+        said = {"provenance": {"table_versions": versions}}
         (folder / "model.json").write_text(json.dumps(said))
 
-    version = deployment.lake.version("training_examples")
-    model_of(NUM_DAYS, version)
-    model_of(NUM_DAYS - 1, version)
-    model_of(NUM_DAYS - 2, None)
-    view = deployment.lake.read("training_examples", Days(MODEL, MODEL), con=con).get_name()
+    tables = [read.table for read in deployment.recipes[EXAMPLES].inputs]
+    versions = {table: deployment.lake.version(table) for table in tables}
+    model_of(NUM_DAYS, versions)
+    model_of(NUM_DAYS - 1, {**versions, "weighted_labels": 0, "hard_negatives": 0})
+    model_of(NUM_DAYS - 2, {})
+    view = Rows(deployment).read(EXAMPLES, [MODEL], con=con).get_name()
     counted = con.con.execute(f"SELECT user_id, count(*) FROM {view} GROUP BY 1").fetchall()
     learned, stranger = max(counted)[0], 99
     nobody = Forgotten("salt")
-    # The second has no examples of its day, the third does not say.
+    # Of the second the tables were still empty, the third does not say.
     asked = trained_on(deployment, nobody.only([learned]), con=con)
     assert asked == [day(NUM_DAYS - 2), MODEL]
     assert trained_on(deployment, nobody.only([stranger]), con=con) == [day(NUM_DAYS - 2)]

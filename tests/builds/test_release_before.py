@@ -12,6 +12,8 @@ import pytest
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.builds.build import build_table
+from convcg_assets.builds.cleanup import clean
+from convcg_assets.builds.rows import Rows
 from convcg_assets.builds.status import read_status
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
@@ -19,7 +21,7 @@ from convcg_assets.lake.delta import Lake
 from convcg_assets.lake.digests import digest_days
 from convcg_assets.sources.source import load_source
 from convcg_assets.tables.raw import RAW_TABLES
-from convcg_assets.tables.registry import DERIVED, TABLES
+from convcg_assets.tables.registry import DERIVED, TABLES, VIEWS
 from convcg_assets.tables.settings import load_settings
 from convcg_model.index import load_bundle
 
@@ -50,11 +52,13 @@ CHANGED = {
     "attributed_conversions": LOGS,
     "user_features": KNOWN,
     "pin_features": KNOWN,
+    "example_features": LOGS,
     "training_examples": MODEL_DAYS,
     "evaluation_report": MODEL_DAYS,
 }
 """What gives other rows since: touches of one moment are drawn, a catalogue holds until the next,
-and what a user had acted on or bought counts as seen."""
+and what a user had acted on or bought counts as seen. The examples' features are stored by
+themselves since, and what was stored of the examples is a view of them."""
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +88,7 @@ def test_only_what_has_changed_is_stale(before: Deployment) -> None:
 
 def test_all_rows_are_read(before: Deployment, con: Backend) -> None:
     every = Days(LOGS.first, MODEL_DAY)
-    counts = {
-        table: sum(before.lake.num_rows(table, every, con=con).values()) for table in before.tables
-    }
+    counts = {table: sum(before.lake.num_rows(table, every, con=con).values()) for table in ROWS}
     assert counts == ROWS
 
 
@@ -100,24 +102,35 @@ def test_rows_have_the_digests_that_they_had(before: Deployment, con: Backend, t
         assert recorded[day, version.key(day)] == cells, day
 
 
-def known_then(before: Deployment, *, con: Backend, tables: list[str]) -> dict[str, list[str]]:
+def known_then(rows: Lake | Rows, *, con: Backend, tables: list[str]) -> dict[str, list[str]]:
     """All rows, without the columns that were added since."""
-    rows = {}
+    known = {}
     for table in tables:
         columns = [c for c, column in TABLES[table].columns.items() if not column.added]
-        every = before.lake.read(table, Days(LOGS.first, MODEL_DAY), con=con).select(columns)
-        rows[table] = sorted(map(repr, con.to_pyarrow(every).to_pylist()))
-        assert rows[table], table
-    return rows
+        days = MODEL_DAYS if table in VIEWS else Days(LOGS.first, MODEL_DAY)
+        every = rows.read(table, days, con=con).select(columns)
+        known[table] = sorted(map(repr, con.to_pyarrow(every).to_pylist()))
+        assert known[table], table
+    return known
 
 
 def test_built_again_the_rows_are_the_same(before: Deployment, con: Backend) -> None:
-    tables = [table for table in before.tables if table not in RAW_TABLES]
-    old = known_then(before, con=con, tables=tables)
+    """Stored or not: the view of the examples gives what was stored of them."""
+    tables = [table for table in ROWS if table not in RAW_TABLES]
+    old = known_then(before.lake, con=con, tables=tables)
     days = {"logs": LOGS, "knowledge": KNOWN, "models": MODEL_DAYS}
-    for table in tables:
+    for table in (table for table in before.tables if table not in RAW_TABLES):
         build_table(before, table, days[DERIVED[table].domain], con=con)
-    assert known_then(before, con=con, tables=tables) == old
+    assert known_then(Rows(before), con=con, tables=tables) == old
+
+
+def test_what_was_stored_of_a_view_goes(before: Deployment) -> None:
+    view = "training_examples"
+    assert {done.table: done.num_files for done in clean(before, dry_run=True)}[view] == 1
+    assert before.lake.days(view) == [MODEL_DAY]
+    assert {done.table: done.num_files for done in clean(before)}[view] == 1
+    assert before.lake.days(view) == []
+    assert {done.table: done.num_files for done in clean(before)}[view] == 0
 
 
 def test_model_and_index_are_loaded(before: Deployment) -> None:

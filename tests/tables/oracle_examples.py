@@ -1,4 +1,7 @@
-"""Training examples by brute force: for every T, what had arrived by the cutoff of its split."""
+"""Training examples by brute force: for every T, what had arrived by the cutoff of its split.
+
+And the features that all T share, of every impression that any of them may ask for.
+"""
 
 import datetime as dt
 from collections import defaultdict
@@ -36,6 +39,37 @@ def examples(
         _weigh(positives, derived["conversion_delay"], settings=settings, delay=delay)
         rows += positives
         rows += _negatives(derived, day, settings=settings, ids_of=ids_of)
+    return _with_features(rows, world, derived, ids_of=ids_of)
+
+
+def example_features(
+    world: World, derived: dict[str, list[Row]], *, days: Days, ids_of: IdsOf = alone
+) -> list[Row]:
+    """Rows of `example_features` of those impression days."""
+    known = defaultdict(list)
+    for row in derived["weighted_labels"]:
+        if row["weight"] > 0:
+            known[row["dt"], row["impression_id"]].append(
+                (row, max(row["impression_dt"], newest(row)))
+            )
+    for row in derived["hard_negatives"]:
+        known[row["dt"], row["impression_id"]].append((row, row["impression_dt"]))
+    rows = [
+        {
+            **{name: found[0][0][name] for name in ("impression_id", "user_id", "pin_id")},
+            "example_day": day,
+            "known_dt": min(since for _, since in found),
+        }
+        for (day, _), found in known.items()
+        if day in days
+    ]
+    completed = _with_features(rows, world, derived, ids_of=ids_of)
+    return [{"dt": row.pop("example_day"), **row} for row in completed]
+
+
+def _with_features(
+    rows: list[Row], world: World, derived: dict[str, list[Row]], *, ids_of: IdsOf
+) -> list[Row]:
     events = [*world.impressions, *world.engagements, *derived["attributed_conversions"]]
     seen = {
         (row["user_id"], row[pin], row["dt"])

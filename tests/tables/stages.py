@@ -80,11 +80,7 @@ class Case:
         return build_examples(
             inputs["weighted_labels"],
             inputs["hard_negatives"],
-            inputs["user_features"],
-            inputs["pin_features"],
-            inputs["impressions"],
-            inputs["engagements"],
-            inputs["attributed_conversions"],
+            inputs["example_features"],
             inputs.read_days("conversion_delay", curves),
             settings=self.settings.examples,
             delay=self.settings.delay,
@@ -203,8 +199,13 @@ def pin_features(world: World, credited: list[Row], *, has_catalogue: bool, **op
     return replace(case, table="pin_features", has_catalogue=has_catalogue)
 
 
+def example_features(world: World, derived: dict[str, list[Row]], *, days: Days) -> Case:
+    """`derived` holds the rows of credit, labels, negatives and both sides' features."""
+    given = {**derived, "impressions": world.impressions, "engagements": world.engagements}
+    return Case("example_features", given, Settings(), days)
+
+
 def examples(
-    world: World,
     derived: dict[str, list[Row]],
     *,
     settings: ExampleSettings,
@@ -212,10 +213,9 @@ def examples(
     days: Days,
     known_before: dt.date | None = None,
 ) -> Case:
-    """`derived` holds the rows of credit, curves, labels, negatives and both sides' features."""
-    given = {**derived, "impressions": world.impressions, "engagements": world.engagements}
+    """`derived` holds the rows of curves, labels, negatives and the examples' features."""
     chosen = Settings(examples=settings, delay=delay)
-    return Case("training_examples", given, chosen, days, known_before=known_before)
+    return Case("training_examples", derived, chosen, days, known_before=known_before)
 
 
 def with_horizon(days: int) -> AttributionSettings:

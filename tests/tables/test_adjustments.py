@@ -187,7 +187,9 @@ def test_examples_and_what_has_ripened(build: Build, case: Adjusted, later: int 
         "known_before": None if later is None else today + later * DAY,
     }
     expected = oracle_examples.examples(events, derived, **given)
-    found = build(stages.examples, events, derived, **given)
+    shown = Days(today - 5 * DAY, today - DAY)
+    derived["example_features"] = build(stages.example_features, events, derived, days=shown)
+    found = build(stages.examples, derived, **given)
     assert_same_rows(found, expected, key=("dt", "impression_id", "is_negative", "task"))
 
 

@@ -108,9 +108,10 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
         case = stages.pin_features(world, credited, has_catalogue=has_catalogue, **features)
         put(name, case)
     example_settings = ExampleSettings(training_days=3, holdout_days=1)
+    put("example_features", stages.example_features(world, out, days=DAYS))
     put(
         "training_examples",
-        stages.examples(world, out, settings=example_settings, delay=delay, days=DAYS),
+        stages.examples(out, settings=example_settings, delay=delay, days=DAYS),
     )
     return out
 

@@ -65,9 +65,17 @@ def derive(events: World, days: Days) -> dict[str, list[Row]]:
     }
 
 
+def derive_all(build: Build, events: World, days: Days) -> dict[str, list[Row]]:
+    """The same, and the features of the examples as the stage gives them."""
+    derived = derive(events, days)
+    looked_at = Days(days.first - 11 * DAY, days.last - DAY)
+    features = build(stages.example_features, events, derived, days=looked_at)
+    return {**derived, "example_features": features}
+
+
 def examples(build: Build, events: World, days: Days, settings: ExampleSettings) -> list[Row]:
     given = {"settings": settings, "delay": DELAY, "days": days}
-    return build(stages.examples, events, derive(events, days), **given)
+    return build(stages.examples, derive_all(build, events, days), **given)
 
 
 some_maturity = st.sampled_from(("none", "global", "advertiser", "advertiser"))
@@ -87,7 +95,7 @@ def test_equals_brute_force(
 ) -> None:
     if later is not None:  # One model is judged again, not a range of them.
         days = Days(days.last, days.last)
-    derived = derive(events, days)
+    derived = derive_all(build, events, days)
     given = {
         "settings": settings,
         "delay": DELAY.model_copy(update={"maturity": maturity}),
@@ -95,7 +103,22 @@ def test_equals_brute_force(
         "known_before": later if later is None else days.last + later * DAY,
     }
     expected = oracle_examples.examples(events, derived, **given)
-    assert_same_rows(build(stages.examples, events, derived, **given), expected, key=KEY)
+    assert_same_rows(build(stages.examples, derived, **given), expected, key=KEY)
+
+
+@hypothesis.settings(max_examples=12)
+@given(events=worlds(), days=some_days)
+def test_features_equal_brute_force(build: Build, events: World, days: Days) -> None:
+    derived = derive(events, days)
+    expected = oracle_examples.example_features(events, derived, days=days)
+    found = build(stages.example_features, events, derived, days=days)
+    assert_same_rows(found, expected, key=("dt", "impression_id"))
+    one_by_one = [
+        row
+        for d in days
+        for row in build(stages.example_features, events, derived, days=Days(d, d))
+    ]
+    assert exactly(found) == exactly(one_by_one)
 
 
 @hypothesis.settings(max_examples=8)
@@ -103,14 +126,12 @@ def test_equals_brute_force(
 def test_a_range_equals_its_days_one_by_one(
     build: Build, events: World, settings, days: Days
 ) -> None:
-    derived = derive(events, days)
+    derived = derive_all(build, events, days)
     given = {"settings": settings, "delay": DELAY}
     one_by_one = [
-        row
-        for d in days
-        for row in build(stages.examples, events, derived, **given, days=Days(d, d))
+        row for d in days for row in build(stages.examples, derived, **given, days=Days(d, d))
     ]
-    at_once = build(stages.examples, events, derived, **given, days=days)
+    at_once = build(stages.examples, derived, **given, days=days)
     assert exactly(at_once) == exactly(one_by_one)
 
 
@@ -271,8 +292,7 @@ def held_out(build: Build, events: World, *, known_before: int | None) -> dict[i
     days = Days(day(4), day(4))
     rows = build(
         stages.examples,
-        events,
-        derive(events, days),
+        derive_all(build, events, days),
         settings=ExampleSettings(training_days=2, holdout_days=1),
         delay=DELAY,
         days=days,

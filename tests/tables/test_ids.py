@@ -62,7 +62,8 @@ def build_all(events: World, con: Backend, id_types: dict[str, str]) -> dict[str
     put(stages.user_features, events, credited, settings=FeatureSettings())
     put(stages.pin_features, events, credited, has_catalogue=True, settings=FeatureSettings())
     examples = ExampleSettings(training_days=5, holdout_days=1)
-    put(stages.examples, events, out, settings=examples, delay=delay)
+    put(stages.example_features, events, out)
+    put(stages.examples, out, settings=examples, delay=delay)
     return out
 
 

@@ -23,7 +23,7 @@ from .tables import TEXT_IDS, assert_same_rows, exactly, to_table
 from .test_attribution import KEY as CREDIT_KEY
 from .test_examples import ALWAYS, DELAY, derive
 from .test_examples import KEY as EXAMPLE_KEY
-from .world import Row, World, at, day, random_world
+from .world import DAY, Row, World, at, day, random_world
 
 ATTRIBUTION = AttributionSettings(model="linear", view_window_days=7)
 
@@ -138,8 +138,11 @@ def test_examples_equal_brute_force(build: Build, seed: int) -> None:
     settings = ExampleSettings(training_days=8, holdout_days=2)
     derived = derive(events, days)
     people = oracle_persons.persons(merges, days.widen(before=11))
+    stage = stages.with_persons(stages.example_features, people)
+    known = build(stage, events, derived, days=Days(days.first - 10 * DAY, days.last - DAY))
+    derived["example_features"] = known
     stage = stages.with_persons(stages.examples, people)
-    rows = build(stage, events, derived, settings=settings, delay=DELAY, days=days)
+    rows = build(stage, derived, settings=settings, delay=DELAY, days=days)
     expected = oracle_examples.examples(
         events,
         derived,

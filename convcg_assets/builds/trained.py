@@ -1,0 +1,41 @@
+"""What a model was trained on: its examples, by the versions of tables that it recorded."""
+
+import datetime as dt
+import json
+from typing import Any
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+from convcg_assets.builds.rows import read_days
+from convcg_assets.builds.state import State, TableState
+from convcg_assets.days import Days
+from convcg_assets.deployment import Deployment
+from convcg_assets.tables.training_examples import TRAINING_EXAMPLES
+
+EXAMPLES = TRAINING_EXAMPLES.name
+
+
+def provenance_of(deployment: Deployment, day: dt.date) -> dict[str, Any]:
+    """What the model of a day recorded of its making."""
+    described = deployment.models / f"dt={day}" / "model.json"
+    return json.loads(described.read_text(encoding="utf-8")).get("provenance", {})
+
+
+def trained_examples(deployment: Deployment, day: dt.date, *, con: Backend) -> ibis.Table | None:
+    """The examples of T as the model of that day saw them; None where it does not say enough.
+
+    Models of releases that stored examples by T did not record the features' versions: their rows
+    have none. What is read of old versions may be gone, which shows when the rows are asked for.
+    """
+    versions = provenance_of(deployment, day).get("table_versions", {})
+    tables = [source.table for source in deployment.recipes[EXAMPLES].inputs]
+    if versions.get("weighted_labels") is None:
+        return None
+    state = State({table: _as_of(deployment, table, versions.get(table)) for table in tables})
+    return read_days(deployment, EXAMPLES, Days(day, day), state=state, con=con)
+
+
+def _as_of(deployment: Deployment, table: str, version: int | None) -> TableState:
+    snapshot = None if version is None else deployment.lake.snapshot(table, version=version)
+    return TableState({}, {}, {}, version=snapshot)
