@@ -128,6 +128,10 @@ def _features(build: Build) -> Metadata:
     return {"summary": dg.MetadataValue.md(markdown_table(summary))}
 
 
+def _daily_actions(build: Build) -> Metadata:
+    return {"by_action": count_by(_written(build), "action", con=build.con)}
+
+
 def _user_persons(build: Build) -> Metadata:
     """Of the newest day how many people have more than one id, and who has most."""
     by_person = _newest(build).group_by("person_id").agg(num_ids=_.count())
@@ -163,6 +167,9 @@ PAGES: dict[str, Page] = {
     "label_maturity": _label_maturity,
     "weighted_labels": _weighted_labels,
     "hard_negatives": _hard_negatives,
+    "daily_user_counts": _features,
+    "daily_pin_counts": _features,
+    "daily_actions": _daily_actions,
     "user_features": _features,
     "pin_features": _features,
     "example_features": _example_features,

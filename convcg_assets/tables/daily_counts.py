@@ -1,26 +1,60 @@
-"""Counters of the days before T: what arrived of each user or Pin, and the newest snapshots.
+"""Counters of a day and of the days before T: what arrived of each user or Pin; newest snapshots.
 
 Everything for T comes from rows that arrived before T, so that a Pin's counters never contain the
 click that is being predicted. How features are encoded for the towers belongs to `convcg_model`.
 """
 
+from collections.abc import Callable
+
 import ibis
 from ibis import _
 
 from convcg_assets.days import Days
-from convcg_assets.sources.columns import STREAMS
+from convcg_assets.sources.columns import STREAMS, Column, Columns
 from convcg_assets.tables.exact import AMOUNT_DECIMALS, double, exact_sum
 from convcg_assets.tables.standing import SPAN, adjusted_input, holds_on
 from convcg_assets.tables.table import Input, Scope
+from convcg_assets.tables.touches import first_arrivals, first_impressions
 
 LONG_DAYS = 30
 SHORT_DAYS = 7
 SECONDS_PER_DAY = 86_400
+DAILY_COUNTS: Columns = {
+    "num_impressions": Column("int64", "impressions", required=True),
+    "num_clicks": Column("int64", "clicks", required=True),
+    "num_repins": Column("int64", "repins and close-ups", required=True),
+    "duration_s": Column("float64", "durations of the clicks, summed", required=True),
+    "num_durations": Column("int64", "clicks whose duration was logged", required=True),
+}
+"""What is counted of a day, each event on the first day on which it arrived."""
+
+
+def arrivals_of(*tables: str) -> Callable[[Scope], tuple[Input, ...]]:
+    """The events of a day, and of those before on which a late one can have arrived first."""
+    return lambda scope: tuple(Input(table, before=scope.late_days) for table in tables)
+
+
+def count_arrivals(
+    impressions: ibis.Table, engagements: ibis.Table, *, key: str, days: Days
+) -> ibis.Table:
+    """The `DAILY_COUNTS` of each user or Pin for the arrival days `days`."""
+    shown = first_impressions(impressions)
+    engaged = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
+    counted = stack(
+        [
+            shown.group_by("dt", key).agg(num_impressions=_.count()),
+            count_engagements(engaged, key=key),
+        ]
+    )
+    of_days = counted.filter(counted.dt.between(days.first, days.last))
+    return of_days.group_by("dt", key).agg(
+        **{name: of_days[name].max() for name in DAILY_COUNTS},
+    )
 
 
 def known_before(*tables: str, scope: Scope) -> tuple[Input, ...]:
-    """The days before T that features look back on, and those that late events add."""
-    history = max(LONG_DAYS, scope.settings.features.active_days) + scope.late_days
+    """The days before T that features look back on."""
+    history = max(LONG_DAYS, scope.settings.features.active_days)
     snapshots = {stream for stream, rules in STREAMS.items() if rules.kind == "snapshot"}
     read = tuple(Input(t, before=history, after=-1, holds=t in snapshots) for t in tables)
     return (*read, *adjusted_input(scope, before=history, after=-1))

@@ -8,7 +8,6 @@ from convcg_assets.sources.columns import Column, Columns
 from convcg_assets.tables.daily_counts import (
     LONG_DAYS,
     age_days,
-    count_engagements,
     known_before,
     newest_snapshot,
     spread,
@@ -27,7 +26,6 @@ from convcg_assets.tables.settings import FeatureSettings
 from convcg_assets.tables.snapshot_age import snapshot_is_recent
 from convcg_assets.tables.standing import read_adjusted, span_of, with_spans
 from convcg_assets.tables.table import Inputs, Scope, Table
-from convcg_assets.tables.touches import first_arrivals, first_impressions
 
 COLUMNS: Columns = {
     "dt": Column("date", "day T: everything here arrived before it"),
@@ -73,8 +71,7 @@ COLUMNS: Columns = {
 def rows(inputs: Inputs) -> ibis.Table:
     """The active Pins of the days T."""
     return describe_pins(
-        inputs["impressions"],
-        inputs["engagements"],
+        inputs["daily_pin_counts"],
         inputs["attributed_conversions"],
         inputs["pins"],
         read_adjusted(inputs),
@@ -90,8 +87,7 @@ def has_catalogue(scope: Scope) -> bool:
 
 
 def describe_pins(
-    impressions: ibis.Table,
-    engagements: ibis.Table,
+    daily: ibis.Table,
     attributed: ibis.Table,
     pins: ibis.Table,
     adjusted: ibis.Table | None = None,
@@ -103,13 +99,10 @@ def describe_pins(
     """Rows of `pin_features` for the days T in `days`: one per active Pin.
 
     With a catalogue the active Pins are those of its newest snapshot before T, however old; without
-    one (`pins` then holds the Pins seen each day) those seen in the `active_days` before T. All
-    tables must hold the longer of `LONG_DAYS` and `active_days` before, `pins` also the newest
-    snapshot before those, events also the days before those on which a late event can have been
-    delivered first.
+    one (`pins` then holds the Pins seen each day) those seen in the `active_days` before T. `daily`
+    holds the rows of `daily_pin_counts`. All tables must hold the longer of `LONG_DAYS` and
+    `active_days` before, `pins` also the newest snapshot before those.
     """
-    impressions = first_impressions(impressions)
-    engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
     if has_catalogue:
         unborn = pins.filter(_.created_ts.isnull()).select("dt", "pin_id")
         sights = unborn.rename(seen_dt="dt").inner_join(
@@ -124,7 +117,7 @@ def describe_pins(
         active = _pins_seen(pins, days=days, active_days=settings.active_days)
     standing = with_spans(attributed, adjusted)
     counters = (
-        spread(_pin_day_counts(impressions, engagements, standing), days=days)
+        spread(stack([daily, _count_credit(standing)]), days=days)
         .group_by("dt", "pin_id")
         .agg(
             **windows("num_impressions", _.num_impressions),
@@ -168,12 +161,9 @@ def _pins_seen(pins: ibis.Table, *, days: Days, active_days: int) -> ibis.Table:
     return active.rename(dt="day").mutate(**unknown)
 
 
-def _pin_day_counts(
-    impressions: ibis.Table, engagements: ibis.Table, standing: ibis.Table
-) -> ibis.Table:
-    shown = impressions.group_by("dt", "pin_id").agg(num_impressions=_.count())
-    engaged = count_engagements(engagements, key="pin_id")
-    credited = (
+def _count_credit(standing: ibis.Table) -> ibis.Table:
+    """Daily credit of each Pin, and its value."""
+    return (
         standing.filter(_.status == "attributed")
         .group_by("dt", *span_of(standing), pin_id=_.touch_pin_id)
         .agg(
@@ -181,7 +171,6 @@ def _pin_day_counts(
             value=exact_sum(_.value * _.credit, decimals=AMOUNT_DECIMALS).fill_null(double(0)),
         )
     )
-    return stack([shown, engaged, credited])
 
 
 PIN_FEATURES = Table(
@@ -196,10 +185,10 @@ Counters hold what arrived before T, so never the very click that is being predi
     key=("dt", "pin_id"),
     domain="knowledge",
     inputs=lambda scope: known_before(
-        "impressions", "engagements", "attributed_conversions", "pins", scope=scope
+        "daily_pin_counts", "attributed_conversions", "pins", scope=scope
     ),
     settings=lambda scope: (scope.settings.features, has_catalogue(scope)),
-    version=2,
+    version=3,
     rows=rows,
     checks=(numbers_are_finite("dt", "pin_id"), snapshot_is_recent("pins")),
 )

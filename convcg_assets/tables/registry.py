@@ -18,6 +18,9 @@ from convcg_assets.tables.artifacts import (
 )
 from convcg_assets.tables.attributed_conversions import ATTRIBUTED_CONVERSIONS
 from convcg_assets.tables.conversion_delay import CONVERSION_DELAY
+from convcg_assets.tables.daily_actions import DAILY_ACTIONS
+from convcg_assets.tables.daily_pin_counts import DAILY_PIN_COUNTS
+from convcg_assets.tables.daily_user_counts import DAILY_USER_COUNTS
 from convcg_assets.tables.example_features import EXAMPLE_FEATURES
 from convcg_assets.tables.hard_negatives import HARD_NEGATIVES
 from convcg_assets.tables.label_maturity import LABEL_MATURITY
@@ -37,6 +40,9 @@ _DERIVED = (
     LABEL_MATURITY,
     WEIGHTED_LABELS,
     HARD_NEGATIVES,
+    DAILY_USER_COUNTS,
+    DAILY_PIN_COUNTS,
+    DAILY_ACTIONS,
     USER_FEATURES,
     PIN_FEATURES,
     EXAMPLE_FEATURES,

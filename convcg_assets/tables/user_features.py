@@ -5,10 +5,10 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.sources.columns import Column, Columns
+from convcg_assets.tables.daily_actions import NEWEST_FIRST
 from convcg_assets.tables.daily_counts import (
     LONG_DAYS,
     age_days,
-    count_engagements,
     known_before,
     newest_snapshot,
     spread,
@@ -21,7 +21,7 @@ from convcg_assets.tables.settings import FeatureSettings
 from convcg_assets.tables.snapshot_age import snapshot_is_recent
 from convcg_assets.tables.standing import holds_on, read_adjusted, span_of, with_spans
 from convcg_assets.tables.table import Check, Inputs, Table
-from convcg_assets.tables.touches import drawing_of, first_arrivals, first_impressions
+from convcg_assets.tables.touches import drawing_of
 from convcg_assets.tables.user_persons import by_ids, by_person, persons_input, read_persons
 
 COLUMNS: Columns = {
@@ -73,8 +73,8 @@ COLUMNS: Columns = {
 def rows(inputs: Inputs) -> ibis.Table:
     """The users of the days T."""
     return describe_users(
-        inputs["impressions"],
-        inputs["engagements"],
+        inputs["daily_user_counts"],
+        inputs["daily_actions"],
         inputs["attributed_conversions"],
         inputs["users"],
         read_adjusted(inputs),
@@ -85,8 +85,8 @@ def rows(inputs: Inputs) -> ibis.Table:
 
 
 def describe_users(
-    impressions: ibis.Table,
-    engagements: ibis.Table,
+    daily: ibis.Table,
+    engaged: ibis.Table,
     attributed: ibis.Table,
     users: ibis.Table,
     adjusted: ibis.Table | None = None,
@@ -97,14 +97,12 @@ def describe_users(
 ) -> ibis.Table:
     """Rows of `user_features` for the days T in `days`.
 
-    All tables must hold the `LONG_DAYS` before, `users` also the newest snapshot before those,
-    events also the days before those on which a late event can have been delivered first. A user
+    `daily` holds the rows of `daily_user_counts`, `engaged` those of `daily_actions`. All tables
+    must hold the `LONG_DAYS` before, `users` also the newest snapshot before those. A user
     has a row where the newest snapshot before T names him or where an event of his arrived in those
     days. With `persons`, of the days T, counters and actions are those of all ids of a person, and
     every one of these has a row; the profile is each id's own.
     """
-    impressions = first_impressions(impressions)
-    engagements = first_arrivals(engagements, key="engagement_id", ts="engagement_ts")
     # One conversion may have several credited touches; here it is one action, on the Pin that it
     # names, else on the one that earned most.
     standing = with_spans(attributed, adjusted)
@@ -129,9 +127,8 @@ def describe_users(
             action_ts=_.event_ts,
         )
     )
-    daily = _user_day_counts(impressions, engagements, actions)
     counters = (
-        by_person(spread(daily, days=days), persons, day="dt")
+        by_person(spread(stack([daily, _count_actions(actions)]), days=days), persons, day="dt")
         .group_by("dt", "user_id")
         .agg(
             **windows("num_impressions", _.num_impressions),
@@ -145,7 +142,7 @@ def describe_users(
         )
     )
     counters = by_ids(counters, persons)
-    recent = _recent_actions(engagements, actions, persons, settings=settings, days=days)
+    recent = _recent_actions(engaged, actions, persons, settings=settings, days=days)
     snapshot = newest_snapshot(users, days=days)
     rows = snapshot.outer_join(counters, ["dt", "user_id"])
     rows = rows.mutate(
@@ -160,20 +157,16 @@ def describe_users(
     )
 
 
-def _user_day_counts(
-    impressions: ibis.Table, engagements: ibis.Table, actions: ibis.Table
-) -> ibis.Table:
-    shown = impressions.group_by("dt", "user_id").agg(num_impressions=_.count())
-    engaged = count_engagements(engagements, key="user_id")
-    converted = actions.group_by("dt", "user_id", *span_of(actions)).agg(
+def _count_actions(actions: ibis.Table) -> ibis.Table:
+    """Daily conversions of each user."""
+    return actions.group_by("dt", "user_id", *span_of(actions)).agg(
         num_conversions=_.count(),
         value=exact_sum(_.value, decimals=AMOUNT_DECIMALS).fill_null(double(0)),
     )
-    return stack([shown, engaged, converted])
 
 
 def _recent_actions(
-    engagements: ibis.Table,
+    engaged: ibis.Table,
     actions: ibis.Table,
     persons: ibis.Table | None,
     *,
@@ -182,25 +175,18 @@ def _recent_actions(
 ) -> ibis.Table:
     """The newest actions on known Pins before each T, newest first: three lists of one length."""
     span = span_of(actions)
-    engaged = engagements.select(
-        *("dt", "user_id", "pin_id"),
-        action=_.engagement_type,
-        action_ts=_.engagement_ts,
-        **{name: ibis.null("date") for name in span},
-    )
-    converted = actions.filter(_.pin_id.notnull())
-    every = engaged.union(converted.select(engaged.columns)).rename(arrival_dt="dt")
+    columns = ("dt", "user_id", "pin_id", "action", "action_ts", *span)
+    engaged = engaged.mutate(**{name: ibis.null("date") for name in span}).select(*columns)
     # A user's newest actions of one arrival day are all that any T can take from that day, if all
     # of them hold as long.
-    newest_first = [ibis.desc("action_ts"), "pin_id", "action"]
-    within_day = ibis.window(group_by=["arrival_dt", "user_id", *span], order_by=newest_first)
-    every = every.mutate(rank=ibis.row_number().over(within_day)).filter(
-        _.rank < settings.max_recent_actions
-    )
+    within_day = ibis.window(group_by=["dt", "user_id", *span], order_by=NEWEST_FIRST)
+    converted = actions.filter(_.pin_id.notnull()).mutate(rank=ibis.row_number().over(within_day))
+    converted = converted.filter(_.rank < settings.max_recent_actions).select(*columns)
+    every = engaged.union(converted).rename(arrival_dt="dt")
     pairs = every.inner_join(days.lookback("arrival_dt", num_days=LONG_DAYS), "arrival_dt")
     pairs = pairs.filter(*known) if (known := holds_on(pairs, pairs.day)) else pairs
     pairs = by_person(pairs, persons, day="day")
-    before = ibis.window(group_by=["day", "user_id"], order_by=newest_first)
+    before = ibis.window(group_by=["day", "user_id"], order_by=NEWEST_FIRST)
     ranked = (
         pairs.mutate(rank=ibis.row_number().over(before))
         .filter(_.rank < settings.max_recent_actions)
@@ -251,11 +237,13 @@ USER_FEATURES = Table(
     key=("dt", "user_id"),
     domain="knowledge",
     inputs=lambda scope: (
-        *known_before("impressions", "engagements", "attributed_conversions", "users", scope=scope),
+        *known_before(
+            "daily_user_counts", "daily_actions", "attributed_conversions", "users", scope=scope
+        ),
         *persons_input(scope),
     ),
     settings=lambda scope: (scope.settings.features,),
-    version=2,
+    version=3,
     rows=rows,
     checks=(
         Check(

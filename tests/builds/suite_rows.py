@@ -16,6 +16,13 @@ SHOWN = {
     "impression_dt": DAY,
     "surface": "homefeed",
 }
+COUNTED_ONCE = {
+    "num_impressions": 2,
+    "num_clicks": 2,
+    "num_repins": 0,
+    "duration_s": 8.0,
+    "num_durations": 1,
+}
 COUNTED = {
     "dt": DAY,
     "num_impressions_7d": 1,
@@ -143,6 +150,16 @@ SOUND = {
         "weight": 1.0,
     },
     "hard_negatives": SHOWN,
+    "daily_user_counts": {"dt": DAY, **COUNTED_ONCE},
+    "daily_pin_counts": {"dt": DAY, **COUNTED_ONCE},
+    "daily_actions": {
+        "dt": DAY,
+        "user_id": 1,
+        "rank": 0,
+        "pin_id": 2,
+        "action": "click",
+        "action_ts": NOON,
+    },
     "user_features": COUNTED | {"account_age_days": 0.0, "days_since_action": 1},
     "pin_features": COUNTED
     | {
@@ -230,6 +247,10 @@ ALSO_SOUND = {
         {"split": "holdout"},
         {"task": "engagement", **RIPE},
     ],
+}
+DAILY_FAULTS = {
+    "durations are not negative": {"duration_s": -1.0},
+    "no more durations than clicks": {"num_durations": 3},
 }
 FAULTS: dict[str, dict[str, dict]] = {
     "impressions": {
@@ -326,6 +347,9 @@ FAULTS: dict[str, dict[str, dict]] = {
             "engaged_dt": DAY
         },
     },
+    "daily_user_counts": DAILY_FAULTS,
+    "daily_pin_counts": DAILY_FAULTS,
+    "daily_actions": {"ranks count from 0": {"rank": -1}},
     "user_features": {
         "impressions of 30 days hold those of 7": {"num_impressions_7d": 3},
         "clicks of 30 days hold those of 7": {"num_clicks_7d": 3},

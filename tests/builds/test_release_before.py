@@ -52,13 +52,16 @@ CHANGED = {
     "attributed_conversions": LOGS,
     "user_features": KNOWN,
     "pin_features": KNOWN,
+    "daily_user_counts": LOGS,
+    "daily_pin_counts": LOGS,
+    "daily_actions": LOGS,
     "example_features": LOGS,
     "training_examples": MODEL_DAYS,
     "evaluation_report": MODEL_DAYS,
 }
 """What gives other rows since: touches of one moment are drawn, a catalogue holds until the next,
-and what a user had acted on or bought counts as seen. The examples' features are stored by
-themselves since, and what was stored of the examples is a view of them."""
+and what a user had acted on or bought counts as seen. Daily counts and the examples' features
+are stored by themselves since, and what was stored of the examples is a view of them."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,9 @@ def test_only_what_has_changed_is_stale(before: Deployment) -> None:
     assert found.staleness.logs == LOGS
     stale = {table: set(days) for table, days in found.staleness.stale.items() if days}
     assert stale == {table: set(days) for table, days in CHANGED.items()}
-    assert [request.table for request in found.plan.requests] == ["attributed_conversions"]
+    requested = [request.table for request in found.plan.requests]
+    daily = ["daily_user_counts", "daily_pin_counts", "daily_actions"]
+    assert requested == ["attributed_conversions", *daily]
 
 
 def test_all_rows_are_read(before: Deployment, con: Backend) -> None:

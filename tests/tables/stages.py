@@ -29,6 +29,7 @@ from convcg_assets.tables.table import Input, Inputs, Scope
 from convcg_assets.tables.training_examples import build_examples
 from convcg_assets.tables.user_persons import PERSONS
 
+from . import oracle_daily
 from .tables import INT_IDS, of_days, to_arrow
 from .world import FIRST_DAY, LATE_DAYS, STREAMS, Row, World
 
@@ -186,17 +187,46 @@ def negatives(world: World, *, settings: NegativeSettings, days: Days) -> Case:
     return Case("hard_negatives", given, Settings(negatives=settings), days)
 
 
+def counts(world: World, *, of: str, days: Days) -> Case:
+    """Daily counts of users (`of="user"`) or Pins."""
+    given = {"impressions": world.impressions, "engagements": world.engagements}
+    return Case(f"daily_{of}_counts", given, Settings(), days)
+
+
+def actions(world: World, *, settings: FeatureSettings, days: Days) -> Case:
+    given = {"engagements": world.engagements}
+    return Case("daily_actions", given, Settings(features=settings), days)
+
+
 def user_features(
     world: World, credited: list[Row], *, settings: FeatureSettings, days: Days
 ) -> Case:
-    given = {"impressions": world.impressions, "engagements": world.engagements}
-    given |= {"attributed_conversions": credited, "users": world.users, "pins": world.pins}
+    """Of daily counts and actions by brute force: what the stages before give is tested alone."""
+    given = {
+        "daily_user_counts": oracle_daily.counts(world, of="user"),
+        "daily_actions": oracle_daily.actions(world, most=settings.max_recent_actions),
+        "attributed_conversions": credited,
+        "users": world.users,
+    }
     return Case("user_features", given, Settings(features=settings), days)
 
 
-def pin_features(world: World, credited: list[Row], *, has_catalogue: bool, **options: Any) -> Case:
-    case = user_features(world, credited, **options)
-    return replace(case, table="pin_features", has_catalogue=has_catalogue)
+def pin_features(
+    world: World,
+    credited: list[Row],
+    *,
+    has_catalogue: bool,
+    settings: FeatureSettings,
+    days: Days,
+) -> Case:
+    given = {
+        "daily_pin_counts": oracle_daily.counts(world, of="pin"),
+        "attributed_conversions": credited,
+        "pins": world.pins,
+    }
+    return Case(
+        "pin_features", given, Settings(features=settings), days, has_catalogue=has_catalogue
+    )
 
 
 def example_features(world: World, derived: dict[str, list[Row]], *, days: Days) -> Case:

@@ -101,6 +101,9 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
     put("adjusted labels", stages.with_adjusted(case, became, max_days=REACH))
     put("hard_negatives", stages.negatives(world, settings=negative_settings, days=DAYS))
     features = {"settings": FeatureSettings(max_recent_actions=5), "days": DAYS}
+    for of in ("user", "pin"):
+        put(f"daily {of} counts", stages.counts(world, of=of, days=DAYS))
+    put("daily_actions", stages.actions(world, **features))
     case = stages.user_features(world, credited, **features)
     put("adjusted histories", stages.with_adjusted(case, became, max_days=REACH))
     put("user_features", case)
