@@ -184,13 +184,13 @@ def _build(deployment: Deployment, table: str, days: Days) -> int:
 
 
 def _read_examples(deployment: Deployment, day: dt.date) -> tuple[int, float]:
-    """The examples of a day T, and seconds to make all of them."""
+    """The examples that a model of a day T learns from, and seconds to make all of them."""
     con = connect(threads=os.cpu_count(), temp=deployment.home / "spill")
     started, num_rows = time.perf_counter(), 0
     try:
         with open_build(deployment, "two_tower_checkpoint", Days(day, day), con=con) as build:
             schema = deployment.lake.schema("training_examples")
-            rows = build.view_query("training_examples")
+            rows = build.training_rows()
             with stream_rows(rows, schema=schema, con=con) as batches:
                 for batch in batches:
                     num_rows += batch.num_rows

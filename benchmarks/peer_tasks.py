@@ -26,7 +26,7 @@ from convcg_model.evaluation.baselines import popularity_levels
 from convcg_model.evaluation.evaluate import choose_queries, held_out, snapshots_of
 from convcg_model.evaluation.result import EvaluationConfig
 from convcg_model.evaluation.scorers import query_side, rows_of
-from convcg_model.features import FeatureSpec, seen_pins
+from convcg_model.features import FeatureSpec, count_pins
 from convcg_model.training_set import (
     TASKS,
     TrainingSet,
@@ -70,7 +70,7 @@ def write_tasks(
     Of each of the two tasks there are at most `max_queries`, in `search` `search_queries`.
     """
     train = select_split(examples)
-    seen = pc.value_counts(seen_pins(train).drop_null()).field("counts").to_pylist()
+    seen = count_pins(train)["count"].to_pylist()
     config, training = settle(
         ModelConfig(), TrainingConfig(), num_positives=num_positives(train), pin_counts=seen
     )

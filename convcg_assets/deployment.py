@@ -68,6 +68,11 @@ class Deployment:
         """Folder of evaluation reports, one below it per day."""
         return self.home / "reports"
 
+    @property
+    def spill(self) -> Path:
+        """Folder for what does not fit into memory: the engine's files, and those of trainings."""
+        return self.home / "spill"
+
 
 def home_folder() -> Path:
     """The folder for everything that is built, as the environment names it."""

@@ -3,6 +3,7 @@
 Knows nothing of features; every function takes one column of a table.
 """
 
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,13 +12,37 @@ import pyarrow.compute as pc
 
 Column: TypeAlias = pa.ChunkedArray | pa.Array
 IdKind: TypeAlias = Literal["int64", "string"]
+PART_ROWS = 65_536
+"""So many rows are encoded at a time."""
 
 
 def table_column(table: pa.Table, name: str, *, role: str) -> pa.Array:
     """One column as a single array; ValueError, naming the table's `role`, where it is missing."""
+    return as_array(chunked_column(table, name, role=role))
+
+
+def chunked_column(table: pa.Table, name: str, *, role: str) -> pa.ChunkedArray:
+    """The same in the pieces that the table has it in: nothing is copied."""
     if name not in table.column_names:
         raise ValueError(f"{role}: no column {name!r}; there are {', '.join(table.column_names)}")
-    return as_array(table[name])
+    return table[name]
+
+
+def in_parts(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """The rows in order, `PART_ROWS` at a time, each part with the number of its first row.
+
+    Nothing is copied: of a table that is mapped from a file no more than a part is in memory. A
+    table without rows is one empty part.
+    """
+    for first_row in range(0, max(1, table.num_rows), PART_ROWS):
+        yield first_row, table.slice(first_row, PART_ROWS)
+
+
+def list_values(table: pa.Table, name: str, *, role: str) -> pa.ChunkedArray:
+    """All values of a list column, in as many pieces as the table has parts; none is copied."""
+    pieces = [as_flat_lists(table_column(part, name, role=role))[0] for _, part in in_parts(table)]
+    kind = next((p.type for p in pieces if not pa.types.is_null(p.type)), pa.null())
+    return pa.chunked_array([piece.cast(kind) for piece in pieces], kind)
 
 
 def as_array(column: Column) -> pa.Array:
@@ -26,7 +51,7 @@ def as_array(column: Column) -> pa.Array:
     return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
 
 
-def id_kind(column: pa.Array) -> IdKind:
+def id_kind(column: Column) -> IdKind:
     """`int64` or `string`: how the ids of this column are kept."""
     if pa.types.is_integer(column.type):
         return "int64"

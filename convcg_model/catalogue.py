@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from convcg_model.arrow_columns import (
     as_array,
-    as_flat_lists,
     as_ids,
     id_kind,
+    in_parts,
+    list_values,
     table_column,
 )
 from convcg_model.content import read_content
@@ -144,15 +145,25 @@ def example_pins(examples: pa.Table) -> tuple[pa.Table, pa.Table]:
     order_columns = ["impression_ts", "impression_id"]
     for name in (*names, *order_columns):
         table_column(examples, name, role=role)
-    shown = examples.select([*names, *order_columns]).sort_by(order).select(list(names))
+    wanted = examples.select([*names, *order_columns])
+    newest = [_newest_of_each(part, order) for _, part in in_parts(wanted)]
+    shown = pa.concat_tables(newest).sort_by(order).select(list(names))
     ids = table_column(examples, "pin_id", role=role)
-    recent, _ = as_flat_lists(table_column(examples, "user_recent_pin_ids", role=role))
-    subject = table_column(examples, "subject_pin_id", role=role)
-    mentioned = pa.chunked_array([part.cast(ids.type) for part in (recent, subject)])
+    recent = list_values(examples, "user_recent_pin_ids", role=role).cast(ids.type)
+    subject = table_column(examples, "subject_pin_id", role=role).cast(ids.type)
+    mentioned = pa.chunked_array([*recent.chunks, subject], ids.type)
     return (
         shown.rename_columns(list(names.values())),
         pa.table({"pin_id": mentioned.unique()}),
     )
+
+
+def _newest_of_each(rows: pa.Table, order: list[tuple[str, str]]) -> pa.Table:
+    """Of each Pin the first row in an order."""
+    ordered = rows.sort_by(order)
+    codes = as_array(ordered["pin_id"]).dictionary_encode("encode").indices.to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    return ordered.take(np.sort(first))
 
 
 def _encode_content(static: pa.Table, spec: FeatureSpec, *, role: str) -> np.ndarray:

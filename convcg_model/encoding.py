@@ -6,16 +6,28 @@ rows. Histories and query tokens are kept without padding and padded per batch.
 
 import zlib
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from convcg_model.arrow_columns import as_array, as_flat_lists, as_floats, table_column
+from convcg_model.array_files import Arrays, concatenate
+from convcg_model.arrow_columns import as_array, as_flat_lists, as_floats, in_parts, table_column
 from convcg_model.batches import ItemBatch, PinBatch, UserBatch
 from convcg_model.catalogue import NO_PIN, Catalogue, distinct_rows
 from convcg_model.features import FeatureSpec
 from convcg_model.numeric import encode_numeric
+
+PADDING: Arrays = {
+    "token": np.zeros(1, dtype=np.int32),
+    "recent": np.full(1, NO_PIN, dtype=np.int32),
+    "recent_action": np.zeros(1, dtype=np.int32),
+    "recent_age": np.zeros(1, dtype=np.float32),
+    "recent_times": np.zeros(1, dtype=np.float32),
+}
+"""What stands behind all lists, where the padding of shorter ones points."""
 
 
 @dataclass(frozen=True)
@@ -43,41 +55,76 @@ class EncodedPins:
 
 
 def encode_users(
-    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str = "users"
+    table: pa.Table,
+    spec: FeatureSpec,
+    catalogue: Catalogue,
+    *,
+    role: str = "users",
+    folder: Path | None = None,
 ) -> EncodedUsers:
-    """The user side of a table with the user columns of training examples."""
+    """The user side of a table with the user columns of training examples.
+
+    With a `folder` the arrays are files in it (see `array_files.py`).
+    """
+    parts = (
+        _user_arrays(part, spec, catalogue, role=role, first_row=first_row)
+        for first_row, part in in_parts(table)
+    )
+    found = concatenate(chain(parts, [PADDING]), folder)
+    return EncodedUsers(
+        categorical={name: found[f"context_{name}"] for name in spec.context},
+        numeric=found["numeric"],
+        subject=found["subject"],
+        token=found["token"],
+        token_starts=_starts(found["num_tokens"]),
+        recent=found["recent"],
+        recent_action=found["recent_action"],
+        recent_age=found["recent_age"],
+        recent_times=found["recent_times"],
+        recent_starts=_starts(found["num_recent"]),
+    )
+
+
+def _user_arrays(
+    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str, first_row: int
+) -> Arrays:
+    """The arrays of some rows, of lists the values and how many each row has."""
     categorical = {
-        name: vocabulary.encode(table_column(table, name, role=role), role=f"{role}, {name}")
+        f"context_{name}": vocabulary.encode(
+            table_column(table, name, role=role), role=f"{role}, {name}"
+        )
         for name, vocabulary in spec.context.items()
     }
     subject = np.full(table.num_rows, NO_PIN, dtype=np.int32)
     if spec.has_subject:
         column = table_column(table, "subject_pin_id", role=role)
         subject = catalogue.rows(column, role=f"{role}, subject_pin_id")
-    token, token_starts = _encode_queries(table, spec, role=role)
-    recent, action, age, times, starts = _encode_histories(table, spec, catalogue, role=role)
-    return EncodedUsers(
-        categorical=categorical,
-        numeric=encode_numeric(table, spec.user_numeric, role=role, first_day=spec.first_day),
-        subject=subject,
-        token=token,
-        token_starts=token_starts,
-        recent=recent,
-        recent_action=action,
-        recent_age=age,
-        recent_times=times,
-        recent_starts=starts,
-    )
+    return {
+        **categorical,
+        "numeric": encode_numeric(table, spec.user_numeric, role=role, first_day=spec.first_day),
+        "subject": subject,
+        **_encode_queries(table, spec, role=role),
+        **_encode_histories(table, spec, catalogue, role=role, first_row=first_row),
+    }
 
 
 def encode_pins(
-    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str = "pins"
+    table: pa.Table,
+    spec: FeatureSpec,
+    catalogue: Catalogue,
+    *,
+    role: str = "pins",
+    folder: Path | None = None,
 ) -> EncodedPins:
-    """The Pin side of a table with the columns of Pin features."""
-    return EncodedPins(
-        row=catalogue.rows(table_column(table, "pin_id", role=role), role=f"{role}, pin_id"),
-        numeric=encode_numeric(table, spec.pin_numeric, role=role, first_day=spec.first_day),
+    """The Pin side of a table with the columns of Pin features; `folder` as of `encode_users`."""
+    parts = (
+        {
+            "row": catalogue.rows(table_column(part, "pin_id", role=role), role=f"{role}, pin_id"),
+            "numeric": encode_numeric(part, spec.pin_numeric, role=role, first_day=spec.first_day),
+        }
+        for _, part in in_parts(table)
     )
+    return EncodedPins(**concatenate(parts, folder))
 
 
 def user_batch(users: EncodedUsers, catalogue: Catalogue, rows: np.ndarray) -> UserBatch:
@@ -120,11 +167,13 @@ def query_tokens(query: str | None, *, buckets: int, max_tokens: int) -> list[in
     return [zlib.crc32(part.encode()) % buckets + 1 for part in parts]
 
 
-def _encode_queries(
-    table: pa.Table, spec: FeatureSpec, *, role: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _encode_queries(table: pa.Table, spec: FeatureSpec, *, role: str) -> Arrays:
+    """Tokens of the rows' queries, and how many each row has."""
     if not spec.has_query:
-        return np.zeros(1, dtype=np.int32), np.zeros(table.num_rows + 1, dtype=np.int64)
+        return {
+            "token": np.zeros(0, dtype=np.int32),
+            "num_tokens": np.zeros(table.num_rows, dtype=np.int32),
+        }
     queries = table_column(table, "query", role=role).cast(pa.string()).dictionary_encode("encode")
     tokens = [
         query_tokens(query, buckets=spec.query_buckets, max_tokens=spec.max_query_tokens)
@@ -136,37 +185,36 @@ def _encode_queries(
         row[: len(codes)] = codes
     by_row = padded[queries.indices.to_numpy()]
     present = by_row > 0
-    return np.append(by_row[present], np.int32(0)), _starts(present.sum(axis=1))
+    return {"token": by_row[present], "num_tokens": present.sum(axis=1).astype("i4")}
 
 
 def _encode_histories(
-    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str
-) -> tuple[np.ndarray, ...]:
-    """Pins, kinds, ages and times of the recent actions, and where each row's begin."""
+    table: pa.Table, spec: FeatureSpec, catalogue: Catalogue, *, role: str, first_row: int
+) -> Arrays:
+    """Pins, kinds, ages and times of the recent actions, and how many each row has."""
     if spec.actions is None:
-        empty, no_age = np.zeros(1, dtype=np.int32), np.zeros(1, dtype=np.float32)
-        return empty, empty, no_age, no_age, np.zeros(table.num_rows + 1, dtype=np.int64)
+        nothing = {name: values[:0] for name, values in PADDING.items() if name != "token"}
+        return {**nothing, "num_recent": np.zeros(table.num_rows, dtype=np.int32)}
     names = ("user_recent_pin_ids", "user_recent_actions", "user_recent_age_days")
     flat, lengths = zip(
         *(as_flat_lists(table_column(table, name, role=role)) for name in names), strict=True
     )
     for name, other in zip(names[1:], lengths[1:], strict=True):
         if not np.array_equal(lengths[0], other):
-            row = int(np.flatnonzero(lengths[0] != other)[0])
+            row = first_row + int(np.flatnonzero(lengths[0] != other)[0])
             raise ValueError(f"{role}, row {row}: {name} and {names[0]} differ in length")
     kept = np.minimum(lengths[0], spec.max_recent_actions)
     position = np.arange(len(flat[0])) - np.repeat(_starts(lengths[0])[:-1], lengths[0])
     newest = pa.array(position < spec.max_recent_actions)
     pin_ids, actions, ages = (as_array(values.filter(newest)) for values in flat)
     pins = catalogue.rows(pin_ids, role=f"{role}, {names[0]}")
-    times = _count_times(pins, np.repeat(np.arange(table.num_rows), kept))
-    return (
-        np.append(pins, np.int32(NO_PIN)),
-        np.append(spec.actions.encode(actions, role=f"{role}, {names[1]}"), np.int32(0)),
-        np.append(np.nan_to_num(as_floats(ages), nan=0.0).astype("f4"), np.float32(0)),
-        np.append(times, np.float32(0)),
-        _starts(kept),
-    )
+    return {
+        "recent": pins,
+        "recent_action": spec.actions.encode(actions, role=f"{role}, {names[1]}"),
+        "recent_age": np.nan_to_num(as_floats(ages), nan=0.0).astype("f4"),
+        "recent_times": _count_times(pins, np.repeat(np.arange(table.num_rows), kept)),
+        "num_recent": kept.astype("i4"),
+    }
 
 
 def _count_times(pins: np.ndarray, row: np.ndarray) -> np.ndarray:

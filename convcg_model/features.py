@@ -11,15 +11,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from convcg_model.arrow_columns import (
-    as_array,
     as_flat_lists,
+    chunked_column,
+    in_parts,
     is_all_null,
+    list_values,
     table_column,
 )
 from convcg_model.config import FrozenConfig, ModelConfig
 from convcg_model.content import prevailing_version, read_content
 from convcg_model.numeric import NumericFeature, fit_numeric, fit_rate
-from convcg_model.vocabulary import Vocabulary, fit_vocabulary
+from convcg_model.vocabulary import Vocabulary, count_values, fit_counted, fit_vocabulary
 
 CONTEXT_COLUMNS = ("surface", "user_country", "user_age_bucket", "user_gender")
 USER_NUMBERS = (
@@ -113,14 +115,13 @@ def fit_features(
     It does not depend on the order of the rows.
     """
     role = "training examples"
-    seen = seen_pins(examples)
-    pins = fit_vocabulary(
-        seen, min_count=config.resolved_min_pin_count, max_size=config.max_id_vocabulary
+    counted = count_pins(examples)
+    pins = fit_counted(
+        counted, min_count=config.resolved_min_pin_count, max_size=config.max_id_vocabulary
     )
     if pins is None:
         raise ValueError("training examples: pin_id is null in every row")
-    actions, num_actions = as_flat_lists(table_column(examples, "user_recent_actions", role=role))
-    longest = min(int(num_actions.max(initial=0)), config.max_recent_actions)
+    longest = min(_longest_list(examples, "user_recent_actions"), config.max_recent_actions)
     context = {
         name: fit_vocabulary(table_column(examples, name, role=role)) for name in CONTEXT_COLUMNS
     }
@@ -135,7 +136,7 @@ def fit_features(
             max_size=config.max_id_vocabulary,
         ),
         categories=fit_vocabulary(table_column(static, "category", role="catalogue")),
-        actions=fit_vocabulary(actions),
+        actions=fit_vocabulary(list_values(examples, "user_recent_actions", role=role)),
         context={name: vocabulary for name, vocabulary in context.items() if vocabulary},
         has_query=not is_all_null(table_column(examples, "query", role=role)),
         has_subject=not is_all_null(table_column(examples, "subject_pin_id", role=role)),
@@ -154,30 +155,35 @@ def fit_features(
         query_buckets=config.query_buckets,
         max_query_tokens=config.max_query_tokens,
         max_recent_actions=config.max_recent_actions,
-        pin_hash_buckets=_hash_buckets(
-            len(seen.drop_null().unique()) - len(pins.values), config=config
-        ),
+        pin_hash_buckets=_hash_buckets(counted.num_rows - len(pins.values), config=config),
         longest_history=longest or None,
         first_day=first_day,
     )
 
 
-def seen_pins(examples: pa.Table) -> pa.Array:
-    """The Pins of the examples and of their histories, as often as they occur."""
-    pin_ids = table_column(examples, "pin_id", role="training examples")
-    recent = table_column(examples, "user_recent_pin_ids", role="training examples")
-    flat, _ = as_flat_lists(recent)
-    return as_array(pa.chunked_array([pin_ids, flat.cast(pin_ids.type)]))
+def count_pins(examples: pa.Table) -> pa.Table:
+    """How often each Pin occurs in the examples and their histories: `value`, `count`."""
+    role = "training examples"
+    pin_ids = table_column(examples, "pin_id", role=role)
+    recent = list_values(examples, "user_recent_pin_ids", role=role)
+    return count_values(pa.chunked_array([pin_ids, *recent.cast(pin_ids.type).chunks]))
+
+
+def _longest_list(examples: pa.Table, name: str) -> int:
+    lengths = (
+        as_flat_lists(table_column(part, name, role="training examples"))[1]
+        for _, part in in_parts(examples)
+    )
+    return max(int(of_part.max(initial=0)) for of_part in lengths)
 
 
 def pin_columns(examples: pa.Table) -> pa.Table:
     """The Pin side of training examples under the names of a table of Pins (no `pin_` prefix)."""
-    columns = {"pin_id": table_column(examples, "pin_id", role="training examples")}
+    names = {"pin_id": "pin_id", **{name: f"pin_{name}" for name in PIN_NUMBERS}}
     if "example_day" in examples.column_names:
-        columns["example_day"] = table_column(examples, "example_day", role="training examples")
-    for name in PIN_NUMBERS:
-        columns[name] = table_column(examples, f"pin_{name}", role="training examples")
-    return pa.table(columns)
+        names["example_day"] = "example_day"
+    role = "training examples"
+    return pa.table({to: chunked_column(examples, c, role=role) for to, c in names.items()})
 
 
 def _hash_buckets(num_ids: int, *, config: ModelConfig) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from tqdm import tqdm
 
@@ -18,7 +17,7 @@ from convcg_model.batch_loss import batch_loss
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.course import Course, plan_course, settle
 from convcg_model.determinism import choose_device, deterministic_torch, seed_torch
-from convcg_model.features import FeatureSpec, seen_pins
+from convcg_model.features import FeatureSpec, count_pins
 from convcg_model.losses import SoftmaxLoss
 from convcg_model.partial_state import (
     load_partial_state,
@@ -57,6 +56,7 @@ def fit(
     training: TrainingConfig,
     first_day: date | None = None,
     checkpoint_dir: Path | None = None,
+    array_folder: Path | None = None,
     on_step: OnStep | None = None,
     progress: bool = True,
 ) -> TrainedModel:
@@ -66,7 +66,10 @@ def fit(
     What the configs leave to `auto` is chosen by the log; the configs of the result hold numbers,
     and its `course` how they came about. The result depends on the rows, not on their order. With a
     `checkpoint_dir`, partial states are kept there, and a training that was killed goes on from
-    the newest and ends in the same bytes. `on_step(step, metrics)` gets `loss`, `learning_rate`,
+    the newest and ends in the same bytes. With an `array_folder` the encoded examples are files in
+    it, and batches are read from there: together with `examples` that are mapped from a file
+    (`example_file.py`) memory does not grow with their lists and features. The caller removes it.
+    `on_step(step, metrics)` gets `loss`, `learning_rate`,
     for each task present in the batch `loss_conversion` and `loss_engagement` (cross-entropy,
     weighted mean), and after a look `validation`.
 
@@ -76,14 +79,16 @@ def fit(
     device = choose_device(training.device)
 
     # What follows from the log
-    pin_counts = pc.value_counts(seen_pins(examples).drop_null()).field("counts").to_pylist()
+    pin_counts = count_pins(examples)["count"].to_pylist()
     config, training = settle(
         config, training, num_positives=num_positives(examples), pin_counts=pin_counts
     )
     static, spec = fit_catalogue_and_features(
         examples, catalogue, config=config, first_day=first_day
     )
-    data = training_set(examples, static, spec, task_weights=training.task_weights)
+    data = training_set(
+        examples, static, spec, task_weights=training.task_weights, folder=array_folder
+    )
     validation = None
     if training.epochs == "auto":
         validation = hold_out_newest(examples, data, training=training)

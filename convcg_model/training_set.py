@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from convcg_model.arrow_columns import as_floats, id_kind, table_column
+from convcg_model.arrow_columns import PART_ROWS, as_floats, id_kind, table_column
 from convcg_model.catalogue import Catalogue, encode_catalogue, example_pins, static_pins
 from convcg_model.config import ModelConfig, TaskWeights
 from convcg_model.encoding import EncodedPins, EncodedUsers, encode_pins, encode_users
@@ -62,11 +63,13 @@ class TrainingSet:
         mentioned = np.zeros(len(self.catalogue.pin), dtype=bool)
         mentioned[self.pins.row[rows]] = True
         mentioned[self.users.subject[rows]] = True
+        is_read = np.zeros(len(self.user), dtype=bool)
+        is_read[rows] = True
         starts = self.users.recent_starts
-        read = np.zeros(len(self.users.recent) + 1, dtype=np.int64)
-        np.add.at(read, starts[rows], 1)
-        np.add.at(read, starts[rows + 1], -1)
-        mentioned[self.users.recent[np.cumsum(read)[:-1] > 0]] = True
+        for first in range(0, len(is_read), PART_ROWS):
+            last = min(first + PART_ROWS, len(is_read))
+            kept = np.repeat(is_read[first:last], np.diff(starts[first : last + 1]))
+            mentioned[self.users.recent[starts[first] : starts[last]][kept]] = True
         return mentioned
 
     def digest(self) -> str:
@@ -75,7 +78,8 @@ class TrainingSet:
         for values in (self.positive, self.negative, self.task, self.weight, self.pins.row):
             digest.update(np.ascontiguousarray(values).tobytes())
         for values in (self.users.numeric, self.pins.numeric, self.users.recent, self.users.token):
-            digest.update(values.tobytes())
+            for first in range(0, len(values), PART_ROWS):
+                digest.update(np.ascontiguousarray(values[first : first + PART_ROWS]).tobytes())
         digest.update(self.catalogue.content.tobytes())
         return digest.hexdigest()
 
@@ -121,8 +125,13 @@ def training_set(
     spec: FeatureSpec,
     *,
     task_weights: TaskWeights,
+    folder: Path | None = None,
 ) -> TrainingSet:
-    """The examples encoded, positives and negatives ordered by (impression, task, Pin)."""
+    """The examples encoded, positives and negatives ordered by (impression, task, Pin).
+
+    With a `folder` what grows with features and histories is kept in files of it, and read from
+    there batch by batch; in memory stay some 100 bytes of an example.
+    """
     order, is_negative, task = _ordered_rows(examples)
     positive, negative = order[~is_negative[order]], order[is_negative[order]]
     if not len(positive):
@@ -133,9 +142,10 @@ def training_set(
     weight = _positive_weights(examples, positive, task[positive], task_weights=task_weights)
     catalogue = encode_catalogue(static, spec, role="catalogue")
     user, num_users = _user_numbers(examples, order)
-    pins = encode_pins(pin_columns(examples), spec, catalogue, role=ROLE)
+    of_users, of_pins = (folder / "users", folder / "pins") if folder else (None, None)
+    pins = encode_pins(pin_columns(examples), spec, catalogue, role=ROLE, folder=of_pins)
     return TrainingSet(
-        users=encode_users(examples, spec, catalogue, role=ROLE),
+        users=encode_users(examples, spec, catalogue, role=ROLE, folder=of_users),
         pins=pins,
         catalogue=catalogue,
         user=user,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import StrictInt, StrictStr
 
-from convcg_model.arrow_columns import IdKind, as_ids, id_kind
+from convcg_model.arrow_columns import Column, IdKind, as_ids, id_kind
 from convcg_model.config import FrozenConfig
 
 MISSING = 0
@@ -37,7 +37,7 @@ class Vocabulary(FrozenConfig):
 
 
 def fit_vocabulary(
-    column: pa.Array, *, min_count: int = 1, max_size: int = 1_000_000
+    column: Column, *, min_count: int = 1, max_size: int = 1_000_000
 ) -> Vocabulary | None:
     """Vocabulary of the values seen at least `min_count` times, most frequent first.
 
@@ -46,14 +46,26 @@ def fit_vocabulary(
     >>> fit_vocabulary(pa.array(["b", "a", "b", None])).values
     ('b', 'a')
     """
-    kind = id_kind(column)
-    counted = pc.value_counts(column.cast(pa.type_for_alias(kind)).drop_null())
-    if len(counted) == 0:
-        return None
+    return fit_counted(count_values(column), min_count=min_count, max_size=max_size)
+
+
+def count_values(column: Column) -> pa.Table:
+    """How often each value that is not null occurs: `value`, `count`."""
+    kind = pa.type_for_alias(id_kind(column))
+    counted = pc.value_counts(column.cast(kind))
     table = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
-    kept = table.filter(pc.greater_equal(table["count"], min_count))
+    return table.filter(pc.is_valid(table["value"]))
+
+
+def fit_counted(
+    counted: pa.Table, *, min_count: int = 1, max_size: int = 1_000_000
+) -> Vocabulary | None:
+    """Vocabulary of values of which it is known how often they were seen: see `count_values`."""
+    if counted.num_rows == 0:
+        return None
+    kept = counted.filter(pc.greater_equal(counted["count"], min_count))
     kept = kept.sort_by([("count", "descending"), ("value", "ascending")]).slice(0, max_size)
-    return Vocabulary(kind=kind, values=tuple(kept["value"].to_pylist()))
+    return Vocabulary(kind=id_kind(counted["value"]), values=tuple(kept["value"].to_pylist()))
 
 
 def hash_buckets(ids: pa.Array, *, unknown: np.ndarray, buckets: int) -> np.ndarray:

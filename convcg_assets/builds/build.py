@@ -29,6 +29,9 @@ from convcg_assets.sources.faults import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.registry import ARTIFACTS, VIEWS
 from convcg_assets.tables.table import Recipe
+from convcg_assets.tables.training_examples import TRAINING_EXAMPLES
+
+EXAMPLES = TRAINING_EXAMPLES.name
 
 
 def build_table(
@@ -75,9 +78,12 @@ class Build:
             self.deployment, self.recipe.table, self.days, state=self.state, con=self.con
         )
 
-    def view_query(self, view: str) -> Query:
-        """The rows of the days of a view that is read."""
-        return query_days(self.deployment, view, self.days, state=self.state, con=self.con)
+    def training_rows(self) -> Query:
+        """The examples that the model of the day is trained on, always in the same order."""
+        query = query_days(self.deployment, EXAMPLES, self.days, state=self.state, con=self.con)
+        order = "ORDER BY example_day, impression_id, task, is_negative"
+        text = f"SELECT * FROM ({query.text}) WHERE split = 'train' {order}"
+        return Query(text, query.inputs, num_bytes=query.num_bytes)
 
     def write(self, rows: ibis.Table | Query | None = None) -> None:
         """Write the days, and record what they hold and were built from.

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
@@ -56,6 +57,8 @@ def clean(
             )
         facts = 0 if dry_run else _forget(deployment, table, before=before)
         cleaned.append(Cleaned(table, len(files), facts, tuple(sorted(kept.get(table, ())))))
+    if not dry_run:
+        _remove_left_behind(deployment, before=before)
     return cleaned
 
 
@@ -83,6 +86,14 @@ def trained_versions(deployment: Deployment) -> dict[str, set[int]]:
             if version is not None:
                 versions.setdefault(table, set()).add(version)
     return versions
+
+
+def _remove_left_behind(deployment: Deployment, *, before: dt.datetime) -> None:
+    """Remove what trainings that were killed left of their working files."""
+    for folder in deployment.spill.glob("*/"):
+        written = dt.datetime.fromtimestamp(folder.stat().st_mtime, dt.UTC).replace(tzinfo=None)
+        if written < before:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_stored(deployment: Deployment, view: str, *, dry_run: bool) -> list[str]:

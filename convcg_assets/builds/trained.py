@@ -7,13 +7,11 @@ from typing import Any
 import ibis
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.build import EXAMPLES
 from convcg_assets.builds.rows import read_days
 from convcg_assets.builds.state import State, TableState
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
-from convcg_assets.tables.training_examples import TRAINING_EXAMPLES
-
-EXAMPLES = TRAINING_EXAMPLES.name
 
 
 def provenance_of(deployment: Deployment, day: dt.date) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, ValidationInfo, field_validator
 
 from convcg_assets.builds.build import Build
@@ -17,6 +16,7 @@ from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, 
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.deployment import Deployment
+from convcg_assets.lake.engine import stream_rows
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.tables.registry import VIEWS
 
@@ -87,8 +87,8 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     from convcg_model.checkpoint import save_checkpoint
     from convcg_model.config import ModelConfig, TrainingConfig
     from convcg_model.content import num_of_other_versions
+    from convcg_model.example_file import working_folder, write_examples
     from convcg_model.training import fit
-    from convcg_model.training_set import select_split
 
     lake, deployment, con = warehouse.lake, warehouse.deployment, build.con
     model_config = ModelConfig.model_validate(config.model)
@@ -97,9 +97,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     versions = {table: lake.version(table) for table in stored} | {
         table: read.version.number for table, read in build.state.tables.items() if read.version
     }
-    examples = con.to_pyarrow(build.read("training_examples"))
     pins = con.to_pyarrow(build.read("pin_features"))
-    check_trainable(examples, pins, day=day, deployment=deployment)
     provenance = {
         "day": str(day),
         "source": deployment.source.name,
@@ -107,38 +105,44 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
         "examples": view_detail(deployment.recipes["training_examples"], day, build.state),
     }
     history: list[tuple[int, dict[str, float]]] = []
-    with track_run(
-        f"two_tower_checkpoint {day}",
-        tracking_uri=deployment.tracking_uri,
-        artifacts=(deployment.home / "mlartifacts").as_uri(),
-        tags={"asset": "two_tower_checkpoint", "partition": str(day)},
-    ) as run:
-        run.log_params(
-            {"model": model_config.model_dump(), "training": training_config.model_dump()}
-        )
-        run.log_params({"table_versions": versions})
-        model = fit(
-            select_split(examples),
-            pins,
-            config=model_config,
-            training=training_config,
-            first_day=deployment.source.first_day,
-            checkpoint_dir=deployment.models / "partial" / f"dt={day}",
-            on_step=lambda step, metrics: history.append((step, metrics)),
-        )
-        run.log_history(history)
-        path = deployment.models / f"dt={day}"
-        version = save_checkpoint(
-            model,
-            path,
-            provenance={**provenance, "mlflow_run_id": run.run_id, "loss_history": history},
-        )
-        chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
-        chosen += ("best_step", "search_steps")
-        settled = model.training.model_dump() | model.config.model_dump() | model.course
-        run.log_params({"model_version": version})
-        run.log_params({"chosen": {name: settled.get(name) for name in chosen}})
-        run.log_artifacts(str(path), to="checkpoint")
+    schema = lake.schema("training_examples")
+    with working_folder(deployment.spill) as folder:
+        with stream_rows(build.training_rows(), schema=schema, con=con) as batches:
+            examples = write_examples(batches, schema.to_pyarrow(), folder / "examples.arrow")
+        check_trainable(examples, pins, day=day, deployment=deployment)
+        with track_run(
+            f"two_tower_checkpoint {day}",
+            tracking_uri=deployment.tracking_uri,
+            artifacts=(deployment.home / "mlartifacts").as_uri(),
+            tags={"asset": "two_tower_checkpoint", "partition": str(day)},
+        ) as run:
+            run.log_params(
+                {"model": model_config.model_dump(), "training": training_config.model_dump()}
+            )
+            run.log_params({"table_versions": versions})
+            model = fit(
+                examples,
+                pins,
+                config=model_config,
+                training=training_config,
+                first_day=deployment.source.first_day,
+                checkpoint_dir=deployment.models / "partial" / f"dt={day}",
+                array_folder=folder / "arrays",
+                on_step=lambda step, metrics: history.append((step, metrics)),
+            )
+            run.log_history(history)
+            path = deployment.models / f"dt={day}"
+            version = save_checkpoint(
+                model,
+                path,
+                provenance={**provenance, "mlflow_run_id": run.run_id, "loss_history": history},
+            )
+            chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
+            chosen += ("best_step", "search_steps")
+            settled = model.training.model_dump() | model.config.model_dump() | model.course
+            run.log_params({"model_version": version})
+            run.log_params({"chosen": {name: settled.get(name) for name in chosen}})
+            run.log_artifacts(str(path), to="checkpoint")
     return {
         "model_version": version,
         "path": dg.MetadataValue.path(str(path)),
@@ -156,15 +160,17 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
 def check_trainable(
     examples: pa.Table, pins: pa.Table, *, day: date, deployment: Deployment
 ) -> None:
-    """ValueError where training could not end in a model that finds something."""
+    """ValueError where training could not end in a model that finds something.
+
+    `examples` are those of the train split.
+    """
     if not pins.num_rows:
         raise ValueError(
             f"pin_features of {day} is empty: there is no Pin to embed, so the index would be "
             "empty. Land a catalogue (a snapshot holds until the next one), or events of the days "
             f"before {day}"
         )
-    learnt = pc.sum(pc.and_(pc.equal(examples["split"], "train"), pc.is_valid(examples["task"])))
-    if not learnt.as_py():
+    if examples["task"].null_count == examples.num_rows:
         settings = deployment.settings.examples
         until = day - timedelta(days=settings.holdout_days)
         streams = [name for name in STREAMS if deployment.source.stream(name) is not None]

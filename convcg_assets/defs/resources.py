@@ -66,7 +66,7 @@ class Warehouse(dg.ConfigurableResource):
         con = connect(
             memory_limit=self.memory_limit,
             threads=self.threads,
-            temp=self.deployment.home / "spill",
+            temp=self.deployment.spill,
         )
         try:
             yield con

@@ -33,14 +33,11 @@ def deployment(home: Path) -> Deployment:
     )
 
 
-def examples(*rows: tuple[str, str | None]) -> pa.Table:
-    split, task = zip(*rows, strict=True) if rows else ((), ())
-    return pa.table({"split": pa.array(split, pa.string()), "task": pa.array(task, pa.string())})
+def examples(*task: str | None) -> pa.Table:
+    return pa.table({"task": pa.array(task, pa.string())})
 
 
-@pytest.mark.parametrize(
-    "rows", [(), (("train", None),), (("train", None), ("holdout", "engagement"))]
-)
+@pytest.mark.parametrize("rows", [(), (None,), (None, None)])
 def test_without_positives_to_learn_from(tmp_path: Path, rows: tuple) -> None:
     with pytest.raises(ValueError, match="training_examples of 2026-03-15 hold no positives") as e:
         check_trainable(examples(*rows), PINS, day=DAY, deployment=deployment(tmp_path))
@@ -52,9 +49,9 @@ def test_without_positives_to_learn_from(tmp_path: Path, rows: tuple) -> None:
 def test_without_a_pin_to_embed(tmp_path: Path) -> None:
     given = {"day": DAY, "deployment": deployment(tmp_path)}
     with pytest.raises(ValueError, match="pin_features of 2026-03-15 is empty"):
-        check_trainable(examples(("train", "engagement")), PINS.slice(0, 0), **given)
+        check_trainable(examples("engagement"), PINS.slice(0, 0), **given)
 
 
 def test_one_positive_and_one_pin_will_do(tmp_path: Path) -> None:
-    rows = examples(("train", None), ("train", "conversion"))
+    rows = examples(None, "conversion")
     check_trainable(rows, PINS, day=DAY, deployment=deployment(tmp_path))
