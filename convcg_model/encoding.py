@@ -124,7 +124,9 @@ def encode_pins(
         }
         for _, part in in_parts(table)
     )
-    return EncodedPins(**concatenate(parts, folder))
+    found = concatenate(parts, folder)
+    # Asked for everywhere, and four bytes a row: in memory in any case.
+    return EncodedPins(row=np.array(found["row"]), numeric=found["numeric"])
 
 
 def user_batch(users: EncodedUsers, catalogue: Catalogue, rows: np.ndarray) -> UserBatch:

@@ -10,6 +10,9 @@ import numpy as np
 
 from convcg_model.config import TrainingConfig
 
+BLOCK_ROWS = 64
+MIXED_ROWS = 2**18
+
 
 def num_steps(num_positives: int, *, batch_size: int) -> int:
     """Steps per epoch: batches of about `batch_size`, all equally large but for one row."""
@@ -19,9 +22,31 @@ def num_steps(num_positives: int, *, batch_size: int) -> int:
 def epoch_batches(
     num_positives: int, *, batch_size: int, seed: int, epoch: int
 ) -> list[np.ndarray]:
-    """Every positive once, in random order, cut into batches."""
-    order = np.random.default_rng([seed, 0, epoch]).permutation(num_positives)
+    """Every positive once, in the order of `shuffle`, cut into batches."""
+    order = shuffle(num_positives, np.random.default_rng([seed, 0, epoch]))
     return np.array_split(order, num_steps(num_positives, batch_size=batch_size))
+
+
+def shuffle(
+    num_rows: int,
+    generator: np.random.Generator,
+    *,
+    block: int = BLOCK_ROWS,
+    mixed: int = MIXED_ROWS,
+) -> np.ndarray:
+    """The rows in random order, of which those that are read at about one time lie in few places.
+
+    Up to `mixed` rows it is a uniform permutation. Of more, blocks of `block` neighbours come in
+    random order, and `mixed` rows at a time are permuted: of a batch hardly two rows are of one
+    block, but a block is read from its file once, while its pages are in memory.
+    """
+    if num_rows <= mixed:
+        return generator.permutation(num_rows)
+    firsts = generator.permutation(-(-num_rows // block)) * block
+    rows = (firsts[:, None] + np.arange(block)).ravel()
+    rows = rows[rows < num_rows]
+    parts = np.split(rows, range(mixed, num_rows, mixed))
+    return np.concatenate([generator.permutation(part) for part in parts])
 
 
 class Batches:

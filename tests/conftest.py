@@ -32,6 +32,14 @@ settings.register_profile(
 settings.load_profile("convcg")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_sql(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """SQL is compiled once for all workers and processes of the tests, and for no other session."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder if worker_id == "master" else folder.parent
+    os.environ["CONVCG_CACHE"] = str(folder / "compiled_sql")
+
+
 @pytest.fixture(scope="session")
 def con() -> Iterator[Backend]:
     """An embedded DuckDB."""

@@ -79,9 +79,9 @@ class Build:
         )
 
     def training_rows(self) -> Query:
-        """The examples that the model of the day is trained on, always in the same order."""
+        """The examples that the model of the day is trained on, in the order that it takes them."""
         query = query_days(self.deployment, EXAMPLES, self.days, state=self.state, con=self.con)
-        order = "ORDER BY example_day, impression_id, task, is_negative"
+        order = "ORDER BY impression_id, task, pin_id, is_negative"
         text = f"SELECT * FROM ({query.text}) WHERE split = 'train' {order}"
         return Query(text, query.inputs, num_bytes=query.num_bytes)
 

@@ -1,8 +1,9 @@
-"""The SQL of a table's rows, in which names stand for what is read; compiled once per process.
+"""The SQL of a table's rows, in which names stand for what is read; compiled once.
 
 To build an expression and to compile it takes longer than to run it on a small day. Equal builds
 have equal SQL: it is a function of the table's recipe, the number of days and the types of ids; the
-first and the last day are put in afterwards. (All other days are computed from them in SQL.)
+first and the last day are put in afterwards. (All other days are computed from them in SQL.) For
+other processes it is kept in files: `compiled_files.py`.
 """
 
 import datetime as dt
@@ -13,6 +14,7 @@ from typing import Any
 import ibis
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.compiled_files import keep_compiled, read_compiled
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import date_literal
 from convcg_assets.tables.registry import DERIVED, table_schema
@@ -72,8 +74,19 @@ def compiled_once(key: Any, compile: Callable[[], Compiled]) -> Compiled:
     if key not in _kept:
         while len(_kept) >= MAX_KEPT:
             del _kept[next(iter(_kept))]
-        _kept[key] = compile()
+        _kept[key] = _of_another_process(key) or _compiled_now(key, compile)
     return _kept[key]
+
+
+def _of_another_process(key: Any) -> Compiled | None:
+    found = read_compiled(key)
+    return None if found is None else Compiled(found["text"], tuple(found["inputs"]))
+
+
+def _compiled_now(key: Any, compile: Callable[[], Compiled]) -> Compiled:
+    compiled = compile()
+    keep_compiled(key, {"text": compiled.text, "inputs": compiled.inputs})
+    return compiled
 
 
 def symbolic_inputs(table: str, days: Days, *, scope: Scope) -> Inputs:

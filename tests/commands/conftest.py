@@ -16,6 +16,8 @@ from convcg_assets.deployment import current_deployment
 from convcg_assets.lake.delta import Lake
 from convcg_assets.sources.columns import ID_KINDS
 
+from ..environment import environment_of_others
+
 LAST_DAY = dt.date(2026, 3, 14)
 NUM_DAYS = 14
 SETTINGS = "examples: {training_days: 8, holdout_days: 3}\nchecks: {max_no_touch_share: 0}\n"
@@ -32,8 +34,7 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        given = {k: v for k, v in os.environ.items() if not k.startswith(("CONVCG_", "DAGSTER_"))}
-        return given | {
+        return environment_of_others() | {
             "CONVCG_HOME": str(self.home),
             "CONVCG_SETTINGS": str(self.home / "settings.yaml"),
         }
@@ -79,7 +80,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture
 def convcg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Convcg]:
     """Runs the command in this process, in a home that is empty."""
-    for name in [name for name in os.environ if name.startswith(("CONVCG_", "DAGSTER_"))]:
+    for name in set(os.environ) - set(environment_of_others()):
         monkeypatch.delenv(name)
     monkeypatch.setenv("CONVCG_HOME", str(tmp_path / "home"))
 

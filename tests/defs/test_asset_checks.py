@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,8 @@ from convcg_simulation.arrivals import write_day
 from convcg_simulation.config import WorldConfig
 from convcg_simulation.source_file import write_source
 from convcg_simulation.world import World
+
+from ..environment import environment_of_others
 
 FIRST = dt.date(2026, 1, 5)
 NUM_DAYS = 2
@@ -106,7 +107,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def run(home: Path, *names: str) -> dict:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("CONVCG_")}
+    environment = environment_of_others()
     last = FIRST + dt.timedelta(days=NUM_DAYS - 1)
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(FIRST), str(last), *names],

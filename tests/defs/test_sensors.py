@@ -2,13 +2,14 @@
 
 import datetime as dt
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ..environment import environment_of_others
 
 EVALUATE = """
 import json
@@ -41,8 +42,7 @@ print(json.dumps(answers))
 def answers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two processes were answered that asked the same sensors at once."""
     home = tmp_path_factory.mktemp("home")
-    given = {k: v for k, v in os.environ.items() if not k.startswith(("CONVCG_", "DAGSTER_"))}
-    environment = given | {"CONVCG_HOME": str(home)}
+    environment = environment_of_others() | {"CONVCG_HOME": str(home)}
     land = ["land", "--into", str(home), "--days", "4", "--impressions-per-day", "200"]
     command = [sys.executable, "-m", "convcg_assets.commands.main", "simulate", *land]
     subprocess.run(command, env=environment, check=True, capture_output=True)

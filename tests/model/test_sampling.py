@@ -1,8 +1,14 @@
 """Batches cover every positive once an epoch; the batch's users come first in hard negatives."""
 
 import numpy as np
+import pytest
 
-from convcg_model.sampling import epoch_batches, hard_negative_pool, sampling_probability
+from convcg_model.sampling import (
+    epoch_batches,
+    hard_negative_pool,
+    sampling_probability,
+    shuffle,
+)
 
 
 def test_an_epoch_holds_every_positive_once_in_batches_of_equal_size():
@@ -39,3 +45,35 @@ def test_filled_up_from_everybody_without_repeats():
 def test_nothing_to_draw():
     pool = hard_negative_pool(np.zeros(0, dtype=int), num_users=3)
     assert pool.draw(np.array([0, 2]), 5, fill=True, seed=0, step=0).tolist() == []
+
+
+def test_up_to_so_many_rows_the_order_is_a_uniform_permutation():
+    order = shuffle(1_000, np.random.default_rng(3), block=10, mixed=1_000)
+    assert order.tolist() == np.random.default_rng(3).permutation(1_000).tolist()
+
+
+@pytest.mark.parametrize("num_rows", [101, 1_000, 4_096, 10_007])
+def test_of_more_rows_each_comes_once_and_blocks_together(num_rows):
+    order = shuffle(num_rows, np.random.default_rng(5), block=8, mixed=100)
+    assert sorted(order.tolist()) == list(range(num_rows))
+    place = np.empty(num_rows, dtype=int)
+    place[order] = np.arange(num_rows)
+    # A block lies in two mixed parts at most, and those are neighbours.
+    for first in range(0, num_rows, 8):
+        parts = place[first : first + 8] // 100
+        assert parts.max() - parts.min() <= 1
+    # Neighbours are not together, and early rows do not come early.
+    assert np.mean(np.abs(np.diff(order)) == 1) < 0.1
+    assert abs(np.corrcoef(order, np.arange(num_rows))[0, 1]) < 0.5
+
+
+def test_an_epoch_does_not_repeat_the_one_before():
+    first, second = (
+        shuffle(5_000, np.random.default_rng([1, 0, epoch]), block=8, mixed=500) for epoch in (0, 1)
+    )
+    assert np.mean(first == second) < 0.01
+    # Nor do the same rows meet again: of two in one batch of 50 few are in one of the next epoch.
+    batch_of = np.empty(5_000, dtype=int)
+    batch_of[second] = np.arange(5_000) // 50
+    together = [np.mean(batch_of[b][:, None] == batch_of[b]) for b in np.split(first, 100)]
+    assert np.mean(together) < 0.05

@@ -104,7 +104,7 @@ def test_what_grows_lies_in_files(world, tmp_path):
     weights = TaskWeights()
     data = training_set(examples, static, spec, task_weights=weights, folder=tmp_path / "arrays")
     in_files = {*vars(data.users), *vars(data.pins)} - {"categorical"}
-    in_files -= {"recent_starts", "token_starts"}
+    in_files -= {"recent_starts", "token_starts", "row"}
     every = {**vars(data.users), **vars(data.pins)}
     assert all(isinstance(every[name], np.memmap) for name in in_files)
     whole = training_set(world.examples, static, spec, task_weights=weights)
