@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test soak install
 .PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
-.PHONY: bench-peers ablation clean
+.PHONY: bench-peers bench-training ablation clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-data: install  ## raw logs to training examples; JSON on the last line
 
 bench-late: install  ## one late file against a full rebuild; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_late
+
+bench-training: install  ## training from files beside training from memory; JSON on the last line
+	$(BIN)/python -m benchmarks.bench_training
 
 bench-delay: install  ## the ladder of weights for unripe labels; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_delay

@@ -30,8 +30,8 @@ from convcg_model.features import FeatureSpec, count_pins
 from convcg_model.training_set import (
     TASKS,
     TrainingSet,
+    count_positives,
     fit_catalogue_and_features,
-    num_positives,
     select_split,
     training_set,
 )
@@ -72,7 +72,7 @@ def write_tasks(
     train = select_split(examples)
     seen = count_pins(train)["count"].to_pylist()
     config, training = settle(
-        ModelConfig(), TrainingConfig(), num_positives=num_positives(train), pin_counts=seen
+        ModelConfig(), TrainingConfig(), num_positives=count_positives(train), pin_counts=seen
     )
     static, spec = fit_catalogue_and_features(train, pins, config=config, first_day=first_day)
     # Task weights are the towers' own affair: peers get the labels' weights.

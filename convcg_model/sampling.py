@@ -57,6 +57,7 @@ class Batches:
         self.batch_size, self.seed = training.batch_size, training.seed
         self._epoch: tuple[int, int] | None = None
         self._batches: list[np.ndarray] = []
+        self._is_told = False
 
     def at(self, step: int, *, num_positives: int) -> np.ndarray:
         """The positives of a step."""
@@ -67,6 +68,22 @@ class Batches:
                 num_positives, batch_size=self.batch_size, seed=self.seed, epoch=epoch
             )
         return self._batches[position]
+
+    def soon(self, step: int, *, num_positives: int) -> np.ndarray:
+        """The positives that come after a step, as many as are mixed at a time; told once.
+
+        At the beginning, of a training and of an epoch, those of the first steps as well.
+        """
+        self.at(step, num_positives=num_positives)
+        position = step % len(self._batches)
+        length = max(1, MIXED_ROWS // self.batch_size)
+        is_first = position == 0 or not self._is_told
+        if position % length and not is_first:
+            return np.zeros(0, dtype=np.int64)
+        self._is_told = True
+        first = position if is_first else position + length
+        found = self._batches[first : position + 2 * length]
+        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
 def sampling_probability(pin: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from convcg_model.partial_state import (
     remove_partial_states,
     save_partial_state,
 )
+from convcg_model.read_ahead import ReadAhead
 from convcg_model.repeat_rates import count_repeats
 from convcg_model.sampling import Batches
 from convcg_model.towers import TwoTower
@@ -31,8 +32,8 @@ from convcg_model.trained_model import TrainedModel
 from convcg_model.training_set import (
     TASKS,
     TrainingSet,
+    count_positives,
     fit_catalogue_and_features,
-    num_positives,
     training_set,
 )
 from convcg_model.training_state import TrainingState, make_optimizer
@@ -81,7 +82,7 @@ def fit(
     # What follows from the log
     pin_counts = count_pins(examples)["count"].to_pylist()
     config, training = settle(
-        config, training, num_positives=num_positives(examples), pin_counts=pin_counts
+        config, training, num_positives=count_positives(examples), pin_counts=pin_counts
     )
     static, spec = fit_catalogue_and_features(
         examples, catalogue, config=config, first_day=first_day
@@ -123,14 +124,16 @@ def fit(
         # Steps
         network.train()
         last_losses: deque[float] = deque(maxlen=5)
-        batches = Batches(training)
+        batches, ahead = Batches(training), ReadAhead(data)
         hidden = None if progress else True  # None: where there is no terminal.
         with tqdm(initial=step, unit="step", desc="train", disable=hidden) as bar:
             while step < course.total_steps:
                 # Batch
                 searching = course.is_search(step)
                 rows_of = known if known and searching else data
-                rows = batches.at(step, num_positives=len(rows_of.positive))
+                num_positives = len(rows_of.positive)
+                rows = batches.at(step, num_positives=num_positives)
+                ahead.rows(rows_of.positive[batches.soon(step, num_positives=num_positives)])
 
                 # Loss
                 seed_torch((training.seed << 32) + step, device)

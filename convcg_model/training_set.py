@@ -90,7 +90,7 @@ def select_split(examples: pa.Table, split: str = "train") -> pa.Table:
     return examples.filter(pc.equal(examples["split"], split))
 
 
-def num_positives(examples: pa.Table) -> int:
+def count_positives(examples: pa.Table) -> int:
     """Rows that are no negatives."""
     negative = table_column(examples, "is_negative", role=ROLE).cast(pa.bool_())
     return examples.num_rows - (pc.sum(negative).as_py() or 0)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from convcg_model.config import TrainingConfig
 from convcg_model.sampling import (
+    Batches,
     epoch_batches,
     hard_negative_pool,
     sampling_probability,
@@ -77,3 +79,18 @@ def test_an_epoch_does_not_repeat_the_one_before():
     batch_of[second] = np.arange(5_000) // 50
     together = [np.mean(batch_of[b][:, None] == batch_of[b]) for b in np.split(first, 100)]
     assert np.mean(together) < 0.05
+
+
+def test_what_comes_soon_is_told_once_before_it_comes(monkeypatch):
+    monkeypatch.setattr("convcg_model.sampling.MIXED_ROWS", 40)
+    batches = Batches(TrainingConfig(batch_size=10, hard_negatives_per_batch=0))
+    told: list[int] = []
+    for step in range(25):
+        position = step % 10
+        told = [] if position == 0 else told
+        told += batches.soon(step, num_positives=100).tolist()
+        assert set(batches.at(step, num_positives=100)) <= set(told)
+        assert len(told) == len(set(told))
+    # A training that goes on in the middle of an epoch is told of its first steps as well.
+    resumed = Batches(TrainingConfig(batch_size=10, hard_negatives_per_batch=0))
+    assert set(resumed.at(6, num_positives=100)) <= set(resumed.soon(6, num_positives=100))

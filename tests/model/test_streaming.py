@@ -11,6 +11,7 @@ from convcg_model.config import TaskWeights
 from convcg_model.encoding import encode_pins, encode_users
 from convcg_model.example_file import PREFIX, working_folder, write_examples
 from convcg_model.features import pin_columns
+from convcg_model.read_ahead import ReadAhead
 from convcg_model.training_set import fit_catalogue_and_features, training_set
 
 from .test_training import SHORT, KilledError, train
@@ -145,3 +146,17 @@ def test_arrays_of_parts(tmp_path):
         found = concatenate(parts, folder)
         assert found["a"].tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
         assert (found["b"].shape, found["c"].tolist()) == ((0,), [1.0])
+
+
+def test_reading_ahead_asks_for_pages_within_the_files(world, tmp_path):
+    static, spec = fit_catalogue_and_features(world.examples, world.pins, config=SMALL)
+    weights = TaskWeights()
+    mapped = training_set(
+        world.examples, static, spec, task_weights=weights, folder=tmp_path / "arrays"
+    )
+    before = mapped.digest()
+    for data in (mapped, training_set(world.examples, static, spec, task_weights=weights)):
+        ahead = ReadAhead(data)
+        for rows in (np.arange(600), np.array([0]), np.array([599, 3, 3, 400]), np.zeros(0, int)):
+            ahead.rows(rows)
+    assert mapped.digest() == before
