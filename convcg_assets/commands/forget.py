@@ -29,6 +29,7 @@ from convcg_assets.commands.console import (
     say,
     working,
 )
+from convcg_assets.commands.ids import read_id
 from convcg_assets.commands.repair import Built, repair
 from convcg_assets.commands.status import is_up_to_date, look
 from convcg_assets.days import Days
@@ -130,15 +131,7 @@ def command(
 
 def _check_ids(deployment: Deployment, users: tuple[str, ...]) -> list[str]:
     """The ids as the tables hold them; Failure where one can be none."""
-    if deployment.source.id_types["user_id"] == "string":
-        return list(users)
-    for user in users:
-        if not user.removeprefix("-").isdecimal() or str(int(user)) != user:
-            raise Failure(
-                f"{user!r} is no user_id of this log: its ids are integers (id_types.user_id), "
-                "written without leading zeros"
-            )
-    return list(users)
+    return [str(read_id(deployment.source, "user_id", user)) for user in users]
 
 
 def _repair_all(

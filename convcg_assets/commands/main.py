@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "Say which days are stale, and why.",
     "repair": "Read what has landed and rebuild the days that are stale.",
     "report": "Print the headline of a day's evaluation report, and where the page lies.",
+    "explain": "Explain the labels of an impression or a conversion, down to the landed files.",
     "check": "Show how landed logs will be read, and what would be rejected; builds nothing.",
     "split": "Cut one big log file into a folder per day.",
     "simulate": "Land, continue or describe a simulated world.",

@@ -105,6 +105,9 @@ def test_the_environment_stands_in_the_help() -> None:
         ["simulate", "next-days"],
         ["maintain", "--keep-days", "a week"],
         ["forget"],
+        ["explain"],
+        ["explain", "--impression", "1", "--conversion", "2"],
+        ["explain", "--impression", "1", "--day", "yesterday"],
     ],
 )
 def test_wrong_usage_exits_with_2(convcg: Convcg, arguments: list[str]) -> None:
@@ -118,6 +121,7 @@ def test_wrong_usage_exits_with_2(convcg: Convcg, arguments: list[str]) -> None:
         ["check"],
         ["check", "nowhere.yaml"],
         ["report"],
+        ["explain", "--conversion", "1"],
         ["maintain", "--keep-days", "0"],
         ["simulate", "next-day"],
         ["simulate", "late-file"],
