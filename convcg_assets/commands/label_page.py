@@ -189,8 +189,9 @@ def _print_impression(found: Answer, *, console: Console) -> None:
     for label in found["labels"]:
         _print_label(label, found["user_id"], console=console)
     if found["other_labels"]:
-        rest = f"convcg explain --impression {found['impression_id']}"
-        say(console, f"and {len(found['other_labels'])} more labels of the impression: `{rest}`")
+        num, rest = len(found["other_labels"]), f"--impression {found['impression_id']}"
+        labels = "1 more label" if num == 1 else f"{num} more labels"
+        say(console, f"and {labels} of the impression: `convcg explain {rest}`")
     if found["hard_negative"] is not None:
         engaged = found["hard_negative"]["engaged_dt"]
         until = "" if engaged is None else f", for days T up to {engaged}: then it was engaged with"
