@@ -43,6 +43,16 @@ class Days:
         """
         return Days(self.first - dt.timedelta(days=before), self.last + dt.timedelta(days=after))
 
+    def parts(self, num_days: int) -> "Iterator[Days]":
+        """The same days in order, at most so many at a time.
+
+        >>> [len(part) for part in Days(dt.date(2026, 1, 1), dt.date(2026, 1, 5)).parts(2)]
+        [2, 2, 1]
+        """
+        for offset in range(0, len(self), num_days):
+            first = self.first + dt.timedelta(days=offset)
+            yield Days(first, min(self.last, first + dt.timedelta(days=num_days - 1)))
+
     def lookback(self, column: str, *, num_days: int) -> ibis.Table:
         """One row per `day` of these and each of the `num_days` before it, that one in `column`.
 

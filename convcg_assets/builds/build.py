@@ -27,7 +27,7 @@ from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
 from convcg_assets.sources.faults import LandingError
 from convcg_assets.tables.raw import RAW, RAW_TABLES
-from convcg_assets.tables.registry import ARTIFACTS, VIEWS
+from convcg_assets.tables.registry import ARTIFACTS, TABLES, VIEWS
 from convcg_assets.tables.table import Recipe
 from convcg_assets.tables.training_examples import TRAINING_EXAMPLES
 
@@ -72,11 +72,10 @@ class Build:
         """Some of those rows."""
         return read_days(self.deployment, table, days, state=self.state, con=self.con)
 
-    def query(self) -> Query:
-        """The rows of the days: SQL of the engine, over the files of the inputs' windows."""
-        return query_days(
-            self.deployment, self.recipe.table, self.days, state=self.state, con=self.con
-        )
+    def query(self, days: Days | None = None) -> Query:
+        """The rows of the days, or of some: SQL of the engine, over the files of the inputs."""
+        days = days or self.days
+        return query_days(self.deployment, self.recipe.table, days, state=self.state, con=self.con)
 
     def training_rows(self) -> Query:
         """The examples that the model of the day is trained on, in the order that it takes them."""
@@ -95,11 +94,14 @@ class Build:
         if table in VIEWS:
             self._record_view()
             return
-        rows = self.query() if rows is None else rows
-        version = deployment.lake.replace(table, self.days, rows, con=self.con)
-        record_days(
-            deployment, table, version, details=self.details, con=self.con, run_id=self.run_id
-        )
+        at_once = len(self.days) if rows is not None else TABLES[table].days_at_once
+        for days in self.days.parts(at_once or len(self.days)):
+            part = self.query(days) if rows is None else rows
+            version = deployment.lake.replace(table, days, part, con=self.con)
+            details = {day: self.details[day] for day in days}
+            record_days(
+                deployment, table, version, details=details, con=self.con, run_id=self.run_id
+            )
 
     def _record_view(self) -> None:
         built = [

@@ -117,6 +117,9 @@ class Table:
     The rows of a view are never stored but made of its inputs when they are read; a build of a day
     tells that it was looked at as it is now. Views read tables, and are read by artifacts alone.
 
+    Of a longer range `days_at_once` are built and written after each other, where what a day takes
+    in memory grows with the history and not with the day.
+
     `needs` is a stream without which the table is not there at all: what came after the first
     release leaves the deployments that do without it as they are.
 
@@ -142,6 +145,7 @@ class Table:
     later: str | None = None
     needs: str | None = None
     is_view: bool = False
+    days_at_once: int | None = None
     ready_by_hour: int | None = None
     """Hour (UTC) by which each day's newest rows are expected; None: whenever."""
 

@@ -120,6 +120,7 @@ Merges add up: a day has all that were ever known before it.""",
     inputs=lambda scope: (Input(MERGES, before=1, after=-1, accumulates=True),),
     sql=persons_sql,
     needs=MERGES,
+    days_at_once=2,
     checks=(
         Check(
             "persons_have_few_ids",

@@ -2,17 +2,20 @@
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.builds.build import build_table
 from convcg_assets.builds.forget import other_ids
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
+from convcg_assets.lake.delta import Lake
 from convcg_assets.sources.columns import MERGES
 from convcg_assets.tables.raw import RAW
 
-from .deployment import build_once, converge, make_deployment
+from .deployment import build_once, converge, look, make_deployment
 from .logs import Landing, Row, at, day, make_source
 
 NUM_DAYS = 5
@@ -97,3 +100,35 @@ def test_forgetting_names_the_other_ids(landed: tuple[Landing, Deployment], con:
     assert other_ids(deployment, [str(BROWSER)], con=con) == [str(ACCOUNT), "7"]
     assert other_ids(deployment, ["7", str(BROWSER)], con=con) == [str(ACCOUNT)]
     assert other_ids(deployment, ["2"], con=con) == []
+
+
+def test_a_long_range_is_built_a_few_days_at_a_time(
+    landed: tuple[Landing, Deployment], con: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All merges of all days before count on each: of a range they would be held once a day."""
+    landing, deployment = landed
+    for offset in (0, 2):
+        landing.write(day(offset), MERGES, [merge(offset, offset + 1, offset=offset)])
+        build_table(deployment, RAW, Days(day(offset), day(offset)), con=con)
+    ranges: list[Days] = []
+    replace = Lake.replace
+
+    def replace_or_die(lake: Lake, table: str, days: Days, *args: Any, **given: Any) -> Any:
+        ranges.append(days)
+        if len(ranges) == 3:
+            raise KeyboardInterrupt
+        return replace(lake, table, days, *args, **given)
+
+    every = Days(day(1), day(NUM_DAYS))
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "replace", replace_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            build_table(deployment, "user_persons", every, con=con)
+    assert ranges == [Days(day(1), day(2)), Days(day(3), day(4)), Days(day(5), day(5))]
+    # What was written is recorded: the day that was not is stale, and no other.
+    assert set(look(deployment).staleness.stale["user_persons"]) == {day(5)}
+    assert converge(deployment, con=con)["user_persons"] == [day(5)]
+    view = deployment.lake.read("user_persons", every, con=con).get_name()
+    counted = f"SELECT dt, count(*) FROM {view} GROUP BY dt ORDER BY dt"
+    ids = {day(1): 2, day(2): 2, day(3): 4, day(4): 4, day(5): 4}
+    assert dict(con.con.execute(counted).fetchall()) == ids
