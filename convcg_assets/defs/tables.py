@@ -22,7 +22,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         freshness_policy=daily_by(hour=table.ready_by_hour),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=table.group,
-        kinds={"deltalake", "ibis"},
+        kinds={"view" if table.is_view else "deltalake", "ibis"},
         owners=[table.owner],
     )
     def build_days(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:

@@ -176,7 +176,8 @@ TRAINING_EXAMPLES = Table(
     description="""One positive or hard negative as known on day T, with the features of its own
 day.
 
-The last days before T are the holdout: the model is trained on what had arrived before them.""",
+The last days before T are the holdout: the model is trained on what had arrived before them. A
+view: nothing is stored, and it is as its inputs are whenever it is read.""",
     columns=COLUMNS,
     key=("dt", "example_day", "impression_id", "task"),
     domain="models",
