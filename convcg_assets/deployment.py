@@ -73,6 +73,11 @@ class Deployment:
         """Folder for what does not fit into memory: the engine's files, and those of trainings."""
         return self.home / "spill"
 
+    @property
+    def training_files(self) -> Path:
+        """Folder of what trainings under way keep out of memory."""
+        return self.spill / "training"
+
 
 def home_folder() -> Path:
     """The folder for everything that is built, as the environment names it."""

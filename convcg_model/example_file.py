@@ -1,26 +1,9 @@
 """Training examples in a file that is mapped into memory: rows are read where they are used."""
 
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-
-PREFIX = "training-"
-"""Of folders that a training works in; what one that was killed left behind is known by it."""
-
-
-@contextmanager
-def working_folder(parent: Path) -> Iterator[Path]:
-    """A folder for the files of one training, removed when the block ends."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_examples(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> pa.Table:

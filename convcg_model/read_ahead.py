@@ -4,6 +4,7 @@ Hints alone: what is read does not depend on them, and arrays in memory need non
 """
 
 import mmap
+from contextlib import suppress
 
 import numpy as np
 
@@ -27,7 +28,8 @@ class ReadAhead:
         self._places = [(v, starts) for v, starts in places if isinstance(v, np.memmap)]
         for values, _ in self._places if CAN_ADVISE else ():
             # A row's page and not the many behind it, of which no row may be asked for.
-            _map_of(values).madvise(mmap.MADV_RANDOM)
+            with suppress(OSError):
+                _map_of(values).madvise(mmap.MADV_RANDOM)
 
     def rows(self, rows: np.ndarray) -> None:
         """These rows are read soon."""
@@ -42,9 +44,10 @@ class ReadAhead:
             begin = begin * width // mmap.PAGESIZE * mmap.PAGESIZE
             lengths = np.minimum(end * width, values.nbytes) - begin
             mapped = _map_of(values)
-            for start, length in zip(begin.tolist(), lengths.tolist(), strict=True):
-                if length > 0:
-                    mapped.madvise(mmap.MADV_WILLNEED, start, length)
+            with suppress(OSError):  # A hint that nobody takes.
+                for start, length in zip(begin.tolist(), lengths.tolist(), strict=True):
+                    if length > 0:
+                        mapped.madvise(mmap.MADV_WILLNEED, start, length)
 
 
 def _map_of(values: np.memmap) -> mmap.mmap:

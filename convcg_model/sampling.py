@@ -12,6 +12,8 @@ from convcg_model.config import TrainingConfig
 
 BLOCK_ROWS = 64
 MIXED_ROWS = 2**18
+ORDER = f"order 2, {BLOCK_ROWS} {MIXED_ROWS}"
+"""Names the order of an epoch: a training goes on in the one that it began with."""
 
 
 def num_steps(num_positives: int, *, batch_size: int) -> int:

@@ -26,7 +26,7 @@ from convcg_model.partial_state import (
 )
 from convcg_model.read_ahead import ReadAhead
 from convcg_model.repeat_rates import count_repeats
-from convcg_model.sampling import Batches
+from convcg_model.sampling import ORDER, Batches
 from convcg_model.towers import TwoTower
 from convcg_model.trained_model import TrainedModel
 from convcg_model.training_set import (
@@ -242,4 +242,5 @@ def _fingerprint(
     config: ModelConfig, training: TrainingConfig, spec: FeatureSpec, data_digest: str
 ) -> str:
     parts = [part.model_dump_json() for part in (config, training, spec)]
+    parts.append(ORDER)
     return hashlib.sha256("\n".join([*parts, data_digest]).encode()).hexdigest()[:16]

@@ -4,11 +4,13 @@ import datetime as dt
 import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from deltalake import DeltaTable
 
 from convcg_assets.builds.state import artifact_keys
 from convcg_assets.builds.views import load_whole_state
+from convcg_assets.builds.working import remove_left_behind
 from convcg_assets.deployment import Deployment
 from convcg_assets.tables.registry import ARTIFACTS, TABLES, VIEWS
 
@@ -58,7 +60,7 @@ def clean(
         facts = 0 if dry_run else _forget(deployment, table, before=before)
         cleaned.append(Cleaned(table, len(files), facts, tuple(sorted(kept.get(table, ())))))
     if not dry_run:
-        _remove_left_behind(deployment, before=before)
+        remove_left_behind(deployment.training_files)
     return cleaned
 
 
@@ -70,10 +72,11 @@ def purge(deployment: Deployment) -> dict[str, int]:
     removed, now = {}, dt.datetime.now(dt.UTC).replace(tzinfo=None)
     for table in (*TABLES, *ARTIFACTS):
         if table in VIEWS:
-            _remove_stored(deployment, table, dry_run=False)
-        if table in TABLES and deployment.lake.exists(table):
+            removed[table] = len(_remove_stored(deployment, table, dry_run=False))
+        elif table in TABLES and deployment.lake.exists(table):
             removed[table] = len(_vacuum(deployment, table))
         _forget(deployment, table, before=now)
+    remove_left_behind(deployment.training_files, older_than_s=0)
     return removed
 
 
@@ -83,17 +86,9 @@ def trained_versions(deployment: Deployment) -> dict[str, set[int]]:
     for path in deployment.models.glob("dt=*/model.json"):
         provenance = json.loads(path.read_text(encoding="utf-8"))["provenance"]
         for table, version in provenance.get("table_versions", {}).items():
-            if version is not None:
+            if version is not None and table not in VIEWS:
                 versions.setdefault(table, set()).add(version)
     return versions
-
-
-def _remove_left_behind(deployment: Deployment, *, before: dt.datetime) -> None:
-    """Remove what trainings that were killed left of their working files."""
-    for folder in deployment.spill.glob("*/"):
-        written = dt.datetime.fromtimestamp(folder.stat().st_mtime, dt.UTC).replace(tzinfo=None)
-        if written < before:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_stored(deployment: Deployment, view: str, *, dry_run: bool) -> list[str]:
@@ -102,9 +97,13 @@ def _remove_stored(deployment: Deployment, view: str, *, dry_run: bool) -> list[
         return []
     stored = DeltaTable(deployment.lake.path(view))
     files = stored.file_uris()
-    if files and not dry_run:
-        stored.delete()
+    if not dry_run:
+        if files:
+            stored.delete()
+        # Also where one that was killed has deleted already: files stay until they are vacuumed.
         _vacuum(deployment, view)
+        if Path(deployment.lake.path(view)).is_dir():
+            shutil.rmtree(deployment.lake.path(view))
     return files
 
 
@@ -127,10 +126,9 @@ def _forget(deployment: Deployment, table: str, *, before: dt.datetime) -> int:
 
 
 def _recorded_keys(deployment: Deployment, view: str) -> dict[dt.date, str]:
-    """Of every day that a view was looked at a key that is recorded: its own if that is."""
+    """Of every day that a view was looked at the newest key that is recorded, or its own."""
     if view not in deployment.recipes:
         return {}
     state = load_whole_state(deployment, [view])[view]
-    recorded = {day: key for day, key, _ in state.builds}
     own = {day: key for day, key, _ in state.builds if state.key(day) == key}
-    return recorded | own
+    return deployment.ledger.newest_keys(view) | own

@@ -17,7 +17,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.forgotten import Forgotten
 from convcg_assets.builds.raw_queries import READ_ORDER, compile_implied
 from convcg_assets.builds.state import artifact_keys
-from convcg_assets.builds.trained import EXAMPLES, trained_examples
+from convcg_assets.builds.trained import EXAMPLES, made_alike, trained_examples
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.delta import NO_VERSION
@@ -170,6 +170,8 @@ def _count(
 
 def _learned_from(deployment: Deployment, people: Forgotten, day: dt.date, *, con: Backend) -> bool:
     theirs = people.rows_of(EXAMPLES)
+    if not made_alike(deployment, day):
+        return True  # Of which days it learned cannot be told any more.
     try:
         examples = trained_examples(deployment, day, con=con)
         if examples is None or theirs is None:

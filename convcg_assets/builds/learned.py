@@ -118,7 +118,7 @@ def read_learned(
             raise ValueError(
                 f"the model of {day} does not say which versions of the tables it was trained on; "
                 f"one that is trained again does: `convcg run --last-day {day - DAY} --only "
-                "two_tower_checkpoint`"
+                f"{EXAMPLES} --only two_tower_checkpoint`"
             )
         versions = recorded["table_versions"]
         days = {row["impression_day"] for row in impressions}

@@ -10,6 +10,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.build import EXAMPLES
 from convcg_assets.builds.rows import read_days
 from convcg_assets.builds.state import State, TableState
+from convcg_assets.builds.views import load_whole_state, view_detail
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 
@@ -23,15 +24,25 @@ def provenance_of(deployment: Deployment, day: dt.date) -> dict[str, Any]:
 def trained_examples(deployment: Deployment, day: dt.date, *, con: Backend) -> ibis.Table | None:
     """The examples of T as the model of that day saw them; None where it does not say enough.
 
-    Models of releases that stored examples by T did not record the features' versions: their rows
-    have none. What is read of old versions may be gone, which shows when the rows are asked for.
+    They are made by the settings of now (`made_alike` says whether those are the model's). What is
+    read of old versions may be gone, which shows when the rows are asked for; where the days that
+    it learned from hold now what they held then, they are read as they are now.
     """
-    versions = provenance_of(deployment, day).get("table_versions", {})
-    tables = [source.table for source in deployment.recipes[EXAMPLES].inputs]
-    if versions.get("weighted_labels") is None:
-        return None
-    state = State({table: _as_of(deployment, table, versions.get(table)) for table in tables})
+    recorded, recipe = provenance_of(deployment, day), deployment.recipes[EXAMPLES]
+    state = load_whole_state(deployment, [EXAMPLES])
+    if recorded.get("examples") != view_detail(recipe, day, state):
+        versions = recorded.get("table_versions", {})
+        if versions.get("weighted_labels") is None:
+            return None
+        tables = [source.table for source in recipe.inputs]
+        state = State({table: _as_of(deployment, table, versions.get(table)) for table in tables})
     return read_days(deployment, EXAMPLES, Days(day, day), state=state, con=con)
+
+
+def made_alike(deployment: Deployment, day: dt.date) -> bool:
+    """Whether the model's examples were made by the settings and the code of now."""
+    recorded = provenance_of(deployment, day).get("examples", {})
+    return recorded.get("settings") == deployment.recipes[EXAMPLES].settings
 
 
 def _as_of(deployment: Deployment, table: str, version: int | None) -> TableState:

@@ -8,8 +8,10 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field, ValidationInfo, field_validator
 
-from convcg_assets.builds.build import Build
+from convcg_assets.builds.build import EXAMPLES, Build
+from convcg_assets.builds.staleness import digest_of
 from convcg_assets.builds.views import view_detail
+from convcg_assets.builds.working import working_folder
 from convcg_assets.days import Days
 from convcg_assets.defs.metadata import inline_figure, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
@@ -63,6 +65,7 @@ def two_tower_checkpoint(
             "two_tower_checkpoint", Days(day, day), run_id=context.run_id
         ) as build:
             settings = config.model_dump()
+            check_looked_at(build, day)
             if build.is_artifact_built(day, settings=settings):
                 metadata = _describe_kept(warehouse.deployment.models / f"dt={day}")
             else:
@@ -87,7 +90,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     from convcg_model.checkpoint import save_checkpoint
     from convcg_model.config import ModelConfig, TrainingConfig
     from convcg_model.content import num_of_other_versions
-    from convcg_model.example_file import working_folder, write_examples
+    from convcg_model.example_file import write_examples
     from convcg_model.training import fit
 
     lake, deployment, con = warehouse.lake, warehouse.deployment, build.con
@@ -106,7 +109,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     }
     history: list[tuple[int, dict[str, float]]] = []
     schema = lake.schema("training_examples")
-    with working_folder(deployment.spill) as folder:
+    with working_folder(deployment.training_files) as folder:
         with stream_rows(build.training_rows(), schema=schema, con=con) as batches:
             examples = write_examples(batches, schema.to_pyarrow(), folder / "examples.arrow")
         check_trainable(examples, pins, day=day, deployment=deployment)
@@ -155,6 +158,17 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
         "table_versions": dg.MetadataValue.md(markdown_table([versions])),
         **{f"last_{name}": value for name, value in history[-1][1].items()},
     }
+
+
+def check_looked_at(build: Build, day: date) -> None:
+    """ValueError where no build has looked at the examples as they are: no check has seen them."""
+    made_of = view_detail(build.deployment.recipes[EXAMPLES], day, build.state)
+    if not build.state[EXAMPLES].is_built_from(day, digest_of(made_of)):
+        raise ValueError(
+            f"{EXAMPLES} of {day} are not built, or rest on what has changed since: build them "
+            f"first (`convcg run --last-day {day - timedelta(days=1)} --only {EXAMPLES} --only "
+            "two_tower_checkpoint`), so that their checks see what the model learns from"
+        )
 
 
 def check_trainable(

@@ -122,6 +122,12 @@ class Ledger:
         found = self._select(query.order_by(database.builds.c.built_at.desc()).limit(1))
         return json.loads(found[0].detail) if found else None
 
+    def newest_keys(self, table: str) -> dict[dt.date, str]:
+        """Of each day the key that was recorded last."""
+        query = sa.select(database.builds.c.day, database.builds.c.files_key)
+        query = query.where(database.builds.c.table_name == table)
+        return {row.day: row.files_key for row in self._select(query.order_by("built_at"))}
+
     def record_failed_check(
         self, table: str, check: str, said: Mapping[dt.date, tuple[str, str]]
     ) -> None:

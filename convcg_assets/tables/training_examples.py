@@ -113,7 +113,7 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
         past("weighted_labels", known),
         past("hard_negatives", trained),
         past("example_features", known),
-        *persons_input(scope, before=num_days, after=-1),
+        *persons_input(scope, before=holdout, after=-holdout),
         Input("conversion_delay", before=holdout, cells=curves),
     )
 
@@ -149,8 +149,8 @@ def build_examples(
     Impression days from T - holdout_days on are the holdout. Training takes only what had arrived
     before the holdout began: neither its impressions, nor conversions or engagements that arrived
     during it, so that the model is judged as one of that day. `labels`, `negatives` and `features`
-    (`example_features`) must hold the `training_days + holdout_days` before T, as `persons` where
-    there are any.
+    (`example_features`) must hold the `training_days + holdout_days` before T, and `persons`, where
+    there are any, the cutoff.
 
     A conversion's `weight` is its labels' times the maturity factor by the curve of the day before
     which they are known, the cutoff's in training and T's in the holdout; `maturity_days` share one

@@ -140,22 +140,23 @@ def test_models_that_learned_from_them_are_flagged(tmp_path: Path, con: Backend)
     deployment = make_deployment(tmp_path / "home", make_source(landing.root, adjusts=True))
     build_once(deployment, landing.days, con=con, models=[MODEL])
 
-    def model_of(offset: int, versions: dict[str, int | None]) -> None:
+    def model_of(offset: int, versions: dict[str, int | None], **examples: str) -> None:
         folder = deployment.models / f"dt={day(offset)}"
         folder.mkdir(parents=True)
-        said = {"provenance": {"table_versions": versions}}
+        said = {"provenance": {"table_versions": versions, "examples": examples}}
         (folder / "model.json").write_text(json.dumps(said))
 
     tables = [read.table for read in deployment.recipes[EXAMPLES].inputs]
     versions = {table: deployment.lake.version(table) for table in tables}
-    model_of(NUM_DAYS, versions)
-    model_of(NUM_DAYS - 1, {**versions, "weighted_labels": 0, "hard_negatives": 0})
-    model_of(NUM_DAYS - 2, {})
+    alike = {"settings": deployment.recipes[EXAMPLES].settings}
+    model_of(NUM_DAYS, versions, **alike)
+    model_of(NUM_DAYS - 1, {**versions, "weighted_labels": 0, "hard_negatives": 0}, **alike)
+    model_of(NUM_DAYS - 2, versions, settings="others, by which another window was learned")
     view = Rows(deployment).read(EXAMPLES, [MODEL], con=con).get_name()
     counted = con.con.execute(f"SELECT user_id, count(*) FROM {view} GROUP BY 1").fetchall()
     learned, stranger = max(counted)[0], 99
     nobody = Forgotten("salt")
-    # Of the second the tables were still empty, the third does not say.
+    # Of the second the tables were still empty; of the third it cannot be told.
     asked = trained_on(deployment, nobody.only([learned]), con=con)
     assert asked == [day(NUM_DAYS - 2), MODEL]
     assert trained_on(deployment, nobody.only([stranger]), con=con) == [day(NUM_DAYS - 2)]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from ibis.backends.duckdb import Backend
@@ -10,7 +11,8 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.build import build_table, open_build
 from convcg_assets.builds.cleanup import clean, purge
 from convcg_assets.builds.rows import Rows, ranges
-from convcg_assets.builds.trained import EXAMPLES, trained_examples
+from convcg_assets.builds.trained import EXAMPLES, made_alike, trained_examples
+from convcg_assets.builds.views import load_whole_state, view_detail
 from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 
@@ -100,10 +102,10 @@ def test_a_build_reads_what_it_began_with(
     assert examples(deployment, con) != before
 
 
-def model_of(deployment: Deployment, versions: dict[str, int | None]) -> None:
+def model_of(deployment: Deployment, versions: dict[str, int | None], **examples: Any) -> None:
     folder = deployment.models / f"dt={MODEL}"
     folder.mkdir(parents=True)
-    said = {"provenance": {"table_versions": versions}}
+    said = {"provenance": {"table_versions": versions, "examples": examples}}
     (folder / "model.json").write_text(json.dumps(said))
 
 
@@ -120,6 +122,43 @@ def test_what_a_model_was_trained_on_can_be_read_again(
     rows = trained_examples(deployment, MODEL, con=con)
     assert rows is not None
     assert sorted_rows(EXAMPLES, rows.get_name(), con=con) == before
+
+
+def test_what_holds_still_is_read_as_it_is_now(
+    landing: Landing, deployment: Deployment, con: Backend
+) -> None:
+    """Old files may be gone; days that hold what they held then have others."""
+    before, recipe = examples(deployment, con), deployment.recipes[EXAMPLES]
+    versions = {table: deployment.lake.version(table) for table in deployment.tables}
+    state = load_whole_state(deployment, [EXAMPLES])
+    model_of(deployment, versions, **view_detail(recipe, MODEL, state))
+    build_table(deployment, "weighted_labels", Days(day(0), day(3)), con=con)
+    purge(deployment)
+    rows = trained_examples(deployment, MODEL, con=con)
+    assert rows is not None
+    assert sorted_rows(EXAMPLES, rows.get_name(), con=con) == before
+    assert made_alike(deployment, MODEL)
+
+
+def test_merges_of_the_holdout_leave_them_as_they_are(tmp_path: Path, con: Backend) -> None:
+    """Training knows the persons of the cutoff alone."""
+    landing = Landing(tmp_path / "landing", Random(2), merges=True)
+    for offset in range(NUM_DAYS):
+        landing.land(offset)
+        landing.write(day(offset), "user_merges", [])
+    deployment = make_deployment(tmp_path / "home", make_source(landing.root, merges=True))
+    build_once(deployment, landing.days, con=con, models=[MODEL])
+    before = view_detail(
+        deployment.recipes[EXAMPLES], MODEL, load_whole_state(deployment, [EXAMPLES])
+    )
+    merge = {"merge_id": "m", "from_user_id": 0, "to_user_id": 1}
+    landing.write(day(3), "user_merges", [merge | {"merged_ts": at(3), "received_ts": at(3)}])
+    built = converge(deployment, con=con)
+    assert built["user_persons"] == [MODEL]
+    after = view_detail(
+        deployment.recipes[EXAMPLES], MODEL, load_whole_state(deployment, [EXAMPLES])
+    )
+    assert after["user_persons"] == before["user_persons"]
 
 
 def test_a_model_that_does_not_say_is_told_apart(deployment: Deployment, con: Backend) -> None:

@@ -9,7 +9,7 @@ from convcg_model.array_files import concatenate
 from convcg_model.catalogue import encode_catalogue
 from convcg_model.config import TaskWeights
 from convcg_model.encoding import encode_pins, encode_users
-from convcg_model.example_file import PREFIX, working_folder, write_examples
+from convcg_model.example_file import write_examples
 from convcg_model.features import pin_columns
 from convcg_model.read_ahead import ReadAhead
 from convcg_model.training_set import fit_catalogue_and_features, training_set
@@ -124,18 +124,6 @@ def test_uneven_lists_are_named_by_their_row(world, monkeypatch):
         training_set(broken, static, spec, task_weights=TaskWeights())
 
 
-def test_a_working_folder_is_gone_whatever_happens(tmp_path):
-    def work() -> None:
-        with working_folder(tmp_path / "spill") as folder:
-            (folder / "arrays").mkdir()
-            assert folder.name.startswith(PREFIX)
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        work()
-    assert list((tmp_path / "spill").iterdir()) == []
-
-
 def test_arrays_of_parts(tmp_path):
     parts = [
         {"a": np.arange(6).reshape(3, 2), "b": np.zeros(0)},
@@ -160,3 +148,10 @@ def test_reading_ahead_asks_for_pages_within_the_files(world, tmp_path):
         for rows in (np.arange(600), np.array([0]), np.array([599, 3, 3, 400]), np.zeros(0, int)):
             ahead.rows(rows)
     assert mapped.digest() == before
+
+
+def test_advice_that_is_refused_ends_nothing(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("convcg_model.read_ahead.mmap.MADV_WILLNEED", 12345)
+    monkeypatch.setattr("convcg_model.read_ahead.mmap.MADV_RANDOM", 12345)
+    streamed = train(world, array_folder=tmp_path / "arrays")
+    assert streamed.model_version == train(world).model_version
