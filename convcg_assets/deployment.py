@@ -69,6 +69,16 @@ class Deployment:
         return self.home / "reports"
 
     @property
+    def promotions(self) -> Path:
+        """Folder of what was decided about models, one below it per day."""
+        return self.home / "promotions"
+
+    @property
+    def serving(self) -> Path:
+        """Folder of what the server reads beside the models."""
+        return self.home / "serving"
+
+    @property
     def spill(self) -> Path:
         """Folder for what does not fit into memory: the engine's files, and those of trainings."""
         return self.home / "spill"

@@ -13,8 +13,10 @@ from pydantic import Field
 from convcg_assets.builds.build import Build
 from convcg_assets.builds.ripened import ripened_examples
 from convcg_assets.days import Days
+from convcg_assets.defs.judging import in_service, judge_bundle
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
+from convcg_assets.defs.registry import Registry
 from convcg_assets.defs.reported_conversions import reported_conversions
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
@@ -72,7 +74,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     from convcg_model.checkpoint import read_description
     from convcg_model.evaluation.evaluate import evaluate
-    from convcg_model.evaluation.report.render import render, to_json
+    from convcg_model.evaluation.report.render import InService, render, to_json
     from convcg_model.evaluation.report.ripening import history_after
     from convcg_model.evaluation.result import EvaluationConfig
     from convcg_model.index import load_bundle
@@ -84,7 +86,11 @@ def _evaluate(
     made_by = read_description(deployment.models / f"dt={day}")
     known_before = as_of(day, newest=build.newest, settings=warehouse.settings.evaluation)
     examples, pins = _read(day, build, known_before=known_before)
-    scorers, settings = _scorers(day, warehouse, bundle, examples, pins)
+    earlier = folder / "report.json"
+    before = json.loads(earlier.read_text("utf-8")) if earlier.exists() else None
+    champion = in_service(day, Registry(deployment), before, bundle.model.model_version)
+    serving = None if champion is None else load_bundle(champion.bundle)
+    scorers, settings = _scorers(day, warehouse, bundle, serving, examples, pins)
     evaluation = evaluate(
         examples,
         pin_features=pins,
@@ -99,14 +105,26 @@ def _evaluate(
         ),
         day_maturity=_day_maturity(build, known_before=known_before),
     )
-    earlier = folder / "report.json"
-    history = history_after(earlier.read_text("utf-8")) if earlier.exists() else ()
+    verdict = judge_bundle(
+        evaluation,
+        bundle,
+        serving,
+        queries=_sample(examples),
+        catalogue=_newest(pins),
+        limits=warehouse.settings.promotion.guards,
+    )
     context = _context(day, warehouse, bundle, made_by, examples, settings)
     report = {
         "training_history": [
             {"step": step, **values} for step, values in made_by["provenance"]["loss_history"]
         ],
-        "context": context.model_copy(update={"history": history}),
+        "context": context.model_copy(
+            update={
+                "history": () if before is None else history_after(before),
+                "in_service": champion and InService(version=champion.version, day=champion.day),
+                "promotion": verdict,
+            }
+        ),
     }
     # The JSON last: it is what says that the report is whole.
     _write(folder / "report.html", render(evaluation, **report))
@@ -129,8 +147,24 @@ def _evaluate(
         **({} if ripeness is None else {"maturity": ripeness}),
         "model_version": bundle.model.model_version,
         "figures": dg.MetadataValue.md(markdown_table(headline_rows(json.loads(figures)))),
+        "may_be_promoted": verdict.promote,
+        "why": verdict.reason,
         **{k: v for k, v in headline.items() if k.startswith("conversion_recall@100")},
     }
+
+
+def _sample(examples: "pa.Table") -> "pa.Table":
+    """Some held-out queries, on which bundles are measured."""
+    from convcg_model.training_set import select_split
+
+    return select_split(examples, "holdout").slice(0, MEASURED_QUERIES)
+
+
+def _newest(pins: "pa.Table") -> "pa.Table":
+    """The rows of the newest day."""
+    import pyarrow.compute as pc
+
+    return pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))
 
 
 def _read(day: dt.date, build: Build, *, known_before: dt.date) -> "tuple[pa.Table, pa.Table]":
@@ -160,10 +194,12 @@ def _scorers(
     day: dt.date,
     warehouse: Warehouse,
     bundle: "IndexBundle",
+    serving: "IndexBundle | None",
     examples: "pa.Table",
     pins: "pa.Table",
 ) -> "tuple[dict[str, Scorer], dict[str, str | int | float | bool]]":
-    """The model, the baselines and, of a simulated world, the ceiling; the baselines' settings."""
+    """The model, what serves, the baselines and, of a simulated world, the ceiling; the settings
+    of the baselines."""
     import pyarrow.compute as pc
 
     from convcg_model.evaluation.als import fit_als
@@ -175,9 +211,10 @@ def _scorers(
     train = select_split(examples)
     positives = train.filter(pc.invert(train["is_negative"]))
     als = fit_als(positives)
-    catalogue = pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))
+    catalogue = _newest(pins)
     scorers = {
         "model": model_scorer(bundle.model, catalogue=catalogue),
+        **({"champion": model_scorer(serving.model, catalogue=catalogue)} if serving else {}),
         "popularity": popularity,
         "decayed popularity": DecayedPopularity(positives),
         "recently viewed": recently_viewed,
@@ -201,7 +238,6 @@ def _context(
     """What made the model: its logs, settings, tables and index."""
     from convcg_model.evaluation.report.render import ReportContext
     from convcg_model.index import measure_recall
-    from convcg_model.training_set import select_split
 
     def counted(table: str) -> Days:
         """All days; of what each model has anew, its own."""
@@ -213,7 +249,7 @@ def _context(
             for table in warehouse.deployment.tables
         }
         conversions = reported_conversions(day, warehouse, con=con)
-    queries = select_split(examples, "holdout").slice(0, MEASURED_QUERIES)
+    queries = _sample(examples)
     versions = made_by["provenance"]["table_versions"]
     return ReportContext(
         source=warehouse.source.name,

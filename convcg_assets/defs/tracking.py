@@ -24,7 +24,7 @@ class Run:
     def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Metrics of one step."""
         for key, value in metrics.items():
-            self._client.log_metric(self.run_id, _metric_name(key), value, step=step)
+            self._client.log_metric(self.run_id, allowed_name(key), value, step=step)
 
     def log_history(self, history: list[tuple[int, dict[str, float]]]) -> None:
         """Metrics of many steps, in a few calls."""
@@ -34,7 +34,7 @@ class Run:
 
         now = int(time.time() * 1000)
         metrics = [
-            Metric(_metric_name(key), value, now, step)
+            Metric(allowed_name(key), value, now, step)
             for step, values in history
             for key, value in values.items()
         ]
@@ -79,5 +79,7 @@ def _flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
-def _metric_name(name: str) -> str:
-    return name.replace("@", "_at_")
+def allowed_name(name: str) -> str:
+    """A name as MLflow allows them: letters, digits, spaces and `_-./`."""
+    allowed = name.replace("@", "_at_")
+    return "".join(c if c.isalnum() or c in " _-./" else "_" for c in allowed)

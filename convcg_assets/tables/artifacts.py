@@ -1,4 +1,4 @@
-"""What is no table of the lake but a folder per day T: the model, its index, its report.
+"""What is no table of the lake but a folder per day T: the model, its index, its report and so on.
 
 How they are made belongs to `convcg_model` and `defs/`; here is what each is made of.
 """
@@ -102,4 +102,11 @@ EVALUATION_REPORT = Artifact(
     settings=lambda scope: (scope.settings.evaluation, scope.settings.delay),
     # 2: a match by advertiser weighs as little as in training.
     version=2,
+)
+PROMOTION = Artifact(
+    name="promotion",
+    folder="promotions",
+    described_in="decision.json",
+    inputs=lambda scope: (Input("pin_embedding_index"), Input("evaluation_report")),
+    is_kept=True,
 )

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from convcg_assets.config import Frozen, added
 from convcg_assets.tables.credit_models import CREDIT_MODELS
+from convcg_model.evaluation.verdict import GuardLimits
 
 WindowDays = Literal[0, 1, 7, 14, 30, 60]
 
@@ -225,6 +226,21 @@ class EvaluationSettings(Frozen):
     )
 
 
+class PromotionSettings(Frozen):
+    """When a model goes into service, and how many stay for going back; no row depends on it."""
+
+    guards: GuardLimits = GuardLimits()
+    keep_bundles: int = Field(
+        default=5, ge=1, description="registered models whose files stay, beside the champion"
+    )
+    canary_queries: int = Field(
+        default=50, ge=1, description="logged queries that a server answers before a promotion"
+    )
+    canary_max_ms: float = Field(
+        default=1000.0, gt=0, description="99 % of the canary's answers must come within it"
+    )
+
+
 class CheckSettings(Frozen):
     """From where on a check warns; no row depends on it."""
 
@@ -260,6 +276,7 @@ class Settings(Frozen):
     examples: ExampleSettings = ExampleSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     checks: CheckSettings = added(CheckSettings())
+    promotion: PromotionSettings = added(PromotionSettings())
 
 
 def load_settings(path: str | Path | None) -> Settings:

@@ -25,6 +25,9 @@ class EvaluationConfig(_Result):
     oracle: str = Field(
         default="oracle", description="Scorer that is the ceiling, where one is given."
     )
+    champion: str = Field(
+        default="champion", description="Scorer of the model in service, where one is given."
+    )
     max_queries: int = Field(
         default=10_000,
         ge=1,

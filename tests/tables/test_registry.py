@@ -23,7 +23,7 @@ from convcg_assets.tables.settings import AttributionSettings, LabelSettings, Se
 from convcg_assets.tables.table import Scope, digest_settings
 from convcg_assets.tables.touches import TOUCH_TYPES
 from convcg_model import features
-from convcg_model.evaluation.report.wording import words
+from convcg_model.evaluation.wording import words
 
 from .oracle_attribution import CREDITS
 

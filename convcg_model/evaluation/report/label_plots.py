@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from convcg_model.evaluation.report.plot_style import MODEL, MUTED, SECOND, scorer_color, style, svg
 from convcg_model.evaluation.report.ripening import PastEvaluation
-from convcg_model.evaluation.report.wording import arrived, words
 from convcg_model.evaluation.result import Evaluation, EvaluationConfig
+from convcg_model.evaluation.wording import arrived, words
 
 _MAX_TICKS = 7
 _MARKERS = "s^vDPX"

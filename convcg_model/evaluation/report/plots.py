@@ -22,8 +22,8 @@ from convcg_model.evaluation.report.plot_style import (
     style,
     svg,
 )
-from convcg_model.evaluation.report.wording import arrived, percent, words
 from convcg_model.evaluation.result import Evaluation, Figures
+from convcg_model.evaluation.wording import arrived, percent, words
 
 _MAX_POINTS = 300
 _UNSEEN = ("seen before", "unseen")

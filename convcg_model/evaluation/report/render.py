@@ -6,6 +6,7 @@ What is measured is decided in `convcg_model.evaluation.evaluate`; the plots are
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib import resources
 from typing import Any
 
@@ -13,10 +14,11 @@ import jinja2
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
-from convcg_model.evaluation.report import wording
+from convcg_model.evaluation import wording
 from convcg_model.evaluation.report.ripening import PastEvaluation, steps
 from convcg_model.evaluation.report.shortfalls import HEADLINE_SLICES, leads, shortfalls
 from convcg_model.evaluation.result import Estimate, Evaluation, Figures
+from convcg_model.evaluation.verdict import Verdict
 
 
 class ConversionOutcome(BaseModel):
@@ -27,6 +29,15 @@ class ConversionOutcome(BaseModel):
     name: str = Field(description="In words, such as `click on the Pin`, `no touch`.")
     conversions: float = Field(description="How many; of those with several touches their credit.")
     share: float = Field(description="Share of all conversions that arrived in those days.")
+
+
+class InService(BaseModel):
+    """A registered model that serves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(description="Version in the registry.")
+    day: date = Field(description="Its day T.")
 
 
 class ReportContext(BaseModel):
@@ -52,6 +63,12 @@ class ReportContext(BaseModel):
     )
     outcome_days: str = Field(default="", description="The arrival days of these conversions.")
     notes: tuple[str, ...] = Field(default=(), description="Caveats of this run, shown on top.")
+    in_service: InService | None = Field(
+        default=None, description="The model that served when this one was first evaluated."
+    )
+    promotion: Verdict | None = Field(
+        default=None, description="Whether the model may go into service, by guard."
+    )
     history: tuple[PastEvaluation, ...] = Field(
         default=(), description="Evaluations of the same model as of other days, in any order."
     )

@@ -3,9 +3,9 @@
 How the steps are drawn stands in `label_plots.py`; when a model is evaluated again, in `defs`.
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,9 +45,8 @@ def past_evaluation(evaluation: Evaluation) -> PastEvaluation | None:
     )
 
 
-def history_after(report_json: str) -> tuple[PastEvaluation, ...]:
+def history_after(report: Mapping[str, Any]) -> tuple[PastEvaluation, ...]:
     """The `history` for the next evaluation of a model, given the JSON of its last report."""
-    report = json.loads(report_json)
     history = [PastEvaluation.model_validate(step) for step in report["context"]["history"]]
     return steps(Evaluation.model_validate(report["evaluation"]), history=history)
 

@@ -6,8 +6,8 @@ The reasons are told from how the training went (`TrainedModel.course`); they ar
 from collections.abc import Mapping
 from typing import Any
 
-from convcg_model.evaluation.report.wording import percent, words
 from convcg_model.evaluation.result import Difference, Evaluation, Figures
+from convcg_model.evaluation.wording import percent, words
 
 HEADLINE_SLICES = {
     ("all", "all"): "all Pins",
@@ -84,7 +84,7 @@ def _best_baseline(
         for figures in evaluation.figures
         if (figures.task, figures.dimension, figures.group) == (task, *where)
         and metric in figures.metrics
-        and figures.scorer != config.oracle
+        and figures.scorer not in (config.oracle, config.champion)
     }
     model = of_slice.pop(config.model, None)
     if model is None or not of_slice:

@@ -1,10 +1,11 @@
-"""Words and numbers as the report writes them."""
+"""Words and numbers as reports and verdicts write them."""
 
 from convcg_model.evaluation.result import Estimate
 
 _WORDS = {
     "als": "ALS",
     "oracle": "ceiling (oracle)",
+    "champion": "champion (in service)",
     "recall": "recall",
     "ndcg": "NDCG",
     "homefeed": "Homefeed",
