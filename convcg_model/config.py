@@ -228,18 +228,30 @@ class TrainingConfig(FrozenConfig):
 
 
 class IndexConfig(FrozenConfig):
-    """The approximate nearest neighbour index over Pin embeddings."""
+    """The nearest neighbour index over Pin embeddings."""
 
     factory: str = Field(
         default="auto",
         min_length=1,
-        description="FAISS factory string; auto: Flat below exact_below Pins, else HNSW32",
+        description="FAISS factory string; auto: Flat below exact_below Pins, else an inverted "
+        "file that is searched as broadly as target_recall takes",
     )
     exact_below: int = Field(
         default=50_000, ge=0, description="auto: exact search below so many Pins"
+    )
+    target_recall: float = Field(
+        default=0.99,
+        gt=0,
+        le=1,
+        description="auto: share of the best 100 of exact search that is to be found",
+    )
+    refine: float = Field(
+        default=1.5, ge=1, description="so many times k are looked for and scored exactly"
     )
     ef_construction: int = Field(default=200, ge=1, description="HNSW: breadth while building")
     ef_search: int = Field(
         default=400, ge=1, description="HNSW: breadth while searching, at least k"
     )
-    num_probes: int = Field(default=64, ge=1, description="IVF: lists visited per search")
+    num_probes: int = Field(
+        default=64, ge=1, description="IVF: lists visited per search; auto finds its own"
+    )

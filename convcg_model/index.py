@@ -5,7 +5,8 @@ bundle in which they do not agree is refused.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from convcg_model.arrow_columns import table_column
+from convcg_model.arrow_columns import as_array, table_column
 from convcg_model.atomic_folder import atomic_folder, check_files, file_checksums
 from convcg_model.checkpoint import load_checkpoint, read_description, save_checkpoint
 from convcg_model.config import IndexConfig
+from convcg_model.exact_search import search_exactly
+from convcg_model.index_search import Breadth, search_index
+from convcg_model.index_tuning import make_index, recall_of
 from convcg_model.trained_model import Repeats, TrainedModel
 
-FORMAT = 1
+FORMAT = 2
+"""1: without the breadth of the search, and of Pins the ids alone."""
+FORMATS = (1, FORMAT)
 DESCRIPTION, INDEX, PINS, EMBEDDINGS = "index.json", "index.faiss", "pins.parquet", "embeddings.npy"
 CHECKPOINT = "checkpoint"
+SHOWN = ("pin_id", "advertiser_id", "category", "price", "title")
+"""Of a Pin, what filters ask for and people read."""
 
 
 @dataclass(frozen=True)
 class IndexBundle:
-    """N Pins that can be searched. `pin_ids[i]` has the embedding `embeddings[i]`."""
+    """N Pins that can be searched. `pin_ids[i]` has the embedding `embeddings[i]`.
+
+    `pins` says of each, in the same order, what `SHOWN` names. `tuning` is what was measured when
+    the index was built (`index_tuning.Tuning.to_json`).
+    """
 
     index: faiss.Index
     factory: str
     config: IndexConfig
-    pin_ids: pa.Array
+    breadth: Breadth
+    pins: pa.Table
     embeddings: np.ndarray
     model: TrainedModel
+    tuning: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def pin_ids(self) -> pa.Array:
+        """Ids of the Pins."""
+        return table_column(self.pins, "pin_id", role="pins")
 
     @property
     def model_version(self) -> str:
@@ -43,7 +62,12 @@ class IndexBundle:
         return self.model.model_version
 
     def search(
-        self, user_embeddings: np.ndarray, k: int, *, repeats: Repeats | None = None
+        self,
+        user_embeddings: np.ndarray,
+        k: int,
+        *,
+        repeats: Repeats | None = None,
+        eligible: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best Pins of each user: (pin_ids [n, k], scores float32 [n, k]), best first.
 
@@ -51,13 +75,15 @@ class IndexBundle:
         own recent Pins, wherever the index has them: the score that the model was trained and is
         evaluated with.
 
-        With fewer than k Pins there are as many columns as Pins. Where an approximate index finds
-        fewer, the rest of a row has the id None (the whole array is of objects) and score -inf.
+        Only `eligible` Pins are found, bool [N]; the filter is part of the search, so that k come
+        back where k are eligible. With fewer than k Pins there are as many columns as Pins. Where
+        an approximate index finds fewer, the rest of a row has the id None (the whole array is of
+        objects) and score -inf.
         """
         if repeats is None:
-            places, scores = self.search_places(user_embeddings, k)
+            places, scores = self.search_places(user_embeddings, k, eligible=eligible)
         else:
-            places, scores = self._search_with(repeats, user_embeddings, k)
+            places, scores = self._search_with(repeats, user_embeddings, k, eligible=eligible)
         ids = np.asarray(self.pin_ids.to_numpy(zero_copy_only=False))
         found = ids[np.maximum(places, 0)]
         if (places < 0).any():
@@ -66,7 +92,12 @@ class IndexBundle:
         return found, scores
 
     def retrieve(
-        self, users: pa.Table, k: int, *, catalogue: pa.Table | None = None
+        self,
+        users: pa.Table,
+        k: int,
+        *,
+        catalogue: pa.Table | None = None,
+        eligible: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best Pins of each user of a table with the user columns of training examples.
 
@@ -77,9 +108,12 @@ class IndexBundle:
             self.model.embed_users(users, catalogue=catalogue),
             k,
             repeats=self.model.repeats(users, catalogue=catalogue),
+            eligible=eligible,
         )
 
-    def search_places(self, user_embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search_places(
+        self, user_embeddings: np.ndarray, k: int, *, eligible: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As `search`, but places in `pin_ids` (int64, -1: none) instead of ids."""
         if k < 1:
             raise ValueError(f"k is {k}; it must be at least 1")
@@ -88,12 +122,19 @@ class IndexBundle:
             raise ValueError(
                 f"user embeddings have shape {queries.shape}; (n, {self.index.d}) is expected"
             )
-        k = min(k, len(self.pin_ids))
-        scores, places = self.index.search(queries, k)
-        return places, np.where(places < 0, -np.inf, scores).astype(np.float32)
+        if eligible is not None and eligible.shape != (len(self.pin_ids),):
+            raise ValueError(f"eligible has shape {eligible.shape}; ({len(self.pin_ids)},) is")
+        return search_index(
+            self.index, self.embeddings, queries, k, breadth=self.breadth, eligible=eligible
+        )
 
     def _search_with(
-        self, repeats: Repeats, user_embeddings: np.ndarray, k: int
+        self,
+        repeats: Repeats,
+        user_embeddings: np.ndarray,
+        k: int,
+        *,
+        eligible: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `search_places`, with the repeats' gains.
 
@@ -101,7 +142,8 @@ class IndexBundle:
         best `k + longest` by inner product and the row's own Pins, which are scored exactly.
         """
         place = pc.fill_null(pc.index_in(repeats.pin_ids, value_set=self.pin_ids), -1).to_numpy()
-        row, place, gain = (part[place >= 0] for part in (repeats.row, place, repeats.gain))
+        is_there = place >= 0 if eligible is None else (place >= 0) & eligible[place]
+        row, place, gain = (part[is_there] for part in (repeats.row, place, repeats.gain))
         lengths = np.bincount(row, minlength=len(user_embeddings))
         longest = int(lengths.max(initial=0))
         column = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -111,7 +153,7 @@ class IndexBundle:
         own_scores[row, column] = gain + np.einsum(
             "nd,nd->n", user_embeddings[row], self.embeddings[place]
         )
-        found, scores = self.search_places(user_embeddings, k + longest)
+        found, scores = self.search_places(user_embeddings, k + longest, eligible=eligible)
         is_own = (found[:, :, None] == own[:, None, :]).any(axis=2) if longest else found < -1
         places = np.concatenate([own, found], axis=1)
         scores = np.concatenate([own_scores, np.where(is_own, -np.inf, scores)], axis=1)
@@ -124,7 +166,7 @@ class IndexBundle:
         """Write the bundle with its checkpoint as one folder, atomically."""
         with atomic_folder(path) as folder:
             faiss.write_index(self.index, str(folder / INDEX))
-            pq.write_table(pa.table({"pin_id": self.pin_ids}), folder / PINS)
+            pq.write_table(self.pins, folder / PINS)
             np.save(folder / EMBEDDINGS, self.embeddings)
             save_checkpoint(self.model, folder / CHECKPOINT, provenance=provenance)
             description = {
@@ -132,6 +174,8 @@ class IndexBundle:
                 "model_version": self.model_version,
                 "factory": self.factory,
                 "config": self.config.model_dump(mode="json"),
+                "breadth": self.breadth.to_json(),
+                "tuning": self.tuning,
                 "num_pins": len(self.pin_ids),
                 "checksums": file_checksums(folder, [INDEX, PINS, EMBEDDINGS]),
             }
@@ -139,9 +183,16 @@ class IndexBundle:
 
 
 def build_index(
-    model: TrainedModel, pin_features: pa.Table, *, config: IndexConfig | None = None
+    model: TrainedModel,
+    pin_features: pa.Table,
+    *,
+    config: IndexConfig | None = None,
+    queries: np.ndarray | None = None,
 ) -> IndexBundle:
-    """Bundle over the Pins of one day's table of Pin features."""
+    """Bundle over the Pins of one day's table of Pin features.
+
+    `queries`, user embeddings [Q, D], are what the search is tuned on (`index_tuning.make_index`).
+    """
     config = config or IndexConfig()
     pin_ids = table_column(pin_features, "pin_id", role="pins")
     if len(pin_ids) == 0 or pin_ids.null_count or len(pin_ids.unique()) != len(pin_ids):
@@ -150,21 +201,29 @@ def build_index(
             f"{pin_ids.null_count} null; one row for each of at least one Pin is expected"
         )
     embeddings = model.embed_pins(pin_features)
-    factory = _factory(config, num_pins=len(pin_ids))
-    index = faiss.index_factory(embeddings.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-    if isinstance(index, faiss.IndexHNSW):
-        index.hnsw.efConstruction = config.ef_construction
-    _set_search_breadth(index, config)
-    index.train(embeddings)
-    index.add(embeddings)
+    index, tuning = make_index(embeddings, config=config, queries=queries)
     return IndexBundle(
         index=index,
-        factory=factory,
+        factory=tuning.factory,
         config=config,
-        pin_ids=pin_ids,
+        breadth=tuning.breadth,
+        pins=_shown(pin_features),
         embeddings=embeddings,
         model=model,
+        tuning=tuning.to_json(),
     )
+
+
+def _shown(pins: pa.Table) -> pa.Table:
+    """What a bundle keeps of its Pins; null where the table does not have it."""
+    types = {"price": pa.float64(), "advertiser_id": pa.null()}
+    columns = {
+        name: as_array(pins[name])
+        if name in pins.column_names
+        else pa.nulls(pins.num_rows, types.get(name, pa.string()))
+        for name in SHOWN
+    }
+    return pa.table(columns)
 
 
 def load_bundle(path: Path, *, checkpoint: Path | None = None) -> IndexBundle:
@@ -176,10 +235,10 @@ def load_bundle(path: Path, *, checkpoint: Path | None = None) -> IndexBundle:
     if not (path / DESCRIPTION).is_file():
         raise ValueError(f"{path}: no {DESCRIPTION}; an index bundle is a folder that has one")
     description = json.loads((path / DESCRIPTION).read_text())
-    if description.get("format") != FORMAT:
+    if description.get("format") not in FORMATS:
         raise ValueError(
             f"{path / DESCRIPTION}: format is {description.get('format')!r}, but this release "
-            f"reads {FORMAT}"
+            f"reads {' and '.join(map(str, FORMATS))}"
         )
     source = checkpoint or path / CHECKPOINT
     made_by, offered = description["model_version"], read_description(source)["model_version"]
@@ -190,15 +249,16 @@ def load_bundle(path: Path, *, checkpoint: Path | None = None) -> IndexBundle:
         )
     check_files(path, description["checksums"])
     config = IndexConfig.model_validate(description["config"])
-    index = faiss.read_index(str(path / INDEX))
-    _set_search_breadth(index, config)
+    own = Breadth(config.num_probes, config.ef_search, config.refine)
     return IndexBundle(
-        index=index,
+        index=faiss.read_index(str(path / INDEX)),
         factory=description["factory"],
         config=config,
-        pin_ids=table_column(pq.read_table(path / PINS), "pin_id", role=PINS),
+        breadth=Breadth(**description["breadth"]) if "breadth" in description else own,
+        pins=_shown(pq.read_table(path / PINS)),
         embeddings=np.load(path / EMBEDDINGS),
         model=load_checkpoint(source),
+        tuning=description.get("tuning", {}),
     )
 
 
@@ -207,27 +267,6 @@ def measure_recall(bundle: IndexBundle, user_embeddings: np.ndarray, k: int) -> 
 
     Ties at the k-th score count as found.
     """
-    exact = faiss.IndexFlatIP(bundle.index.d)
-    exact.add(bundle.embeddings)
-    k = min(k, len(bundle.pin_ids))
     queries = np.ascontiguousarray(user_embeddings, dtype=np.float32)
-    exact_scores, _ = exact.search(queries, k)
-    places, _ = bundle.search_places(queries, k)
-    scores = np.einsum("nd,nkd->nk", queries, bundle.embeddings[np.maximum(places, 0)])
-    # The two sums are added up in another order, hence the tolerance.
-    found = (scores >= exact_scores[:, -1:] - 1e-5) & (places >= 0)
-    return float(found.mean())
-
-
-def _factory(config: IndexConfig, *, num_pins: int) -> str:
-    if config.factory != "auto":
-        return config.factory
-    return "Flat" if num_pins < config.exact_below else "HNSW32"
-
-
-def _set_search_breadth(index: faiss.Index, config: IndexConfig) -> None:
-    if isinstance(index, faiss.IndexHNSW):
-        # FAISS itself takes k where k is larger.
-        index.hnsw.efSearch = config.ef_search
-    if isinstance(index, faiss.IndexIVF):
-        index.nprobe = min(config.num_probes, index.nlist)
+    _, exact_scores = search_exactly(bundle.embeddings, queries, k)
+    return recall_of(*bundle.search_places(queries, k), exact_scores)

@@ -60,14 +60,14 @@ def pin_embedding_index(
             queries = build.con.to_pyarrow(
                 held_out.order_by("impression_id", "task").limit(MEASURED_QUERIES)
             )
-            bundle = build_index(model, pins, config=IndexConfig.model_validate(config.index))
+            users = model.embed_users(queries, catalogue=pins) if queries.num_rows else None
+            bundle = build_index(
+                model, pins, config=IndexConfig.model_validate(config.index), queries=users
+            )
             path = deployment.indexes / f"dt={day}"
             bundle.save(path)
             build.record_artifact(day)
-        recall = None
-        if queries.num_rows:
-            users = model.embed_users(queries, catalogue=pins)
-            recall = measure_recall(bundle, users, MEASURED_K)
+        recall = None if users is None else measure_recall(bundle, users, MEASURED_K)
         context.add_asset_metadata(
             {
                 "model_version": model.model_version,
