@@ -2,7 +2,14 @@
 
 import dagster as dg
 
-from convcg_assets.defs import evaluation, model, promotion, raw_events, retrieval
+from convcg_assets.defs import (
+    evaluation,
+    model,
+    promotion,
+    raw_events,
+    retrieval,
+    serving_features,
+)
 from convcg_assets.defs.automation import schedules, sensors, watch_jobs
 from convcg_assets.defs.checks import table_checks
 from convcg_assets.defs.jobs import jobs
@@ -12,7 +19,9 @@ from convcg_assets.defs.watch_checks import watch_checks
 
 defs = dg.Definitions(
     assets=[
-        *dg.load_assets_from_modules([raw_events, model, retrieval, evaluation, promotion]),
+        *dg.load_assets_from_modules(
+            [raw_events, model, retrieval, evaluation, serving_features, promotion]
+        ),
         *table_assets,
     ],
     asset_checks=[*table_checks, *watch_checks],

@@ -74,9 +74,14 @@ class Deployment:
         return self.home / "promotions"
 
     @property
-    def serving(self) -> Path:
-        """Folder of what the server reads beside the models."""
-        return self.home / "serving"
+    def features(self) -> Path:
+        """Folder of the features that the server reads, one below it per day."""
+        return self.home / "serving" / "features"
+
+    @property
+    def pin_changes(self) -> Path:
+        """Folder of Pins that came and went since a bundle, one below it per model version."""
+        return self.home / "serving" / "pins"
 
     @property
     def spill(self) -> Path:

@@ -5,6 +5,7 @@ What changes from day to day (age, performance) is no business of this file.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +14,13 @@ import pyarrow.compute as pc
 from convcg_model.arrow_columns import (
     as_array,
     as_ids,
-    id_kind,
     in_parts,
     list_values,
     table_column,
 )
 from convcg_model.content import read_content
 from convcg_model.features import FeatureSpec
+from convcg_model.id_lookup import IdLookup
 from convcg_model.numeric import encode_numeric
 from convcg_model.vocabulary import MISSING, UNKNOWN, hash_buckets
 
@@ -47,11 +48,15 @@ class Catalogue:
 
     def rows(self, pin_ids: pa.Array, *, role: str) -> np.ndarray:
         """int32 [n]: the row of each Pin."""
-        kind = id_kind(self.pin_ids)
-        ids = as_ids(pin_ids, kind, role=role)
-        found = pc.index_in(ids, value_set=self.pin_ids)
-        rows = pc.add(pc.fill_null(found, UNKNOWN_PIN - FIRST_PIN), FIRST_PIN)
-        return pc.if_else(ids.is_null(), NO_PIN, rows).to_numpy(zero_copy_only=False).astype("i4")
+        place = self._lookup.find(pin_ids, role=role)
+        rows = np.where(place < 0, UNKNOWN_PIN, place + FIRST_PIN)
+        if pin_ids.null_count:
+            rows[pin_ids.is_null().to_numpy(zero_copy_only=False)] = NO_PIN
+        return rows.astype("i4")
+
+    @cached_property
+    def _lookup(self) -> IdLookup:
+        return IdLookup(self.pin_ids)
 
 
 def encode_catalogue(static: pa.Table, spec: FeatureSpec, *, role: str) -> Catalogue:

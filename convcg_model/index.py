@@ -13,7 +13,6 @@ from typing import Any
 import faiss
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from convcg_model.arrow_columns import as_array, table_column
@@ -21,9 +20,11 @@ from convcg_model.atomic_folder import atomic_folder, check_files, file_checksum
 from convcg_model.checkpoint import load_checkpoint, read_description, save_checkpoint
 from convcg_model.config import IndexConfig
 from convcg_model.exact_search import search_exactly
+from convcg_model.id_lookup import IdLookup
 from convcg_model.index_search import Breadth, search_index
 from convcg_model.index_tuning import make_index, recall_of
-from convcg_model.trained_model import Repeats, TrainedModel
+from convcg_model.trained_model import TrainedModel
+from convcg_model.user_tower import Repeats
 
 FORMAT = 2
 """1: without the breadth of the search, and of Pins the ids alone."""
@@ -55,6 +56,11 @@ class IndexBundle:
     def pin_ids(self) -> pa.Array:
         """Ids of the Pins."""
         return table_column(self.pins, "pin_id", role="pins")
+
+    @cached_property
+    def lookup(self) -> IdLookup:
+        """Places of Pins by id."""
+        return IdLookup(self.pin_ids)
 
     @property
     def model_version(self) -> str:
@@ -141,7 +147,7 @@ class IndexBundle:
         A Pin that gains nothing keeps its order among the others, so the best k are among the
         best `k + longest` by inner product and the row's own Pins, which are scored exactly.
         """
-        place = pc.fill_null(pc.index_in(repeats.pin_ids, value_set=self.pin_ids), -1).to_numpy()
+        place = self.lookup.find(repeats.pin_ids, role="repeats")
         is_there = place >= 0 if eligible is None else (place >= 0) & eligible[place]
         row, place, gain = (part[is_there] for part in (repeats.row, place, repeats.gain))
         lengths = np.bincount(row, minlength=len(user_embeddings))
@@ -207,14 +213,14 @@ def build_index(
         factory=tuning.factory,
         config=config,
         breadth=tuning.breadth,
-        pins=_shown(pin_features),
+        pins=shown_columns(pin_features),
         embeddings=embeddings,
         model=model,
         tuning=tuning.to_json(),
     )
 
 
-def _shown(pins: pa.Table) -> pa.Table:
+def shown_columns(pins: pa.Table) -> pa.Table:
     """What a bundle keeps of its Pins; null where the table does not have it."""
     types = {"price": pa.float64(), "advertiser_id": pa.null()}
     columns = {
@@ -255,7 +261,7 @@ def load_bundle(path: Path, *, checkpoint: Path | None = None) -> IndexBundle:
         factory=description["factory"],
         config=config,
         breadth=Breadth(**description["breadth"]) if "breadth" in description else own,
-        pins=_shown(pq.read_table(path / PINS)),
+        pins=shown_columns(pq.read_table(path / PINS)),
         embeddings=np.load(path / EMBEDDINGS),
         model=load_checkpoint(source),
         tuning=description.get("tuning", {}),

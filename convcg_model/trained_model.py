@@ -1,7 +1,6 @@
 """A trained model: towers with all that they need to embed plain tables of users and Pins."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -12,27 +11,13 @@ import pyarrow as pa
 import torch
 
 from convcg_model.arrow_columns import id_kind, table_column
-from convcg_model.catalogue import FIRST_PIN, Catalogue, encode_catalogue, static_pins
+from convcg_model.catalogue import Catalogue, encode_catalogue, static_pins
 from convcg_model.config import ModelConfig, TrainingConfig
-from convcg_model.encoding import encode_pins, encode_users, pin_batch, user_batch
+from convcg_model.encoding import encode_pins, pin_batch
 from convcg_model.features import FeatureSpec
 from convcg_model.formats import FORMAT, version_json
-from convcg_model.repeat_score import mentioned_rows
 from convcg_model.towers import TwoTower
-
-ROWS_PER_PASS = 4096
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """What is added to the inner product of user `row[i]` and Pin `pin_ids[i]`: `gain[i]`.
-
-    Sorted by row; a pair that is not listed gains nothing.
-    """
-
-    row: np.ndarray
-    pin_ids: pa.Array
-    gain: np.ndarray
+from convcg_model.user_tower import ROWS_PER_PASS, Repeats, UserTower
 
 
 @dataclass(frozen=True)
@@ -56,52 +41,31 @@ class TrainedModel:
 
         `catalogue`, a table of Pin features, makes Pins known that are newer than the model.
         """
-        known = self._static_catalogue if catalogue is None else self._catalogue_with(catalogue)
-        encoded = encode_users(users, self.spec, known)
-        return self._embed(
-            users.num_rows,
-            lambda rows: self.network.embed_users(
-                user_batch(encoded, known, rows).to(self._device)
-            ),
-        )
+        tower = self.user_tower(catalogue=catalogue)
+        return tower.embed(tower.encode(users))
 
     def embed_pins(self, pins: pa.Table) -> np.ndarray:
         """float32 [n, D] of a table of Pin features, in its order."""
         static = self._static_of(pins)
         known = encode_catalogue(static, self.spec, role="pins")
         encoded = encode_pins(pins, self.spec, known)
-        return self._embed(
-            pins.num_rows,
-            lambda rows: self.network.embed_pins(pin_batch(encoded, known, rows).to(self._device)),
-        )
+        self.network.eval()
+        embeddings = np.zeros((pins.num_rows, self.config.embedding_dim), dtype=np.float32)
+        with torch.inference_mode():
+            for start, end in pairwise([*range(0, pins.num_rows, ROWS_PER_PASS), pins.num_rows]):
+                batch = pin_batch(encoded, known, np.arange(start, end)).to(self._device)
+                embeddings[start:end] = self.network.embed_pins(batch).cpu().numpy()
+        return embeddings
 
     def repeats(self, users: pa.Table, *, catalogue: pa.Table | None = None) -> Repeats:
         """What the score of each user's recent Pins and subject Pin gains; none without it."""
+        tower = self.user_tower(catalogue=catalogue)
+        return tower.repeats(tower.encode(users))
+
+    def user_tower(self, *, catalogue: pa.Table | None = None) -> UserTower:
+        """The user side beside a catalogue; both methods above make one at each call."""
         known = self._static_catalogue if catalogue is None else self._catalogue_with(catalogue)
-        encoded = encode_users(users, self.spec, known)
-        found = [np.zeros((0, 2), dtype=np.int64)]
-        gains: list[np.ndarray] = [np.zeros(0)]
-        self.network.eval()
-        with torch.inference_mode():
-            for start in range(0, users.num_rows, ROWS_PER_PASS):
-                rows = np.arange(start, min(start + ROWS_PER_PASS, users.num_rows))
-                batch = user_batch(encoded, known, rows).to(self._device)
-                gain_BP = self.network.repeat_gain(batch)
-                if gain_BP is None:
-                    continue
-                pin_BP = mentioned_rows(batch).cpu().numpy() - FIRST_PIN
-                gain = gain_BP.cpu().numpy() * self.config.temperature
-                row, place = np.nonzero((gain != 0) & (pin_BP >= 0))
-                found.append(np.stack([start + row, pin_BP[row, place]], axis=1))
-                gains.append(gain[row, place])
-        # The subject may be a recent Pin too: its gains add up.
-        pairs, at = np.unique(np.concatenate(found), axis=0, return_inverse=True)
-        gain = np.bincount(at.ravel(), np.concatenate(gains), minlength=len(pairs))
-        return Repeats(
-            row=pairs[:, 0],
-            pin_ids=known.pin_ids.take(pa.array(pairs[:, 1])),
-            gain=gain.astype(np.float32),
-        )
+        return UserTower(self.network, self.spec, self.config, known)
 
     @cached_property
     def model_version(self) -> str:
@@ -144,13 +108,3 @@ class TrainedModel:
                 table_column(self.static, "advertiser_id", role="catalogue")
             ),
         )
-
-    def _embed(self, num_rows: int, embed_rows: Callable[[np.ndarray], torch.Tensor]) -> np.ndarray:
-        self.network.eval()
-        embeddings = np.zeros((num_rows, self.config.embedding_dim), dtype=np.float32)
-        cuts = [*range(0, num_rows, ROWS_PER_PASS), num_rows]
-        with torch.inference_mode():
-            for start, end in pairwise(cuts):
-                rows = np.arange(start, end)
-                embeddings[start:end] = embed_rows(rows).cpu().numpy()
-        return embeddings

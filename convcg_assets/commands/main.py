@@ -20,6 +20,7 @@ COMMANDS = {
     "models": "List the registered models, who serves, since when and why.",
     "promote": "Let the model of a day serve, if every guard holds.",
     "rollback": "Let the model serve that served before.",
+    "serve": "Answer who asks for candidates, with the model in service.",
     "explain": "Explain the labels of an impression or a conversion, down to the landed files.",
     "check": "Show how landed logs will be read, and what would be rejected; builds nothing.",
     "split": "Cut one big log file into a folder per day.",

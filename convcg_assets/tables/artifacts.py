@@ -103,10 +103,20 @@ EVALUATION_REPORT = Artifact(
     # 2: a match by advertiser weighs as little as in training.
     version=2,
 )
+SERVING_FEATURES = Artifact(
+    name="serving_features",
+    folder="serving/features",
+    described_in="features.json",
+    inputs=lambda scope: (Input("user_features"), Input("pin_features")),
+)
 PROMOTION = Artifact(
     name="promotion",
     folder="promotions",
     described_in="decision.json",
-    inputs=lambda scope: (Input("pin_embedding_index"), Input("evaluation_report")),
+    inputs=lambda scope: (
+        Input("pin_embedding_index"),
+        Input("evaluation_report"),
+        Input("serving_features"),
+    ),
     is_kept=True,
 )

@@ -14,6 +14,7 @@ from convcg_assets.tables.artifacts import (
     EVALUATION_REPORT,
     PIN_EMBEDDING_INDEX,
     PROMOTION,
+    SERVING_FEATURES,
     TWO_TOWER_CHECKPOINT,
     Artifact,
 )
@@ -57,7 +58,13 @@ VIEWS: dict[str, Table] = {name: table for name, table in DERIVED.items() if tab
 """The tables whose rows are not stored."""
 ARTIFACTS: dict[str, Artifact] = {
     artifact.name: artifact
-    for artifact in (TWO_TOWER_CHECKPOINT, PIN_EMBEDDING_INDEX, EVALUATION_REPORT, PROMOTION)
+    for artifact in (
+        TWO_TOWER_CHECKPOINT,
+        PIN_EMBEDDING_INDEX,
+        EVALUATION_REPORT,
+        SERVING_FEATURES,
+        PROMOTION,
+    )
 }
 """The folders of a day's model."""
 MODEL_TABLES = (TRAINING_EXAMPLES.name, *ARTIFACTS)

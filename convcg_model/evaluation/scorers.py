@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from convcg_model.trained_model import Repeats, TrainedModel
+from convcg_model.trained_model import TrainedModel
+from convcg_model.user_tower import Repeats
 
 Scorer = Callable[[pa.Table, pa.Table], np.ndarray]
 """`(queries [Q rows], pins [N rows of pin_features]) -> scores [Q, N]`; higher is better."""

@@ -329,7 +329,7 @@ def test_the_history_of_evaluations_is_shown_when_there_is_one(page):
 def test_a_report_becomes_a_step_of_the_next_ones_history():
     evaluation = rich_evaluation()
     read = to_json(evaluation, training_history=[], context=CONTEXT)
-    history = history_after(read)
+    history = history_after(json.loads(read))
     assert history[:-1] == CONTEXT.history
     assert history[-1] == past_evaluation(evaluation)
     main = evaluation.find(scorer="model", task="conversion")
@@ -339,8 +339,11 @@ def test_a_report_becomes_a_step_of_the_next_ones_history():
     # Evaluated again as of a day that is there already: the new one counts, the order stays.
     again = evaluation.model_copy(update={"as_of": T + timedelta(days=1)})
     repeated = to_json(again, training_history=[], context=CONTEXT)
-    assert [(step.as_of - T).days for step in history_after(repeated)] == [0, 1, 3]
-    assert history_after(repeated)[1] == past_evaluation(again)
+    assert [(step.as_of - T).days for step in history_after(json.loads(repeated))] == [0, 1, 3]
+    assert history_after(json.loads(repeated))[1] == past_evaluation(again)
     nothing = evaluation.model_copy(update={"figures": ()})
     assert past_evaluation(nothing) is None
-    assert history_after(to_json(nothing, training_history=[], context=CONTEXT)) == CONTEXT.history
+    assert (
+        history_after(json.loads(to_json(nothing, training_history=[], context=CONTEXT)))
+        == CONTEXT.history
+    )

@@ -1,0 +1,224 @@
+"""The index within the day: a bundle, the Pins that appeared since, and those that were taken out.
+
+New Pins are embedded by the bundle's own frozen Pin tower into a small index of their own, which is
+searched exactly beside the large one; embeddings of two models never meet.
+"""
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from convcg_model.arrow_columns import as_array, table_column
+from convcg_model.atomic_folder import atomic_folder, check_files, file_checksums
+from convcg_model.exact_search import search_exactly
+from convcg_model.id_lookup import IdLookup
+from convcg_model.index import IndexBundle, shown_columns
+from convcg_model.trained_model import TrainedModel
+from convcg_model.user_tower import Repeats
+
+FORMAT = 1
+DESCRIPTION, ADDED, EMBEDDINGS, REMOVED = (
+    "changes.json",
+    "added.parquet",
+    "embeddings.npy",
+    "removed.parquet",
+)
+
+
+@dataclass(frozen=True)
+class PinChanges:
+    """Pins that came (`added` with `embeddings` [n, D]) and went (`removed` ids) since a bundle.
+
+    A Pin that is both is one that changed: it is shown as it was added.
+    """
+
+    model_version: str
+    as_of: dt.datetime
+    added: pa.Table
+    embeddings: np.ndarray
+    removed: pa.Array
+
+    def save(self, path: Path) -> None:
+        """Write as a folder, whole or not at all."""
+        with atomic_folder(path) as folder:
+            pq.write_table(self.added, folder / ADDED)
+            np.save(folder / EMBEDDINGS, self.embeddings)
+            pq.write_table(pa.table({"pin_id": self.removed}), folder / REMOVED)
+            description = {
+                "format": FORMAT,
+                "model_version": self.model_version,
+                "as_of": self.as_of.isoformat(),
+                "added": self.added.num_rows,
+                "removed": len(self.removed),
+                "checksums": file_checksums(folder, [ADDED, EMBEDDINGS, REMOVED]),
+            }
+            (folder / DESCRIPTION).write_text(json.dumps(description, indent=1))
+
+
+def pin_changes(bundle: IndexBundle, pins: pa.Table, *, as_of: dt.datetime) -> PinChanges:
+    """What makes a bundle's Pins those of a newer table of Pin features, known at `as_of`.
+
+    Pins that the bundle lacks are embedded, those that the table lacks are removed.
+    """
+    ids = table_column(pins, "pin_id", role="pins")
+    is_new = bundle.lookup.find(ids, role="pins, pin_id") < 0
+    added = pins.filter(pa.array(is_new))
+    gone = IdLookup(ids).find(bundle.pin_ids, role="pins, pin_id") < 0
+    return PinChanges(
+        model_version=bundle.model_version,
+        as_of=as_of,
+        added=shown_columns(added),
+        embeddings=_embed(bundle.model, added),
+        removed=bundle.pin_ids.filter(pa.array(gone)),
+    )
+
+
+def _embed(model: TrainedModel, pins: pa.Table) -> np.ndarray:
+    if pins.num_rows:
+        return model.embed_pins(pins)
+    return np.zeros((0, model.config.embedding_dim), dtype=np.float32)
+
+
+def load_changes(path: Path) -> PinChanges:
+    """The changes of a folder; ValueError where a file is missing, damaged or was changed."""
+    if not (path / DESCRIPTION).is_file():
+        raise ValueError(f"{path}: no {DESCRIPTION}; changes of Pins are a folder that has one")
+    description = json.loads((path / DESCRIPTION).read_text())
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{path / DESCRIPTION}: format is {description.get('format')!r}, but this release "
+            f"reads {FORMAT}"
+        )
+    check_files(path, description["checksums"])
+    return PinChanges(
+        model_version=description["model_version"],
+        as_of=dt.datetime.fromisoformat(description["as_of"]),
+        added=pq.read_table(path / ADDED),
+        embeddings=np.load(path / EMBEDDINGS),
+        removed=as_array(pq.read_table(path / REMOVED)["pin_id"]),
+    )
+
+
+class LiveIndex:
+    """A bundle as of now. `pins` are those of the bundle and then the added ones.
+
+    ValueError where the changes were embedded by another model than the bundle's.
+    """
+
+    def __init__(self, bundle: IndexBundle, changes: PinChanges | None = None) -> None:
+        if changes is not None and changes.model_version != bundle.model_version:
+            raise ValueError(
+                f"the added Pins were embedded by model {changes.model_version[:12]}..., but the "
+                f"index by {bundle.model_version[:12]}...: embeddings of two models are not "
+                "comparable; `convcg refresh` embeds them anew"
+            )
+        self.bundle = bundle
+        self._changes = changes
+
+    @property
+    def as_of(self) -> dt.datetime | None:
+        """When the Pins were last brought up to date; None: not since the bundle was built."""
+        return None if self._changes is None else self._changes.as_of
+
+    @property
+    def num_pins(self) -> int:
+        """Pins that can be found."""
+        remaining = self._remaining
+        kept = len(self.bundle.pin_ids) if remaining is None else int(remaining.sum())
+        return kept + (0 if self._changes is None else self._changes.added.num_rows)
+
+    @property
+    def model_version(self) -> str:
+        """Of all embeddings."""
+        return self.bundle.model_version
+
+    @cached_property
+    def pins(self) -> pa.Table:
+        """What filters ask for, of the bundle's Pins and then of those added."""
+        if self._changes is None or not self._changes.added.num_rows:
+            return self.bundle.pins
+        added = self._changes.added.cast(self.bundle.pins.schema)
+        return pa.concat_tables([self.bundle.pins, added]).combine_chunks()
+
+    @cached_property
+    def _remaining(self) -> np.ndarray | None:
+        """bool [N]: the bundle's Pins that are still shown as it has them; None: all."""
+        if self._changes is None:
+            return None
+        gone = [self._changes.removed]
+        if self._changes.added.num_rows:
+            gone.append(as_array(self._changes.added["pin_id"]))
+        kind = self.bundle.pin_ids.type
+        ids = pa.concat_arrays([part.cast(kind) for part in gone])
+        places = self.bundle.lookup.find(ids, role="changes")
+        if not (places >= 0).any():
+            return None
+        remaining = np.ones(len(self.bundle.pin_ids), dtype=bool)
+        remaining[places[places >= 0]] = False
+        return remaining
+
+    def search(
+        self,
+        user_embeddings: np.ndarray,
+        k: int,
+        *,
+        repeats: Repeats | None = None,
+        eligible: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `IndexBundle.search`; `eligible` is bool over `pins`."""
+        num = len(self.bundle.pin_ids)
+        remaining = self._remaining
+        if eligible is not None:
+            of_bundle = eligible[:num]
+            remaining = of_bundle if remaining is None else of_bundle & remaining
+        ids, scores = self.bundle.search(user_embeddings, k, repeats=repeats, eligible=remaining)
+        if self._changes is None or not self._changes.added.num_rows:
+            return ids, scores
+        rows = None if eligible is None else np.flatnonzero(eligible[num:])
+        places, added_scores = self._search_added(user_embeddings, k, repeats=repeats, rows=rows)
+        added_ids = np.asarray(self._changes.added["pin_id"].to_numpy())[places]
+        together = np.concatenate([ids.astype(object), added_ids.astype(object)], axis=1)
+        of_all = np.concatenate([scores, added_scores], axis=1)
+        best = np.argsort(-of_all, axis=1, kind="stable")[:, :k]
+        found = np.take_along_axis(together, best, axis=1)
+        best_scores = np.take_along_axis(of_all, best, axis=1)
+        if not np.isneginf(best_scores).any():
+            found = found.astype(ids.dtype)
+        return found, best_scores
+
+    def _search_added(
+        self,
+        user_embeddings: np.ndarray,
+        k: int,
+        *,
+        repeats: Repeats | None,
+        rows: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Places among the added Pins and scores, with what repeating adds."""
+        assert self._changes is not None
+        queries = np.ascontiguousarray(user_embeddings, dtype=np.float32)
+        if repeats is None or not len(repeats.row):
+            return search_exactly(self._changes.embeddings, queries, k, rows=rows)
+        place = self._added_lookup.find(repeats.pin_ids, role="repeats")
+        if not (place >= 0).any():
+            return search_exactly(self._changes.embeddings, queries, k, rows=rows)
+        scores = queries @ self._changes.embeddings.T
+        there = place >= 0
+        scores[repeats.row[there], place[there]] += repeats.gain[there]
+        if rows is not None:
+            kept = np.full(scores.shape[1], False)
+            kept[rows] = True
+            scores[:, ~kept] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return best, np.take_along_axis(scores, best, axis=1)
+
+    @cached_property
+    def _added_lookup(self) -> IdLookup:
+        assert self._changes is not None
+        return IdLookup(as_array(self._changes.added["pin_id"]))

@@ -1,0 +1,196 @@
+"""What the server answers with: a bundle and the features of a day, loaded and checked as one.
+
+A release never changes. The server holds one and lets go of it as a whole, so that no answer is of
+two.
+"""
+
+import datetime as dt
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from convcg_model.arrow_columns import id_kind
+from convcg_model.catalogue import UNKNOWN_PIN
+from convcg_model.index import IndexBundle, load_bundle
+from convcg_model.live_index import LiveIndex, load_changes
+from convcg_model.pin_filter import PinFilter
+from convcg_model.user_tower import UserTower
+from convcg_serving.champion import Champion
+from convcg_serving.day_features import DayFeatures, load_day_features
+from convcg_serving.requests import (
+    Candidate,
+    CandidateAnswer,
+    CandidateRequest,
+    Fallback,
+    check_ids,
+)
+from convcg_serving.user_rows import user_rows
+
+MAX_MASKS = 256
+"""Filters whose Pins are kept in mind."""
+NOBODY = PinFilter()
+
+
+@dataclass(frozen=True)
+class Release:
+    """One champion with one day's features. `features` None: no user is known."""
+
+    champion: Champion
+    index: LiveIndex
+    tower: UserTower
+    features: DayFeatures | None
+    masks: "_Masks" = field(default_factory=lambda: _Masks())
+
+    @property
+    def bundle(self) -> IndexBundle:
+        """The bundle that the index rests on."""
+        return self.index.bundle
+
+    @property
+    def pins_as_of(self) -> dt.datetime:
+        """When the Pins were last brought up to date."""
+        begin = dt.datetime.combine(self.champion.day, dt.time(), dt.UTC)
+        return self.index.as_of or begin
+
+    def answer(
+        self, requests: Sequence[CandidateRequest], *, now: dt.datetime
+    ) -> list[CandidateAnswer | ValueError]:
+        """Answers in the order of the requests; a ValueError where one cannot be asked so.
+
+        Users are embedded together, and those with the same filter searched together.
+        """
+        answers: list[CandidateAnswer | ValueError] = []
+        good: list[int] = []
+        for place, request in enumerate(requests):
+            wrong = self._fault(request)
+            answers.append(wrong or ValueError("not answered"))
+            if wrong is None:
+                good.append(place)
+        if not good:
+            return answers
+        asked = [requests[place] for place in good]
+        for place, answer in zip(good, self._answer(asked, now=now), strict=True):
+            answers[place] = answer
+        return answers
+
+    def _fault(self, request: CandidateRequest) -> ValueError | None:
+        """What is wrong with a request, told before it is answered with others."""
+        users = None if self.features is None else self.features.user_id_kind
+        try:
+            check_ids(request, user_ids=users, pin_ids=self.tower.spec.pins.kind)
+            self.masks.of(request.filters, self.index.pins)
+        except ValueError as error:
+            return error
+        return None
+
+    def _answer(
+        self, requests: Sequence[CandidateRequest], *, now: dt.datetime
+    ) -> list[CandidateAnswer]:
+        table, is_stored = user_rows(requests, self.tower.spec, self.features, now=now)
+        encoded = self.tower.encode(table)
+        embeddings, repeats = self.tower.embed(encoded), self.tower.repeats(encoded)
+        found: dict[int, tuple[list[int | str | None], list[float]]] = {}
+        for wanted in dict.fromkeys(request.filters for request in requests):
+            rows = [i for i, request in enumerate(requests) if request.filters == wanted]
+            # Deeper where some Pins are not wanted: what is left is still the best k.
+            deepest = max(requests[i].k + len(requests[i].exclude_pin_ids) for i in rows)
+            ids, scores = self.index.search(
+                embeddings[rows],
+                deepest,
+                repeats=repeats.of_rows(rows),
+                eligible=self.masks.of(wanted, self.index.pins),
+            )
+            found |= dict(zip(rows, zip(ids.tolist(), scores.tolist(), strict=True), strict=True))
+        subjects = self.tower.catalogue.rows(
+            table["subject_pin_id"].combine_chunks(), role="subject_pin_id"
+        )
+        lengths = pc.list_value_length(table["user_recent_pin_ids"]).to_pylist()
+        return [
+            self._as_answer(
+                request,
+                *found[i],
+                fallbacks=[
+                    *(["unknown user"] if not is_stored[i] else []),
+                    *(["no history"] if not lengths[i] else []),
+                    *(["unknown subject Pin"] if subjects[i] == UNKNOWN_PIN else []),
+                ],
+            )
+            for i, request in enumerate(requests)
+        ]
+
+    def _as_answer(
+        self,
+        request: CandidateRequest,
+        ids: list[int | str | None],
+        scores: list[float],
+        *,
+        fallbacks: list[Fallback],
+    ) -> CandidateAnswer:
+        unwanted = set(request.exclude_pin_ids)
+        kept = [(id_, score) for id_, score in zip(ids, scores, strict=True) if id_ not in unwanted]
+        pins = tuple(
+            Candidate(pin_id=id_, score=s) for id_, s in kept[: request.k] if id_ is not None
+        )
+        if len(pins) < request.k:
+            fallbacks.append("fewer than k" if pins else "no eligible Pins")
+        return CandidateAnswer(
+            pins=pins,
+            model_version=self.champion.model_version,
+            version=self.champion.version,
+            features_day=None if self.features is None else self.features.day,
+            fallbacks=tuple(fallbacks),
+        )
+
+
+def load_release(
+    champion: Champion, features: Path | None, *, changes: Path | None = None
+) -> Release:
+    """Load a champion's bundle and the features of a folder, and check that they fit.
+
+    `changes` is a folder of Pins that came and went since (`live_index.py`). ValueError where a
+    file is damaged, or where bundle and features are of different logs.
+    """
+    bundle = load_bundle(champion.bundle)
+    if bundle.model_version != champion.model_version:
+        raise ValueError(
+            f"{champion.bundle} holds model {bundle.model_version[:12]}..., but version "
+            f"{champion.version} is model {champion.model_version[:12]}..."
+        )
+    day = None if features is None else load_day_features(features)
+    catalogue = None
+    if day is not None:
+        catalogue = day.pins
+        kind = bundle.model.spec.pins.kind
+        if id_kind(day.pins["pin_id"]) != kind:
+            raise ValueError(f"{features}: Pins' ids are not {kind}, as the model's are")
+    index = LiveIndex(bundle, None if changes is None else load_changes(changes))
+    return Release(champion, index, bundle.model.user_tower(catalogue=catalogue), day)
+
+
+class _Masks:
+    """Which Pins meet a filter, of those asked for lately."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[PinFilter, np.ndarray] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, wanted: PinFilter, pins: pa.Table) -> np.ndarray | None:
+        """bool [N], or None where all may be shown."""
+        if wanted == NOBODY:
+            return None
+        with self._lock:
+            if wanted in self._kept:
+                self._kept.move_to_end(wanted)
+                return self._kept[wanted]
+        mask = wanted.mask(pins)
+        with self._lock:
+            self._kept[wanted] = mask
+            while len(self._kept) > MAX_MASKS:
+                self._kept.popitem(last=False)
+        return mask
