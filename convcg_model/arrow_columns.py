@@ -23,9 +23,10 @@ def table_column(table: pa.Table, name: str, *, role: str) -> pa.Array:
 
 def chunked_column(table: pa.Table, name: str, *, role: str) -> pa.ChunkedArray:
     """The same in the pieces that the table has it in: nothing is copied."""
-    if name not in table.column_names:
+    place = table.schema.get_field_index(name)
+    if place < 0:
         raise ValueError(f"{role}: no column {name!r}; there are {', '.join(table.column_names)}")
-    return table[name]
+    return table.column(place)
 
 
 def in_parts(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:

@@ -110,12 +110,9 @@ class IndexBundle:
         `search` with the users' embeddings and repeats; `catalogue` makes Pins of their histories
         known that are newer than the model.
         """
-        return self.search(
-            self.model.embed_users(users, catalogue=catalogue),
-            k,
-            repeats=self.model.repeats(users, catalogue=catalogue),
-            eligible=eligible,
-        )
+        tower = self.model.user_tower(catalogue=catalogue)
+        embeddings, repeats = tower.embed_with_repeats(tower.encode(users))
+        return self.search(embeddings, k, repeats=repeats, eligible=eligible)
 
     def search_places(
         self, user_embeddings: np.ndarray, k: int, *, eligible: np.ndarray | None = None

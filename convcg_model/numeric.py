@@ -73,6 +73,7 @@ def encode_numeric(
 ) -> np.ndarray:
     """float32 [n, total width]: standardised values (0 where missing), each with its indicator."""
     blocks = [np.zeros((table.num_rows, 0), dtype=np.float32)]
+    shares: dict[int, np.ndarray] = {}
     for feature in features:
         raw = _read(
             table,
@@ -82,6 +83,7 @@ def encode_numeric(
             log=feature.log,
             role=role,
             first_day=first_day,
+            shares=shares,
         )
         missing = ~np.isfinite(raw)
         scaled = np.clip((raw - feature.mean) / feature.std, -CLIP, CLIP)
@@ -100,8 +102,12 @@ def _read(
     log: bool,
     role: str = "training examples",
     first_day: date | None = None,
+    shares: dict[int, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """float64 [n] before standardising, NaN where missing."""
+    """float64 [n] before standardising, NaN where missing.
+
+    `shares` keeps the window shares of this table by days, for the next column.
+    """
     values = as_floats(table_column(table, column, role=role))
     if denominator is not None:
         below = as_floats(table_column(table, denominator, role=role))
@@ -109,7 +115,10 @@ def _read(
         return np.log((np.maximum(values, 0) + PSEUDO_EVENTS) / (np.maximum(below, 0) + strength))
     values = np.where(np.isfinite(values), values, np.nan)
     if first_day is not None and (window := re.search(r"_(\d+)d$", column)):
-        values = values * _window_share(table, first_day=first_day, days=int(window[1]))
+        days, known = int(window[1]), {} if shares is None else shares
+        if days not in known:
+            known[days] = _window_share(table, first_day=first_day, days=days)
+        values = values * known[days]
     return np.log1p(np.maximum(values, 0)) if log else values
 
 

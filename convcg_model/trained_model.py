@@ -60,7 +60,7 @@ class TrainedModel:
     def repeats(self, users: pa.Table, *, catalogue: pa.Table | None = None) -> Repeats:
         """What the score of each user's recent Pins and subject Pin gains; none without it."""
         tower = self.user_tower(catalogue=catalogue)
-        return tower.repeats(tower.encode(users))
+        return tower.embed_with_repeats(tower.encode(users))[1]
 
     def user_tower(self, *, catalogue: pa.Table | None = None) -> UserTower:
         """The user side beside a catalogue; both methods above make one at each call."""

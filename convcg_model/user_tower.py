@@ -54,27 +54,27 @@ class UserTower:
 
     def embed(self, encoded: EncodedUsers) -> np.ndarray:
         """float32 [n, D]."""
-        self.network.eval()
+        return self._pass_through(encoded, with_repeats=False)[0]
+
+    def embed_with_repeats(self, encoded: EncodedUsers) -> tuple[np.ndarray, Repeats]:
+        """float32 [n, D], and what the score of each user's own Pins gains; none without it."""
+        return self._pass_through(encoded, with_repeats=True)
+
+    def _pass_through(
+        self, encoded: EncodedUsers, *, with_repeats: bool
+    ) -> tuple[np.ndarray, Repeats]:
+        if self.network.training:
+            self.network.eval()
         num_rows = len(encoded.numeric)
         embeddings = np.zeros((num_rows, self.config.embedding_dim), dtype=np.float32)
+        found = [np.zeros((0, 2), dtype=np.int64)]
+        gains: list[np.ndarray] = [np.zeros(0)]
         with torch.inference_mode():
             for start, end in pairwise([*range(0, num_rows, ROWS_PER_PASS), num_rows]):
                 batch = user_batch(encoded, self.catalogue, np.arange(start, end))
-                embedded = self.network.embed_users(batch.to(self._device))
-                embeddings[start:end] = embedded.cpu().numpy()
-        return embeddings
-
-    def repeats(self, encoded: EncodedUsers) -> Repeats:
-        """What the score of each user's recent Pins and subject Pin gains; none without it."""
-        found = [np.zeros((0, 2), dtype=np.int64)]
-        gains: list[np.ndarray] = [np.zeros(0)]
-        num_rows = len(encoded.numeric)
-        self.network.eval()
-        with torch.inference_mode():
-            for start in range(0, num_rows, ROWS_PER_PASS):
-                rows = np.arange(start, min(start + ROWS_PER_PASS, num_rows))
-                batch = user_batch(encoded, self.catalogue, rows).to(self._device)
-                gain_BP = self.network.repeat_gain(batch)
+                batch = batch.to(self._device)
+                embeddings[start:end] = self.network.embed_users(batch).cpu().numpy()
+                gain_BP = self.network.repeat_gain(batch) if with_repeats else None
                 if gain_BP is None:
                     continue
                 pin_BP = mentioned_rows(batch).cpu().numpy() - FIRST_PIN
@@ -82,9 +82,12 @@ class UserTower:
                 row, place = np.nonzero((gain != 0) & (pin_BP >= 0))
                 found.append(np.stack([start + row, pin_BP[row, place]], axis=1))
                 gains.append(gain[row, place])
-        # The subject may be a recent Pin too: its gains add up.
-        pairs, at = np.unique(np.concatenate(found), axis=0, return_inverse=True)
-        gain = np.bincount(at.ravel(), np.concatenate(gains), minlength=len(pairs))
+        return embeddings, self._add_up(np.concatenate(found), np.concatenate(gains))
+
+    def _add_up(self, pairs: np.ndarray, gains: np.ndarray) -> Repeats:
+        """The subject may be a recent Pin too: its gains add up."""
+        pairs, at = np.unique(pairs, axis=0, return_inverse=True)
+        gain = np.bincount(at.ravel(), gains, minlength=len(pairs))
         return Repeats(
             row=pairs[:, 0],
             pin_ids=self.catalogue.pin_ids.take(pa.array(pairs[:, 1])),

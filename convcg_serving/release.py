@@ -93,8 +93,7 @@ class Release:
         self, requests: Sequence[CandidateRequest], *, now: dt.datetime
     ) -> list[CandidateAnswer]:
         table, is_stored = user_rows(requests, self.tower.spec, self.features, now=now)
-        encoded = self.tower.encode(table)
-        embeddings, repeats = self.tower.embed(encoded), self.tower.repeats(encoded)
+        embeddings, repeats = self.tower.embed_with_repeats(self.tower.encode(table))
         found: dict[int, tuple[list[int | str | None], list[float]]] = {}
         for wanted in dict.fromkeys(request.filters for request in requests):
             rows = [i for i, request in enumerate(requests) if request.filters == wanted]
