@@ -75,13 +75,12 @@ def _decide(
     champion = registry.champion()
     challenger = registry.register(day, run)
     verdict = Verdict.model_validate(report["context"]["promotion"])
-    withdrawn = registry.find(challenger.version)
     refused = _refusal(
         deployment,
         challenger,
         champion,
         judged_against=report["context"]["in_service"],
-        withdrawn=None if withdrawn is None else withdrawn.withdrawn,
+        withdrawn=registry.withdrawn(challenger.model_version),
     )
     serves = champion is not None and champion.version == challenger.version
     promote = not serves and (force or (refused is None and verdict.promote))
@@ -143,7 +142,7 @@ def _refusal(
 ) -> str | None:
     """Why no guard is even asked; None where they are."""
     if withdrawn is not None:
-        return f"Version {challenger.version} was taken out of service: {withdrawn}"
+        return f"This model was taken out of service: {withdrawn}"
     newest = max(
         dt.date.fromisoformat(path.parent.name.removeprefix("dt="))
         for path in deployment.indexes.glob("dt=????-??-??/index.json")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +79,11 @@ class Registry:
         """A registered model by its version."""
         return next((v for v in self.versions() if v.model.version == version), None)
 
+    def withdrawn(self, model_version: str) -> str | None:
+        """Why a model was taken out of service, under whatever version; None: it was not."""
+        same = (v for v in self.versions() if v.model.model_version == model_version)
+        return next((v.withdrawn for v in same if v.withdrawn), None)
+
     def of_day(self, day: dt.date) -> Version | None:
         """The newest registered model of a day T."""
         return next((v for v in self.versions() if v.model.day == day), None)
@@ -143,6 +149,9 @@ class Registry:
             tags=tags,
         ):
             self._client.set_registered_model_alias(NAME, ALIAS, to.version)
+            for version in self.versions():
+                if version.withdrawn and version.model.model_version == to.model_version:
+                    self._client.delete_model_version_tag(NAME, version.model.version, WITHDRAWN)
         return Move(dt.datetime.now(dt.UTC), by, why, before_version, to.version, to.day, forced)
 
     def withdraw(self, model: Champion, why: str) -> None:
@@ -208,22 +217,31 @@ def who() -> str:
 def _log_model(bundle: Path, *, run_id: str, tracking_uri: str) -> str:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec
 
     mlflow.set_tracking_uri(tracking_uri)
     signature = ModelSignature(params=ParamSchema([ParamSpec("k", "integer", 100)]))
-    with mlflow.start_run(run_id=run_id):
+    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+        warnings.filterwarnings("ignore", ".*input example was not provided.*", UserWarning)
+        warnings.filterwarnings("ignore", ".*Add type hints to the `predict`.*", UserWarning)
         info = mlflow.pyfunc.log_model(
             name=NAME,
             python_model=str(MODEL_CODE),
             artifacts={"bundle": str(bundle)},
-            registered_model_name=NAME,
             signature=signature,
             pip_requirements=["convcg"],
-            await_registration_for=0,
         )
-    return str(info.registered_model_version)
+    client = MlflowClient(tracking_uri=tracking_uri)
+    try:
+        client.create_registered_model(NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = client.create_model_version(NAME, info.model_uri, run_id, await_creation_for=0)
+    return str(made.version)
 
 
 def _model_version(bundle: Path) -> str:
