@@ -14,6 +14,7 @@ from convcg_assets.defs.automation import schedules, sensors, watch_jobs
 from convcg_assets.defs.checks import table_checks
 from convcg_assets.defs.jobs import jobs
 from convcg_assets.defs.resources import Warehouse
+from convcg_assets.defs.skew_check import served_as_trained
 from convcg_assets.defs.tables import table_assets
 from convcg_assets.defs.watch_checks import watch_checks
 
@@ -24,7 +25,7 @@ defs = dg.Definitions(
         ),
         *table_assets,
     ],
-    asset_checks=[*table_checks, *watch_checks],
+    asset_checks=[*table_checks, *watch_checks, served_as_trained],
     jobs=[*jobs, *watch_jobs],
     schedules=schedules,
     sensors=sensors,

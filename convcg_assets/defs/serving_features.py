@@ -1,6 +1,7 @@
 """What the server knows of users and Pins: the features of day T as a folder that it maps."""
 
 import datetime as dt
+from pathlib import Path
 
 import dagster as dg
 
@@ -29,23 +30,24 @@ def serving_features(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
     """
     for day in run_days(context):
         with warehouse.build("serving_features", Days(day, day), run_id=context.run_id) as build:
-            num = write_features(build, day)
+            path = warehouse.deployment.features / f"dt={day}"
+            num = write_features(build, day, path)
             build.record_artifact(day)
         context.add_asset_metadata(
             {
                 "users": num,
-                "path": dg.MetadataValue.path(str(warehouse.deployment.features / f"dt={day}")),
+                "path": dg.MetadataValue.path(str(path)),
             },
             asset_key="serving_features",
             partition_key=str(day),
         )
 
 
-def write_features(build: Build, day: dt.date) -> int:
-    """Write the folder of a day; the number of users."""
+def write_features(build: Build, day: dt.date, path: Path) -> int:
+    """Write the features of a day as a folder; the number of users."""
     from convcg_serving.day_features import write_day_features
 
-    con, path = build.con, build.deployment.features / f"dt={day}"
+    con = build.con
     pins = con.to_pyarrow(build.read("pin_features").select(*STATIC).order_by("pin_id"))
     users = build.read("user_features").drop("dt").order_by("user_id")
     schema = users.schema()
