@@ -86,16 +86,21 @@ class IndexBundle:
         an approximate index finds fewer, the rest of a row has the id None (the whole array is of
         objects) and score -inf.
         """
+        places, scores = self.find_places(user_embeddings, k, repeats=repeats, eligible=eligible)
+        return ids_at(np.asarray(self.pin_ids.to_numpy(zero_copy_only=False)), places), scores
+
+    def find_places(
+        self,
+        user_embeddings: np.ndarray,
+        k: int,
+        *,
+        repeats: Repeats | None = None,
+        eligible: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `search`, but places in `pin_ids` (int64, -1: none) instead of ids."""
         if repeats is None:
-            places, scores = self.search_places(user_embeddings, k, eligible=eligible)
-        else:
-            places, scores = self._search_with(repeats, user_embeddings, k, eligible=eligible)
-        ids = np.asarray(self.pin_ids.to_numpy(zero_copy_only=False))
-        found = ids[np.maximum(places, 0)]
-        if (places < 0).any():
-            found = found.astype(object)
-            found[places < 0] = None
-        return found, scores
+            return self.search_places(user_embeddings, k, eligible=eligible)
+        return self._search_with(repeats, user_embeddings, k, eligible=eligible)
 
     def retrieve(
         self,
@@ -117,7 +122,7 @@ class IndexBundle:
     def search_places(
         self, user_embeddings: np.ndarray, k: int, *, eligible: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `search`, but places in `pin_ids` (int64, -1: none) instead of ids."""
+        """As `find_places`, by inner products alone."""
         if k < 1:
             raise ValueError(f"k is {k}; it must be at least 1")
         queries = np.ascontiguousarray(user_embeddings, dtype=np.float32)
@@ -183,6 +188,15 @@ class IndexBundle:
                 "checksums": file_checksums(folder, [INDEX, PINS, EMBEDDINGS]),
             }
             (folder / DESCRIPTION).write_text(json.dumps(description, indent=1))
+
+
+def ids_at(ids: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The ids at places; where one is -1 the array is of objects and has None there."""
+    found = ids[np.maximum(places, 0)]
+    if (places < 0).any():
+        found = found.astype(object)
+        found[places < 0] = None
+    return found
 
 
 def build_index(

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from convcg_model.arrow_columns import as_array, table_column
 from convcg_model.atomic_folder import atomic_folder, check_files, file_checksums
-from convcg_model.exact_search import search_exactly
 from convcg_model.id_lookup import IdLookup
-from convcg_model.index import IndexBundle, shown_columns
+from convcg_model.index import IndexBundle, ids_at, shown_columns
 from convcg_model.trained_model import TrainedModel
 from convcg_model.user_tower import Repeats
 
@@ -163,6 +163,18 @@ class LiveIndex:
         remaining[places[places >= 0]] = False
         return remaining
 
+    @cached_property
+    def lookup(self) -> IdLookup:
+        """Places of ids among `pins`; of a Pin that changed, the added one."""
+        if self._changes is None or not self._changes.added.num_rows:
+            return self.bundle.lookup
+        ids = as_array(self.pins["pin_id"])
+        if self._remaining is not None:
+            num = len(self.bundle.pin_ids)
+            hidden = np.concatenate([~self._remaining, np.zeros(len(ids) - num, dtype=bool)])
+            ids = pc.if_else(pa.array(hidden), pa.scalar(None, ids.type), ids)
+        return IdLookup(ids)
+
     def search(
         self,
         user_embeddings: np.ndarray,
@@ -172,25 +184,38 @@ class LiveIndex:
         eligible: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `IndexBundle.search`; `eligible` is bool over `pins`."""
+        places, scores = self.search_places(user_embeddings, k, repeats=repeats, eligible=eligible)
+        return ids_at(self._ids, places), scores
+
+    def search_places(
+        self,
+        user_embeddings: np.ndarray,
+        k: int,
+        *,
+        repeats: Repeats | None = None,
+        eligible: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `search`, but places in `pins` (int64, -1: none) instead of ids."""
         num = len(self.bundle.pin_ids)
         remaining = self._remaining
         if eligible is not None:
             of_bundle = eligible[:num]
             remaining = of_bundle if remaining is None else of_bundle & remaining
-        ids, scores = self.bundle.search(user_embeddings, k, repeats=repeats, eligible=remaining)
+        places, scores = self.bundle.find_places(
+            user_embeddings, k, repeats=repeats, eligible=remaining
+        )
         if self._changes is None or not self._changes.added.num_rows:
-            return ids, scores
+            return places, scores
         rows = None if eligible is None else np.flatnonzero(eligible[num:])
-        places, added_scores = self._search_added(user_embeddings, k, repeats=repeats, rows=rows)
-        added_ids = np.asarray(self._changes.added["pin_id"].to_numpy())[places]
-        together = np.concatenate([ids.astype(object), added_ids.astype(object)], axis=1)
+        added, added_scores = self._search_added(user_embeddings, k, repeats=repeats, rows=rows)
+        together = np.concatenate([places, np.where(added < 0, -1, added + num)], axis=1)
         of_all = np.concatenate([scores, added_scores], axis=1)
         best = np.argsort(-of_all, axis=1, kind="stable")[:, :k]
-        found = np.take_along_axis(together, best, axis=1)
-        best_scores = np.take_along_axis(of_all, best, axis=1)
-        if not np.isneginf(best_scores).any():
-            found = found.astype(ids.dtype)
-        return found, best_scores
+        return np.take_along_axis(together, best, axis=1), np.take_along_axis(of_all, best, axis=1)
+
+    @cached_property
+    def _ids(self) -> np.ndarray:
+        return np.asarray(as_array(self.pins["pin_id"]).to_numpy(zero_copy_only=False))
 
     def _search_added(
         self,
@@ -200,23 +225,21 @@ class LiveIndex:
         repeats: Repeats | None,
         rows: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Places among the added Pins and scores, with what repeating adds."""
+        """Places among the added Pins (-1: none) and scores, with what repeating adds."""
         assert self._changes is not None
         queries = np.ascontiguousarray(user_embeddings, dtype=np.float32)
-        if repeats is None or not len(repeats.row):
-            return search_exactly(self._changes.embeddings, queries, k, rows=rows)
-        place = self._added_lookup.find(repeats.pin_ids, role="repeats")
-        if not (place >= 0).any():
-            return search_exactly(self._changes.embeddings, queries, k, rows=rows)
         scores = queries @ self._changes.embeddings.T
-        there = place >= 0
-        scores[repeats.row[there], place[there]] += repeats.gain[there]
+        if repeats is not None:
+            place = self._added_lookup.find(repeats.pin_ids, role="repeats")
+            there = place >= 0
+            scores[repeats.row[there], place[there]] += repeats.gain[there]
         if rows is not None:
-            kept = np.full(scores.shape[1], False)
-            kept[rows] = True
-            scores[:, ~kept] = -np.inf
+            hidden = np.ones(scores.shape[1], dtype=bool)
+            hidden[rows] = False
+            scores[:, hidden] = -np.inf
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return best, np.take_along_axis(scores, best, axis=1)
+        of_best = np.take_along_axis(scores, best, axis=1)
+        return np.where(np.isneginf(of_best), -1, best), of_best
 
     @cached_property
     def _added_lookup(self) -> IdLookup:

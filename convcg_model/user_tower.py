@@ -32,7 +32,7 @@ class Repeats:
     pin_ids: pa.Array
     gain: np.ndarray
 
-    def of_rows(self, rows: Sequence[int]) -> "Repeats":
+    def of_rows(self, rows: Sequence[int] | np.ndarray) -> "Repeats":
         """Those of some users (ascending), numbered anew in that order."""
         place = np.searchsorted(rows, self.row)
         there = np.array([*rows, -1])[place] == self.row
