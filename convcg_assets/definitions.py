@@ -3,6 +3,7 @@
 import dagster as dg
 
 from convcg_assets.defs import (
+    candidates,
     evaluation,
     model,
     promotion,
@@ -21,7 +22,7 @@ from convcg_assets.defs.watch_checks import watch_checks
 defs = dg.Definitions(
     assets=[
         *dg.load_assets_from_modules(
-            [raw_events, model, retrieval, evaluation, serving_features, promotion]
+            [raw_events, model, retrieval, evaluation, serving_features, promotion, candidates]
         ),
         *table_assets,
     ],

@@ -48,3 +48,22 @@ def user_table(rows: Sequence[Mapping[str, Any]], spec: FeatureSpec) -> pa.Table
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise ValueError(f"{field.name}: {error}") from None
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def feature_rows(
+    users: pa.Table, spec: FeatureSpec, *, day: date, surface: str | None = None
+) -> pa.Table:
+    """Rows of `user_features` of a day as the user tower reads them, all on one surface."""
+    columns = []
+    for field in user_schema(spec):
+        name = field.name.removeprefix("user_")
+        if field.name == "example_day":
+            column = pa.array([day] * users.num_rows, field.type)
+        elif field.name == "surface":
+            column = pa.array([surface] * users.num_rows, field.type)
+        elif field.name.startswith("user_") and name in users.column_names:
+            column = users[name].combine_chunks().cast(field.type)
+        else:
+            column = pa.nulls(users.num_rows, field.type)
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=user_schema(spec))

@@ -120,3 +120,20 @@ PROMOTION = Artifact(
     ),
     is_kept=True,
 )
+CANDIDATES = Artifact(
+    name="candidates",
+    folder="candidates",
+    described_in="candidates.json",
+    inputs=lambda scope: (
+        Input("promotion"),
+        Input("user_features"),
+        Input("pin_features"),
+        Input(
+            "attributed_conversions",
+            before=max(1, scope.settings.candidates.bought_days),
+            after=-1,
+        ),
+    ),
+    settings=lambda scope: (scope.settings.candidates,),
+    is_kept=True,
+)

@@ -11,6 +11,7 @@ import ibis
 from convcg_assets.sources.source import Source
 from convcg_assets.tables.adjusted_conversions import ADJUSTED_CONVERSIONS
 from convcg_assets.tables.artifacts import (
+    CANDIDATES,
     EVALUATION_REPORT,
     PIN_EMBEDDING_INDEX,
     PROMOTION,
@@ -64,6 +65,7 @@ ARTIFACTS: dict[str, Artifact] = {
         EVALUATION_REPORT,
         SERVING_FEATURES,
         PROMOTION,
+        CANDIDATES,
     )
 }
 """The folders of a day's model."""

@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from convcg_assets.config import Frozen, added
+from convcg_assets.tables.candidate_settings import CandidateSettings
 from convcg_assets.tables.credit_models import CREDIT_MODELS
 from convcg_model.evaluation.verdict import GuardLimits
 
@@ -277,6 +278,7 @@ class Settings(Frozen):
     evaluation: EvaluationSettings = EvaluationSettings()
     checks: CheckSettings = added(CheckSettings())
     promotion: PromotionSettings = added(PromotionSettings())
+    candidates: CandidateSettings = added(CandidateSettings())
 
 
 def load_settings(path: str | Path | None) -> Settings:
