@@ -12,7 +12,9 @@ from convcg_assets.deployment import current_deployment
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """List the registered models, who serves, since when and why, and what served before.
+    """List the registered models, who serves, since when and why.
+
+    What served before is a history of moves: when, from, to, by whom, why.
 
     \b
     Example:

@@ -14,7 +14,7 @@ from convcg_assets.deployment import current_deployment
 @click.option("--why", metavar="TEXT", default="rolled back", help="Kept with the history.")
 @json_option
 def command(day: dt.date | None, why: str, as_json: bool) -> None:
-    """Let the model serve that served before the champion, or the registered one of day T.
+    """Let the model serve that served before, or the registered one of day T.
 
     Its files are checked first, its guards are not asked. The model that served is not promoted
     again but by force.

@@ -29,7 +29,7 @@ class CandidateModel(PythonModel):
         context: PythonModelContext,
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> pd.DataFrame:
         """Per row the best `k` Pins (a parameter, default 100), best first, with their scores.
 
         The columns are those of the user side of training examples; any of them may be left out.
@@ -40,14 +40,13 @@ class CandidateModel(PythonModel):
         ]
         users = user_table(rows, self.bundle.model.spec)
         pin_ids, scores = self.bundle.retrieve(users, int((params or {}).get("k", 100)))
-        return [
+        return pd.DataFrame(
             {
-                "pin_ids": ids.tolist(),
-                "scores": of_row.tolist(),
+                "pin_ids": pin_ids.tolist(),
+                "scores": scores.tolist(),
                 "model_version": self.bundle.model_version,
             }
-            for ids, of_row in zip(pin_ids, scores, strict=True)
-        ]
+        )
 
 
 def _is_missing(value: Any) -> bool:
