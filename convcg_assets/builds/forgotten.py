@@ -43,7 +43,7 @@ class Forgotten:
         if table == REJECTED:
             return self._named_in("raw")
         users = [name for name, c in TABLES[table].columns.items() if c.type == "id:user_id"]
-        of_one = (self._is_one(f"CAST({name} AS VARCHAR)") for name in users)
+        of_one = (self.is_user(name) for name in users)
         return " OR ".join(f"coalesce({one}, false)" for one in of_one) or None
 
     def left_out(self, table: str, query: Query) -> Query:
@@ -57,6 +57,10 @@ class Forgotten:
         else:
             text = f"SELECT * FROM ({query.text}) WHERE NOT ({theirs})"
         return Query(text, query.inputs, num_bytes=query.num_bytes)
+
+    def is_user(self, column: str) -> str:
+        """SQL for whether a column of ids names one of them."""
+        return self._is_one(f"CAST({column} AS VARCHAR)")
 
     def _is_one(self, value: str) -> str:
         listed = ", ".join(f"'{digest}'" for digest in self.digests)

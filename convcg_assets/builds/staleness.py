@@ -140,7 +140,10 @@ def wanted_days(
         return logs
     if recipe.domain == "knowledge":
         return Days(logs.first + DAY, logs.last + DAY)
-    asked = {*state["two_tower_checkpoint"].keys, *state[recipe.table].keys, *due}
+    models = state["two_tower_checkpoint"].keys
+    if recipe.of_newest:
+        models = [max(models)] if models else []
+    asked = {*models, *state[recipe.table].keys, *due}
     if recipe.table not in ARTIFACTS:
         # A day that came out empty was asked for as well, and its inputs may change.
         asked |= {day for day, _, _ in state[recipe.table].builds}

@@ -21,6 +21,7 @@ from convcg_assets.builds.forget import (
     what_remains,
 )
 from convcg_assets.builds.forgotten import read_forgotten, remember_forgotten
+from convcg_assets.builds.served_files import forget_candidates
 from convcg_assets.commands.console import (
     Failure,
     json_option,
@@ -101,12 +102,15 @@ def command(
         else:
             failures = []
         purged = purge(deployment)
+        num_candidates = forget_candidates(deployment, everyone, con=con)
         left = find_rows(deployment, asked, con=con)
         con.disconnect()
         is_done = is_up_to_date(look(deployment, instance)) and not left and not failures
     flagged = flagged_models(deployment)
     remains = what_remains(deployment, rewritten, dagster_home=Path(os.environ["DAGSTER_HOME"]))
     say(console, f"{sum(purged.values()):,} old files of the lake are gone")
+    if num_candidates:
+        say(console, f"candidates: {num_candidates:,} rows are gone")
     for day in flagged:
         say(console, f"model of {day}: was trained on them; convcg forget --retrain", style="red")
     say(console, "not removed, since it is not here to remove:")

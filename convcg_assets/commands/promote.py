@@ -36,12 +36,12 @@ def command(day: dt.date, force: bool, why: str | None, as_json: bool) -> None:
         raise click.UsageError("--force needs --why: a reason for those who ask later")
     if why and not force:
         raise click.UsageError("--why is the reason of --force: without it the guards decide")
-    from convcg_assets.defs.promoting import decide
+    from convcg_assets.defs.promoting import decide_and_record
     from convcg_assets.defs.registry import who
 
     console = open_console(as_json=as_json)
     with working(console, f"asking the guards about the model of {day}"):
-        decision = decide(current_deployment(), day, by=who(), why=why, force=force)
+        decision = decide_and_record(current_deployment(), day, by=who(), why=why, force=force)
     if as_json:
         print_json(decision.model_dump(mode="json"))
     for guard in decision.guards:

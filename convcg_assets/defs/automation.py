@@ -13,6 +13,7 @@ import dagster as dg
 from convcg_assets.builds.cleanup import clean
 from convcg_assets.builds.plan import Request
 from convcg_assets.builds.retrain import due_days, next_step
+from convcg_assets.builds.served_files import remove_old_features
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.defs.jobs import (
     GIVEN_UP_CHECK,
@@ -22,6 +23,8 @@ from convcg_assets.defs.jobs import (
     job_name,
     jobs,
 )
+from convcg_assets.defs.refreshing import is_due, refresh
+from convcg_assets.defs.registry import Registry
 from convcg_assets.defs.runs import InstanceRuns, run_tags
 from convcg_assets.defs.watch_checks import given_up_evaluation
 from convcg_assets.deployment import Deployment, current_deployment
@@ -121,14 +124,54 @@ _newest_day_job = dg.define_asset_job(
 )
 def clean_lake(context: dg.OpExecutionContext) -> None:
     """Vacuum the lake and forget facts about files that are gone."""
-    for done in clean(current_deployment()):
+    deployment = current_deployment()
+    for done in clean(deployment):
         context.log.info(f"{done.table}: {done.num_files} files, {done.num_facts} facts removed")
+    remove_old_features(deployment)
+    gone = Registry(deployment).remove_old(keep=deployment.settings.promotion.keep_bundles)
+    context.log.info(f"bundles of {len(gone)} registered models removed")
 
 
 @dg.job(description="Housekeeping of the lake and its ledger.")
 def maintenance() -> None:
     """Clean the lake."""
     clean_lake()
+
+
+@dg.op(
+    description="Embeds Pins that are new since the index that serves, and takes out those that "
+    "left the catalogue.",
+)
+def refresh_pins(context: dg.OpExecutionContext) -> None:
+    """Bring the Pins that serve up to date."""
+    done = refresh(current_deployment())
+    context.log.info(
+        f"version {done.version}, catalogue of {done.catalogue_day}: {done.added} Pins came, "
+        f"{done.removed} went"
+    )
+
+
+@dg.job(description="New and paused Pins for the server, between two trainings.")
+def fresh_pins() -> None:
+    """Refresh the Pins that serve."""
+    refresh_pins()
+
+
+@dg.sensor(
+    job=fresh_pins,
+    minimum_interval_seconds=4 * TICK_S,
+    default_status=_RUNNING,
+    description="Takes new and paused Pins into service once a catalogue is read, without a "
+    "training.",
+)
+def new_catalogue(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Requests a refresh once for each catalogue and model in service."""
+    key = is_due(current_deployment())
+    if key is None:
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason("no model serves, or no catalogue is read")
+        )
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)])
 
 
 maintenance_schedule = dg.ScheduleDefinition(
@@ -144,8 +187,8 @@ newest_day_schedule = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-watch_jobs = [_newest_day_job, maintenance]
-sensors = [landed_logs, late_data, daily_retrain]
+watch_jobs = [_newest_day_job, maintenance, fresh_pins]
+sensors = [landed_logs, late_data, daily_retrain, new_catalogue]
 schedules = [newest_day_schedule, maintenance_schedule]
 
 

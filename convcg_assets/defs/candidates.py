@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 
 from convcg_assets.builds.build import Build
-from convcg_assets.builds.candidates import user_batches, write_candidates
 from convcg_assets.builds.working import working_folder
 from convcg_assets.days import Days
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
@@ -58,6 +57,7 @@ def candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
 
 
 def _find(build: Build, day: dt.date, champion: Champion, warehouse: Warehouse) -> dict[str, Any]:
+    from convcg_assets.builds.candidates import user_batches, write_candidates
     from convcg_model.index import load_bundle
     from convcg_model.live_index import LiveIndex, pin_changes
 

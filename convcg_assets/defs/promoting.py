@@ -13,17 +13,25 @@ from typing import Any
 
 from pydantic import Field
 
+from convcg_assets.builds.build import open_build
 from convcg_assets.config import Frozen
+from convcg_assets.days import Days
 from convcg_assets.defs.canary import Canary, run_canary
 from convcg_assets.defs.registry import Registry
 from convcg_assets.defs.tracking import Run, track_run
 from convcg_assets.deployment import Deployment
+from convcg_assets.lake.engine import connect
 from convcg_model.atomic_folder import atomic_folder
 from convcg_model.evaluation.verdict import Guard, Verdict
 from convcg_serving.champion import Champion
 
 DECISION = "decision.json"
 ASSET = "promotion"
+_NOT_TOLD = Verdict(
+    promote=False,
+    reason="Its report tells no guards: evaluate it again (`--only evaluation_report`).",
+    guards=(),
+)
 
 
 class Decision(Frozen):
@@ -61,6 +69,20 @@ def decide(
     return decision
 
 
+def decide_and_record(
+    deployment: Deployment, day: dt.date, *, by: str, why: str | None, force: bool
+) -> Decision:
+    """As `decide`, for who is no run: the ledger is told what the decision rests on."""
+    con = connect(memory_limit="1GB")
+    try:
+        with open_build(deployment, ASSET, Days(day, day), con=con) as build:
+            decision = decide(deployment, day, by=by, why=why, force=force)
+            build.record_artifact(day)
+    finally:
+        con.disconnect()
+    return decision
+
+
 def _decide(
     deployment: Deployment,
     registry: Registry,
@@ -71,15 +93,17 @@ def _decide(
     why: str | None,
     force: bool,
 ) -> Decision:
-    report = _report_of(deployment, day)
+    context = _report_of(deployment, day)["context"]
     champion = registry.champion()
     challenger = registry.register(day, run)
-    verdict = Verdict.model_validate(report["context"]["promotion"])
+    verdict = _NOT_TOLD
+    if context.get("promotion") is not None:
+        verdict = Verdict.model_validate(context["promotion"])
     refused = _refusal(
         deployment,
         challenger,
         champion,
-        judged_against=report["context"]["in_service"],
+        judged_against=context.get("in_service"),
         withdrawn=registry.withdrawn(challenger.model_version),
     )
     serves = champion is not None and champion.version == challenger.version
@@ -123,8 +147,6 @@ def _report_of(deployment: Deployment, day: dt.date) -> dict[str, Any]:
         raise ValueError(f"the model of {day} has no report: {again} makes one")
     if report["context"]["model_version"] != described["model_version"]:
         raise ValueError(f"the report of {day} is of another model than its index: {again}")
-    if report["context"].get("promotion") is None:
-        raise ValueError(f"the report of {day} tells no guards, as those of before do not: {again}")
     return report
 
 

@@ -33,11 +33,13 @@ class Artifact:
     settings: Callable[[Scope], tuple[Any, ...]] = lambda scope: ()
     version: int = 1
     is_kept: bool = False
+    of_newest: bool = False
 
     def recipe(self, scope: Scope) -> Recipe:
         """What each day is built from."""
         settings = digest_settings(self.version, *self.settings(scope))
-        return Recipe(self.name, self.inputs(scope), "models", settings, self.is_kept)
+        inputs = self.inputs(scope)
+        return Recipe(self.name, inputs, "models", settings, self.is_kept, self.of_newest)
 
 
 def as_of(day: dt.date, *, newest: dt.date, settings: EvaluationSettings) -> dt.date:
@@ -108,6 +110,7 @@ SERVING_FEATURES = Artifact(
     folder="serving/features",
     described_in="features.json",
     inputs=lambda scope: (Input("user_features"), Input("pin_features")),
+    of_newest=True,
 )
 PROMOTION = Artifact(
     name="promotion",
@@ -119,6 +122,7 @@ PROMOTION = Artifact(
         Input("serving_features"),
     ),
     is_kept=True,
+    of_newest=True,
 )
 CANDIDATES = Artifact(
     name="candidates",
@@ -136,4 +140,5 @@ CANDIDATES = Artifact(
     ),
     settings=lambda scope: (scope.settings.candidates,),
     is_kept=True,
+    of_newest=True,
 )

@@ -61,6 +61,8 @@ class Recipe:
     settings: str
     is_kept: bool = False
     """Once built, a day stays as it is: a model is not retrained by a late conversion."""
+    of_newest: bool = False
+    """Of models: wanted for the newest alone, for what is old will not serve."""
 
     def input(self, table: str) -> Input:
         """The input that reads a table."""
