@@ -1,8 +1,10 @@
-"""The held-out examples of a model, with the labels that have arrived since."""
+"""What a model is judged on: its held-out examples with the labels that have arrived since."""
 
 import datetime as dt
 
 import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
 from ibis import _
 
 from convcg_assets.builds.build import Build
@@ -29,3 +31,21 @@ def ripened_examples(build: Build, *, day: dt.date, known_before: dt.date) -> ib
         known_before=known_before,
     )
     return rows.filter(_.split == "holdout")
+
+
+def judged_rows(build: Build, day: dt.date, *, known_before: dt.date) -> tuple[pa.Table, pa.Table]:
+    """The day's examples, the held-out ones as known before a later day, and the held-out days'
+    Pins. `build` is one of `evaluation_report`."""
+    order = ("impression_id", "task", "is_negative")
+    con = build.con
+    train = build.read("training_examples").filter(_.split == "train")
+    holdout = ripened_examples(build, day=day, known_before=known_before)
+    examples = pa.concat_tables(
+        con.to_pyarrow(rows.order_by(*order)) for rows in (train, holdout.select(train.columns))
+    )
+    return examples, con.to_pyarrow(build.read("pin_features").order_by("dt", "pin_id"))
+
+
+def newest_rows(pins: pa.Table) -> pa.Table:
+    """Of rows in the order of `dt` those of the newest day."""
+    return pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))

@@ -22,6 +22,7 @@ COMMANDS = {
     "rollback": "Let the model serve that served before, or the registered one of day T.",
     "serve": "Answer who asks for candidates, with the model in service.",
     "refresh": "Bring the Pins that serve up to date, without a training.",
+    "backtest": "Train models of past days as they would have been, and compare them.",
     "explain": "Explain the labels of an impression or a conversion, down to the landed files.",
     "check": "Show how landed logs will be read, and what would be rejected; builds nothing.",
     "split": "Cut one big log file into a folder per day.",

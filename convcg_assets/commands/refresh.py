@@ -20,9 +20,9 @@ from convcg_assets.deployment import current_deployment
 def command(as_json: bool) -> None:
     """Bring the Pins that serve up to date, without a training.
 
-    New Pins of the newest catalogue are embedded by the model in service and found from then on, Pins that left the
-    catalogue are not found any more. A running server takes it up by itself. Land and read the
-    catalogue first: `convcg run --only raw_events`.
+    New Pins of the newest catalogue are embedded by the model in service and found from then on,
+    Pins that left it are not found any more. A running server takes it up by itself. Land and
+    read the catalogue first: `convcg run --only raw_events`.
 
     \b
     Example:

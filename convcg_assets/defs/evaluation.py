@@ -11,8 +11,9 @@ from ibis import _
 from pydantic import Field
 
 from convcg_assets.builds.build import Build
-from convcg_assets.builds.ripened import ripened_examples
+from convcg_assets.builds.ripened import judged_rows, newest_rows
 from convcg_assets.days import Days
+from convcg_assets.defs.baselines import baseline_scorers
 from convcg_assets.defs.judging import in_service, judge_bundle
 from convcg_assets.defs.metadata import markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
@@ -85,7 +86,7 @@ def _evaluate(
     )
     made_by = read_description(deployment.models / f"dt={day}")
     known_before = as_of(day, newest=build.newest, settings=warehouse.settings.evaluation)
-    examples, pins = _read(day, build, known_before=known_before)
+    examples, pins = judged_rows(build, day, known_before=known_before)
     earlier = folder / "report.json"
     before = json.loads(earlier.read_text("utf-8")) if earlier.exists() else None
     champion = in_service(day, Registry(deployment), before, bundle.model.model_version)
@@ -110,7 +111,7 @@ def _evaluate(
         bundle,
         serving,
         queries=_sample(examples),
-        catalogue=_newest(pins),
+        catalogue=newest_rows(pins),
         limits=warehouse.settings.promotion.guards,
     )
     context = _context(day, warehouse, bundle, made_by, examples, settings)
@@ -160,27 +161,6 @@ def _sample(examples: "pa.Table") -> "pa.Table":
     return select_split(examples, "holdout").slice(0, MEASURED_QUERIES)
 
 
-def _newest(pins: "pa.Table") -> "pa.Table":
-    """The rows of the newest day."""
-    import pyarrow.compute as pc
-
-    return pins.filter(pc.equal(pins["dt"], pins["dt"][-1]))
-
-
-def _read(day: dt.date, build: Build, *, known_before: dt.date) -> "tuple[pa.Table, pa.Table]":
-    """The day's examples, the held-out ones as known by now, and the held-out days' Pins."""
-    import pyarrow as pa
-
-    order = ("impression_id", "task", "is_negative")
-    con = build.con
-    train = build.read("training_examples").filter(_.split == "train")
-    holdout = ripened_examples(build, day=day, known_before=known_before)
-    examples = pa.concat_tables(
-        con.to_pyarrow(rows.order_by(*order)) for rows in (train, holdout.select(train.columns))
-    )
-    return examples, con.to_pyarrow(build.read("pin_features").order_by("dt", "pin_id"))
-
-
 def _day_maturity(build: Build, *, known_before: dt.date) -> dict[dt.date, float]:
     """Share of each label day's conversions that had arrived, by the curve of all advertisers."""
     curves = build.read_days("conversion_delay", Days(known_before, known_before))
@@ -200,31 +180,19 @@ def _scorers(
 ) -> "tuple[dict[str, Scorer], dict[str, str | int | float | bool]]":
     """The model, what serves, the baselines and, of a simulated world, the ceiling; the settings
     of the baselines."""
-    import pyarrow.compute as pc
-
-    from convcg_model.evaluation.als import fit_als
-    from convcg_model.evaluation.baselines import DecayedPopularity, popularity, recently_viewed
     from convcg_model.evaluation.scorers import model_scorer
-    from convcg_model.evaluation.transitions import TransitionScorer
-    from convcg_model.training_set import select_split
 
-    train = select_split(examples)
-    positives = train.filter(pc.invert(train["is_negative"]))
-    als = fit_als(positives)
-    catalogue = _newest(pins)
+    catalogue = newest_rows(pins)
+    baselines, settings = baseline_scorers(examples)
     scorers = {
         "model": model_scorer(bundle.model, catalogue=catalogue),
         **({"champion": model_scorer(serving.model, catalogue=catalogue)} if serving else {}),
-        "popularity": popularity,
-        "decayed popularity": DecayedPopularity(positives),
-        "recently viewed": recently_viewed,
-        "transitions": TransitionScorer(positives),
-        "als": als,
+        **baselines,
     }
     simulation = warehouse.source.simulation
     if simulation is not None:
         scorers["oracle"] = ceiling_scorer(simulation, as_of=day)
-    return scorers, {"ALS factors": als.settings.factors, "ALS alpha": als.settings.alpha}
+    return scorers, settings
 
 
 def _context(

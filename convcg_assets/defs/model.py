@@ -1,5 +1,8 @@
 """The model: a two-tower model trained on the examples of its day."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,70 +89,93 @@ def _describe_kept(path: Path) -> dict[str, Any]:
     }
 
 
-def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build) -> dict[str, Any]:
-    from convcg_model.checkpoint import save_checkpoint
-    from convcg_model.config import ModelConfig, TrainingConfig
-    from convcg_model.content import num_of_other_versions
-    from convcg_model.example_file import write_examples
-    from convcg_model.training import fit
+@dataclass(frozen=True)
+class TrainingInput:
+    """What a model of a day is trained on, and what is recorded of that; files lie in `folder`."""
 
-    lake, deployment, con = warehouse.lake, warehouse.deployment, build.con
-    model_config = ModelConfig.model_validate(config.model)
-    training_config = TrainingConfig.model_validate(config.training)
+    examples: pa.Table
+    pins: pa.Table
+    provenance: dict[str, Any]
+    folder: Path
+
+
+@contextmanager
+def training_input(build: Build, day: date) -> Iterator[TrainingInput]:
+    """The examples of a day as mapped files, for as long as the block lasts, and its Pins.
+
+    `build` is one of `two_tower_checkpoint`. ValueError where there is nothing to learn from.
+    """
+    from convcg_model.example_file import write_examples
+
+    deployment, con = build.deployment, build.con
     stored = [table for table in deployment.tables if table not in VIEWS]
-    versions = {table: lake.version(table) for table in stored} | {
+    versions = {table: deployment.lake.version(table) for table in stored} | {
         table: read.version.number for table, read in build.state.tables.items() if read.version
     }
-    pins = con.to_pyarrow(build.read("pin_features"))
     provenance = {
         "day": str(day),
         "source": deployment.source.name,
         "table_versions": versions,
-        "examples": view_detail(deployment.recipes["training_examples"], day, build.state),
+        "examples": view_detail(deployment.recipes[EXAMPLES], day, build.state),
     }
-    history: list[tuple[int, dict[str, float]]] = []
-    schema = lake.schema("training_examples")
+    pins = con.to_pyarrow(build.read("pin_features"))
+    schema = deployment.lake.schema(EXAMPLES)
     with working_folder(deployment.training_files) as folder:
         with stream_rows(build.training_rows(), schema=schema, con=con) as batches:
             examples = write_examples(batches, schema.to_pyarrow(), folder / "examples.arrow")
         check_trainable(examples, pins, day=day, deployment=deployment)
-        with track_run(
+        yield TrainingInput(examples, pins, provenance, folder)
+
+
+def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build) -> dict[str, Any]:
+    from convcg_model.checkpoint import save_checkpoint
+    from convcg_model.config import ModelConfig, TrainingConfig
+    from convcg_model.content import num_of_other_versions
+    from convcg_model.training import fit
+
+    deployment = warehouse.deployment
+    model_config = ModelConfig.model_validate(config.model)
+    training_config = TrainingConfig.model_validate(config.training)
+    history: list[tuple[int, dict[str, float]]] = []
+    with (
+        training_input(build, day) as given,
+        track_run(
             f"two_tower_checkpoint {day}",
             tracking_uri=deployment.tracking_uri,
             artifacts=(deployment.home / "mlartifacts").as_uri(),
             tags={"asset": "two_tower_checkpoint", "partition": str(day)},
-        ) as run:
-            run.log_params(
-                {"model": model_config.model_dump(), "training": training_config.model_dump()}
-            )
-            run.log_params({"table_versions": versions})
-            model = fit(
-                examples,
-                pins,
-                config=model_config,
-                training=training_config,
-                first_day=deployment.source.first_day,
-                checkpoint_dir=deployment.models / "partial" / f"dt={day}",
-                array_folder=folder / "arrays",
-                on_step=lambda step, metrics: history.append((step, metrics)),
-            )
-            run.log_history(history)
-            path = deployment.models / f"dt={day}"
-            version = save_checkpoint(
-                model,
-                path,
-                provenance={**provenance, "mlflow_run_id": run.run_id, "loss_history": history},
-            )
-            chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
-            chosen += ("best_step", "search_steps")
-            settled = model.training.model_dump() | model.config.model_dump() | model.course
-            run.log_params({"model_version": version})
-            run.log_params({"chosen": {name: settled.get(name) for name in chosen}})
-            run.log_artifacts(str(path), to="checkpoint")
+        ) as run,
+    ):
+        versions = given.provenance["table_versions"]
+        run.log_params(
+            {"model": model_config.model_dump(), "training": training_config.model_dump()}
+        )
+        run.log_params({"table_versions": versions})
+        model = fit(
+            given.examples,
+            given.pins,
+            config=model_config,
+            training=training_config,
+            first_day=deployment.source.first_day,
+            checkpoint_dir=deployment.models / "partial" / f"dt={day}",
+            array_folder=given.folder / "arrays",
+            on_step=lambda step, metrics: history.append((step, metrics)),
+        )
+        run.log_history(history)
+        path = deployment.models / f"dt={day}"
+        made = {"mlflow_run_id": run.run_id, "loss_history": history}
+        version = save_checkpoint(model, path, provenance=given.provenance | made)
+        chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
+        chosen += ("best_step", "search_steps")
+        settled = model.training.model_dump() | model.config.model_dump() | model.course
+        run.log_params({"model_version": version})
+        run.log_params({"chosen": {name: settled.get(name) for name in chosen}})
+        run.log_artifacts(str(path), to="checkpoint")
+        num_examples, pins = given.examples.num_rows, given.pins
     return {
         "model_version": version,
         "path": dg.MetadataValue.path(str(path)),
-        "examples": examples.num_rows,
+        "examples": num_examples,
         "steps": len(history),
         "mlflow_run": run.run_id,
         "content_version": model.spec.content_version or "not named",
