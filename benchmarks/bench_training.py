@@ -26,19 +26,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
+from benchmarks.drawn_examples import draw_examples, draw_pins
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.example_file import write_examples
-from convcg_model.features import PIN_NUMBERS, USER_NUMBERS
 from convcg_model.training import fit
 
-NUM_PINS, NUM_USERS, NUM_DAYS = 100_000, 500_000, 30
-MAX_ACTIONS = 30
 PART_ROWS = 100_000
-NEGATIVE_SHARE = 0.3
-MICROSECONDS_PER_DAY = 86_400 * 10**6
 FIRST_STEPS = 10
 """Of which seconds are not counted: caches are filled."""
 
@@ -88,7 +83,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     if kind == "memory":
         with pa.OSFile(str(folder / "examples.arrow"), "rb") as file:
             examples = pa.ipc.open_file(file).read_all()
-    pins = _pins()
+    pins = draw_pins()
     at: list[float] = []
 
     def on_step(step: int, metrics: dict[str, float]) -> None:
@@ -157,91 +152,14 @@ def _in_a_process(folder: Path, kind: str, options: argparse.Namespace) -> dict[
 
 def _draw(folder: Path, num_examples: int) -> None:
     """Examples day by day, in an Arrow file."""
-    schema = _part(0, 10).schema
+    schema = draw_examples(0, 10).schema
     write_examples(_parts(num_examples), schema, folder / "examples.arrow")
 
 
 def _parts(num_examples: int) -> Iterator[pa.RecordBatch]:
     for first_row in range(0, num_examples, PART_ROWS):
         num_rows = min(PART_ROWS, num_examples - first_row)
-        yield _part(first_row, num_rows, num_examples=num_examples)
-
-
-def _part(first_row: int, num_rows: int, *, num_examples: int = 1) -> pa.RecordBatch:
-    generator = np.random.default_rng(first_row)
-    pin = _skewed(generator, num_rows)
-    is_negative = generator.random(num_rows) < NEGATIVE_SHARE
-    conversion = generator.random(num_rows) < 0.2
-    task = np.where(conversion, "conversion", "engagement")
-    number = first_row + np.arange(num_rows)
-    day = number * NUM_DAYS // max(1, num_examples)
-    ts = day * MICROSECONDS_PER_DAY + generator.integers(0, MICROSECONDS_PER_DAY, num_rows)
-    lengths = generator.integers(0, MAX_ACTIONS + 1, num_rows)
-    starts = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    num_actions = int(lengths.sum())
-    kinds = np.array(["click", "repin", "close_up", "checkout"])
-    words = np.array(["red shoes", "oak table", "lamp", "garden chair"])
-
-    def some(values: np.ndarray, share: float) -> pa.Array:
-        return pa.array(values, mask=generator.random(num_rows) >= share)
-
-    columns = {
-        "split": pa.array(np.full(num_rows, "train")),
-        "example_day": pa.array(day.astype("i4"), pa.date32()),
-        "impression_id": pa.array(number),
-        "user_id": pa.array(generator.integers(0, NUM_USERS, num_rows)),
-        "pin_id": pa.array(pin),
-        "advertiser_id": pa.array(pin % 5_000),
-        "impression_ts": pa.array(ts, pa.timestamp("us")),
-        "surface": pa.array(np.array(["homefeed", "search", "related_pins"])[pin % 3]),
-        "subject_pin_id": some(_skewed(generator, num_rows), 0.3),
-        "query": some(words[pin % 4], 0.3),
-        "task": pa.array(task, mask=is_negative),
-        "is_negative": pa.array(is_negative),
-        "weight": pa.array(np.where(is_negative, 1.0, generator.random(num_rows) + 0.5)),
-        "evidence_dt": pa.array((day + 1).astype("i4"), pa.date32()),
-        **{
-            f"user_{name}": pa.array(
-                np.array(["a", "b", "c"])[generator.integers(3, size=num_rows)]
-            )
-            for name in ("country", "age_bucket", "gender")
-        },
-        **{name: pa.array(generator.poisson(3.0, num_rows) * 1.0) for name in USER_NUMBERS},
-        **{f"pin_{name}": pa.array(generator.poisson(3.0, num_rows) * 1.0) for name in PIN_NUMBERS},
-        "pin_category": pa.array(np.char.add("c", (pin % 20).astype(str))),
-        "user_recent_pin_ids": pa.ListArray.from_arrays(
-            starts, pa.array(_skewed(generator, num_actions))
-        ),
-        "user_recent_actions": pa.ListArray.from_arrays(
-            starts, pa.array(kinds[generator.integers(4, size=num_actions)])
-        ),
-        "user_recent_age_days": pa.ListArray.from_arrays(
-            starts, pa.array(generator.random(num_actions) * 30)
-        ),
-    }
-    return pa.RecordBatch.from_pydict(columns)
-
-
-def _pins() -> pa.Table:
-    generator = np.random.default_rng(5)
-    content = generator.normal(size=NUM_PINS * 32)
-    starts = pa.array(np.arange(NUM_PINS + 1) * 32, pa.int32())
-    numbers = {name: pa.array(generator.poisson(3.0, NUM_PINS) * 1.0) for name in PIN_NUMBERS}
-    pin = np.arange(NUM_PINS)
-    return pa.table(
-        {
-            "pin_id": pa.array(pin),
-            "advertiser_id": pa.array(pin % 5_000),
-            "category": pa.array(np.char.add("c", (pin % 20).astype(str))),
-            "content": pa.ListArray.from_arrays(starts, pa.array(content)),
-            **numbers,
-        }
-    )
-
-
-def _skewed(generator: np.random.Generator, size: int) -> np.ndarray:
-    """Pins, few of them often."""
-    return (NUM_PINS * generator.random(size) ** 3).astype(np.int64)
+        yield draw_examples(first_row, num_rows, num_examples=num_examples)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from convcg_model.eligible import Eligible, as_eligible
 from convcg_model.live_index import LiveIndex
 from convcg_model.user_tower import UserTower
 
@@ -33,7 +34,7 @@ def find_candidates(
     tower: UserTower,
     k: int,
     left_out: Sequence[Sequence[int | str] | None],
-    eligible: np.ndarray | None = None,
+    eligible: np.ndarray | Eligible | None = None,
     max_per_advertiser: int | None = None,
 ) -> Candidates:
     """The k best Pins of each user, of those `eligible` (bool over the index's Pins).
@@ -46,7 +47,8 @@ def find_candidates(
     Exact as far as the index is: each user is searched as deep as it takes.
     """
     embeddings, repeats = tower.embed_with_repeats(tower.encode(users))
-    num_eligible = index.pins.num_rows if eligible is None else int(eligible.sum())
+    allowed = as_eligible(eligible)
+    num_eligible = index.pins.num_rows if allowed is None else allowed.num
     advertiser = _codes(index.pins["advertiser_id"]) if max_per_advertiser else None
     unwanted = [_places(index, pins) for pins in left_out]
     chosen: list[tuple[np.ndarray, np.ndarray]] = [(_NONE, _NO_SCORES)] * users.num_rows
@@ -58,7 +60,7 @@ def find_candidates(
         if not depth:
             break
         places, scores = index.search_places(
-            embeddings[waiting], depth, repeats=repeats.of_rows(waiting), eligible=eligible
+            embeddings[waiting], depth, repeats=repeats.of_rows(waiting), eligible=allowed
         )
         unfinished = []
         for i, user in enumerate(waiting.tolist()):

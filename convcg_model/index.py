@@ -19,9 +19,10 @@ from convcg_model.arrow_columns import as_array, table_column
 from convcg_model.atomic_folder import atomic_folder, check_files, file_checksums
 from convcg_model.checkpoint import load_checkpoint, read_description, save_checkpoint
 from convcg_model.config import IndexConfig
+from convcg_model.eligible import Eligible, as_eligible
 from convcg_model.exact_search import search_exactly
 from convcg_model.id_lookup import IdLookup
-from convcg_model.index_search import Breadth, search_index
+from convcg_model.index_search import Breadth, breadth_of, search_index
 from convcg_model.index_tuning import make_index, recall_of
 from convcg_model.trained_model import TrainedModel
 from convcg_model.user_tower import Repeats
@@ -73,7 +74,7 @@ class IndexBundle:
         k: int,
         *,
         repeats: Repeats | None = None,
-        eligible: np.ndarray | None = None,
+        eligible: np.ndarray | Eligible | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best Pins of each user: (pin_ids [n, k], scores float32 [n, k]), best first.
 
@@ -95,12 +96,13 @@ class IndexBundle:
         k: int,
         *,
         repeats: Repeats | None = None,
-        eligible: np.ndarray | None = None,
+        eligible: np.ndarray | Eligible | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `search`, but places in `pin_ids` (int64, -1: none) instead of ids."""
         if repeats is None:
             return self.search_places(user_embeddings, k, eligible=eligible)
-        return self._search_with(repeats, user_embeddings, k, eligible=eligible)
+        allowed = as_eligible(eligible)
+        return self._search_with(repeats, user_embeddings, k, eligible=allowed)
 
     def retrieve(
         self,
@@ -108,7 +110,7 @@ class IndexBundle:
         k: int,
         *,
         catalogue: pa.Table | None = None,
-        eligible: np.ndarray | None = None,
+        eligible: np.ndarray | Eligible | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best Pins of each user of a table with the user columns of training examples.
 
@@ -120,7 +122,7 @@ class IndexBundle:
         return self.search(embeddings, k, repeats=repeats, eligible=eligible)
 
     def search_places(
-        self, user_embeddings: np.ndarray, k: int, *, eligible: np.ndarray | None = None
+        self, user_embeddings: np.ndarray, k: int, *, eligible: np.ndarray | Eligible | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `find_places`, by inner products alone."""
         if k < 1:
@@ -130,10 +132,13 @@ class IndexBundle:
             raise ValueError(
                 f"user embeddings have shape {queries.shape}; (n, {self.index.d}) is expected"
             )
-        if eligible is not None and eligible.shape != (len(self.pin_ids),):
-            raise ValueError(f"eligible has shape {eligible.shape}; ({len(self.pin_ids)},) is")
+        allowed = as_eligible(eligible)
+        if allowed is not None and len(allowed.mask) != len(self.pin_ids):
+            raise ValueError(
+                f"eligible says so of {len(allowed.mask)} Pins, but there are {len(self.pin_ids)}"
+            )
         return search_index(
-            self.index, self.embeddings, queries, k, breadth=self.breadth, eligible=eligible
+            self.index, self.embeddings, queries, k, breadth=self.breadth, eligible=allowed
         )
 
     def _search_with(
@@ -142,7 +147,7 @@ class IndexBundle:
         user_embeddings: np.ndarray,
         k: int,
         *,
-        eligible: np.ndarray | None,
+        eligible: Eligible | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `search_places`, with the repeats' gains.
 
@@ -150,7 +155,7 @@ class IndexBundle:
         best `k + longest` by inner product and the row's own Pins, which are scored exactly.
         """
         place = self.lookup.find(repeats.pin_ids, role="repeats")
-        is_there = place >= 0 if eligible is None else (place >= 0) & eligible[place]
+        is_there = place >= 0 if eligible is None else (place >= 0) & eligible.mask[place]
         row, place, gain = (part[is_there] for part in (repeats.row, place, repeats.gain))
         lengths = np.bincount(row, minlength=len(user_embeddings))
         longest = int(lengths.max(initial=0))
@@ -271,7 +276,7 @@ def load_bundle(path: Path, *, checkpoint: Path | None = None) -> IndexBundle:
         index=faiss.read_index(str(path / INDEX)),
         factory=description["factory"],
         config=config,
-        breadth=Breadth(**description["breadth"]) if "breadth" in description else own,
+        breadth=breadth_of(description["breadth"]) if "breadth" in description else own,
         pins=shown_columns(pq.read_table(path / PINS)),
         embeddings=np.load(path / EMBEDDINGS),
         model=load_checkpoint(source),

@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 
 from convcg_model.config import IndexConfig
+from convcg_model.eligible import Eligible
 from convcg_model.exact_search import search_exactly
 from convcg_model.index_search import Breadth, search_index, searched_share
 
@@ -21,8 +22,11 @@ K = 100
 """Recall is measured of the best K."""
 TIE = 1e-5
 """The same inner product added up in another order differs by less."""
-MAX_SHARE = 0.25
+MAX_SHARE = 0.5
 """An approximate search that visits more of the vectors saves nothing."""
+SHARES = (0.5, 0.2, 0.1, 0.05)
+"""Shares of eligible vectors for which a breadth is looked for; below them search is exact."""
+FILTER_QUERIES = 100
 MAX_TRAINING_POINTS = 200_000
 
 
@@ -118,12 +122,39 @@ def _tune(
             f"{MAX_SHARE:.0%} of the Pins, {config.target_recall:g} is wanted (target_recall)"
         )
         return Tuning("Flat", own, reason, tuple(curve), 1.0, exact_us, exact_us)
+    chosen = replace(chosen, filtered=_tune_filtered(index, vectors, halves[0], chosen, config))
     recall, microseconds = _measure(index, vectors, halves[1], exact[1], chosen)
     reason = (
         f"the fewest probes that find {config.target_recall:g} of the best {K} "
         f"on {len(halves[0]):,} queries"
     )
     return Tuning(factory, chosen, reason, tuple(curve), recall, microseconds, exact_us)
+
+
+def _tune_filtered(
+    index: faiss.Index,
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    chosen: Breadth,
+    config: IndexConfig,
+) -> tuple[tuple[float, int], ...]:
+    """The fewest probes that reach the target where a share is eligible, drawn at random."""
+    found = []
+    queries = queries[:FILTER_QUERIES]
+    for share in SHARES:
+        eligible = Eligible(np.random.default_rng(0).random(len(vectors)) < share)
+        exact = search_exactly(vectors, queries, K, eligible=eligible)[1]
+        probes, limit = chosen.num_probes, share * index.nlist
+        while probes < limit:
+            breadth = replace(chosen, filtered=((share / 2, probes),))
+            got = search_index(index, vectors, queries, K, breadth=breadth, eligible=eligible)
+            if recall_of(*got, exact) >= config.target_recall:
+                found.append((share, probes))
+                break
+            probes *= 2
+        else:
+            break  # What is left is less than what would be visited.
+    return tuple(found)
 
 
 def _measure(

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from convcg_model.arrow_columns import as_array, table_column
 from convcg_model.atomic_folder import atomic_folder, check_files, file_checksums
+from convcg_model.eligible import Eligible, as_eligible
 from convcg_model.id_lookup import IdLookup
 from convcg_model.index import IndexBundle, ids_at, shown_columns
 from convcg_model.trained_model import TrainedModel
@@ -29,6 +30,9 @@ DESCRIPTION, ADDED, EMBEDDINGS, REMOVED = (
     "embeddings.npy",
     "removed.parquet",
 )
+
+
+MAX_NARROWED = 256
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class LiveIndex:
             )
         self.bundle = bundle
         self._changes = changes
+        self._narrowed: dict[int, tuple[Eligible, Eligible]] = {}
 
     @property
     def as_of(self) -> dt.datetime | None:
@@ -181,7 +186,7 @@ class LiveIndex:
         k: int,
         *,
         repeats: Repeats | None = None,
-        eligible: np.ndarray | None = None,
+        eligible: np.ndarray | Eligible | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `IndexBundle.search`; `eligible` is bool over `pins`."""
         places, scores = self.search_places(user_embeddings, k, repeats=repeats, eligible=eligible)
@@ -193,25 +198,44 @@ class LiveIndex:
         k: int,
         *,
         repeats: Repeats | None = None,
-        eligible: np.ndarray | None = None,
+        eligible: np.ndarray | Eligible | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `search`, but places in `pins` (int64, -1: none) instead of ids."""
-        num = len(self.bundle.pin_ids)
-        remaining = self._remaining
-        if eligible is not None:
-            of_bundle = eligible[:num]
-            remaining = of_bundle if remaining is None else of_bundle & remaining
+        num, allowed = len(self.bundle.pin_ids), as_eligible(eligible)
+        if self._changes is None:
+            of_bundle = allowed
+        elif allowed is None:
+            of_bundle = self._shown
+        else:
+            of_bundle = self._of_bundle(allowed)
         places, scores = self.bundle.find_places(
-            user_embeddings, k, repeats=repeats, eligible=remaining
+            user_embeddings, k, repeats=repeats, eligible=of_bundle
         )
         if self._changes is None or not self._changes.added.num_rows:
             return places, scores
-        rows = None if eligible is None else np.flatnonzero(eligible[num:])
+        rows = None if allowed is None else np.flatnonzero(allowed.mask[num:])
         added, added_scores = self._search_added(user_embeddings, k, repeats=repeats, rows=rows)
         together = np.concatenate([places, np.where(added < 0, -1, added + num)], axis=1)
         of_all = np.concatenate([scores, added_scores], axis=1)
         best = np.argsort(-of_all, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(together, best, axis=1), np.take_along_axis(of_all, best, axis=1)
+
+    @cached_property
+    def _shown(self) -> Eligible | None:
+        """The bundle's Pins that are still shown as it has them; None: all."""
+        return None if self._remaining is None else Eligible(self._remaining)
+
+    def _of_bundle(self, allowed: Eligible) -> Eligible:
+        """Of the eligible those of the bundle that are still shown; made once for each."""
+        known = self._narrowed.get(id(allowed))
+        if known is not None and known[0] is allowed:
+            return known[1]
+        mask = allowed.mask[: len(self.bundle.pin_ids)]
+        narrowed = Eligible(mask if self._remaining is None else mask & self._remaining)
+        if len(self._narrowed) >= MAX_NARROWED:
+            self._narrowed.clear()
+        self._narrowed[id(allowed)] = allowed, narrowed
+        return narrowed
 
     @cached_property
     def _ids(self) -> np.ndarray:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from convcg_model.arrow_columns import id_kind
 from convcg_model.catalogue import UNKNOWN_PIN
+from convcg_model.eligible import Eligible
 from convcg_model.index import IndexBundle, load_bundle
 from convcg_model.live_index import LiveIndex, load_changes
 from convcg_model.pin_filter import PinFilter
@@ -176,18 +176,18 @@ class _Masks:
     """Which Pins meet a filter, of those asked for lately."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[PinFilter, np.ndarray] = OrderedDict()
+        self._kept: OrderedDict[PinFilter, Eligible] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, wanted: PinFilter, pins: pa.Table) -> np.ndarray | None:
-        """bool [N], or None where all may be shown."""
+    def of(self, wanted: PinFilter, pins: pa.Table) -> Eligible | None:
+        """Those of the Pins, or None where all may be shown."""
         if wanted == NOBODY:
             return None
         with self._lock:
             if wanted in self._kept:
                 self._kept.move_to_end(wanted)
                 return self._kept[wanted]
-        mask = wanted.mask(pins)
+        mask = Eligible(wanted.mask(pins))
         with self._lock:
             self._kept[wanted] = mask
             while len(self._kept) > MAX_MASKS:

@@ -252,6 +252,7 @@ def test_a_damaged_bundle_is_nothing_to_go_back_to(deployment, world):
     decide(deployment, day(1), by="asset")
     registry = Registry(deployment)
     first = registry.of_day(day(0))
+    assert first is not None
     with (first.model.bundle / "embeddings.npy").open("ab") as file:
         file.write(b"x")
     with pytest.raises(ValueError, match=r"embeddings\.npy: checksum is"):
@@ -274,7 +275,9 @@ def test_the_champion_stays_when_old_bundles_go(deployment, world):
     with pytest.raises(LookupError, match="the files of version 2"):
         roll_back(registry, day(1), by="ada", why="x")
     assert serving(deployment) == "1"
-    assert registry.champion().bundle.is_dir()
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.bundle.is_dir()
 
 
 def test_one_whose_move_was_cut_off_is_no_part_of_the_history(deployment, world, monkeypatch):
@@ -311,4 +314,5 @@ def test_the_registered_model_answers_as_mlflow_loads_it(deployment, world):
     assert [len(pins) for pins in answers["pin_ids"]] == [4, 4]
     assert [sorted(scores, reverse=True) == scores for scores in answers["scores"]] == [True, True]
     champion = Registry(deployment).champion()
+    assert champion is not None
     assert set(answers["model_version"]) == {champion.model_version}

@@ -8,6 +8,7 @@ import pytest
 from convcg_model.index import load_bundle
 from convcg_model.live_index import PinChanges, pin_changes
 from convcg_serving.champion import Champion
+from convcg_serving.release import Release
 from convcg_serving.watcher import Places, Watcher
 
 from .conftest import DAY, NOW, write_features
@@ -33,6 +34,16 @@ def root(features, tmp_path):
     return tmp_path
 
 
+def serving(watcher: Watcher) -> Release:
+    assert watcher.release is not None
+    return watcher.release
+
+
+def day_of(release: Release) -> dt.date:
+    assert release.features is not None
+    return release.features.day
+
+
 def watch(champion, root):
     registry = Registry(champion)
     watcher = Watcher(registry, Places(root / "features", root / "pins"))
@@ -44,17 +55,19 @@ def test_model_and_features_change_as_one(champion, challenger, root, world):
     registry, watcher = watch(champion, root)
     first = watcher.release
     assert first is not None
-    assert (first.champion, first.features.day, watcher.fault) == (champion, DAY, None)
+    assert (first.champion, day_of(first), watcher.fault) == (champion, DAY, None)
     watcher.look()
     assert watcher.release is first, "nothing new, nothing loaded"
     write_features(world, root / "features", day=NEXT, num=20)
     registry.found = challenger
     watcher.look()
-    assert (watcher.release.champion, watcher.release.features.day) == (challenger, NEXT)
+    assert (serving(watcher).champion, day_of(serving(watcher))) == (challenger, NEXT)
     assert watcher.before is first
     write_features(world, root / "features", day=NEXT, num=30)
     watcher.look()
-    assert watcher.release.features.users.num_rows == 30, "written anew under the same name"
+    again = serving(watcher).features
+    assert again is not None
+    assert again.users.num_rows == 30, "written anew under the same name"
     assert watcher.before is first
 
 
@@ -63,7 +76,7 @@ def test_the_registry_is_away(champion, root):
     registry.found = ConnectionError("no route")
     for _ in range(3):
         watcher.look()
-    assert watcher.release.champion == champion
+    assert serving(watcher).champion == champion
     assert watcher.fault == "the registry cannot be asked: no route"
     assert watcher.num_faults == 3
     registry.found = champion
@@ -103,12 +116,12 @@ def test_a_bundle_that_cannot_be_read_changes_nothing(champion, challenger, root
     damage(champion.bundle, broken)
     registry.found = Champion("2", DAY, challenger.model_version, broken)
     watcher.look()
-    assert watcher.release.champion == champion
-    assert "version 2" in watcher.fault
+    assert serving(watcher).champion == champion
+    assert "version 2" in str(watcher.fault)
     shutil.rmtree(broken)
     shutil.copytree(challenger.bundle, broken)
     watcher.look()
-    assert watcher.release.champion.version == "2", "mended, it is taken up"
+    assert serving(watcher).champion.version == "2", "mended, it is taken up"
     assert watcher.fault is None
 
 
@@ -117,12 +130,12 @@ def test_features_that_cannot_be_read_change_nothing(champion, root, world):
     path = write_features(world, root / "features", day=NEXT)
     (path / "users.arrow").write_bytes(b"")
     watcher.look()
-    assert watcher.release.features.day == DAY
-    assert "users.arrow: checksum" in watcher.fault
+    assert day_of(serving(watcher)) == DAY
+    assert "users.arrow: checksum" in str(watcher.fault)
     # A server that starts now takes the older day.
     _, other = watch(champion, root)
-    assert other.release.features.day == DAY
-    assert "users.arrow: checksum" in other.fault
+    assert day_of(serving(other)) == DAY
+    assert "users.arrow: checksum" in str(other.fault)
 
 
 def test_features_that_vanish_stay_in_use(champion, root):
@@ -143,16 +156,16 @@ def request(**asked):
 
 def test_pins_that_came_and_went_are_taken_up(champion, root, world):
     _, watcher = watch(champion, root)
-    ranked = [pin.pin_id for pin in watcher.release.answer([request(user_id=3)], now=NOW)[0].pins]
+    ranked = [pin.pin_id for pin in serving(watcher).answer([request(user_id=3)], now=NOW)[0].pins]
     bundle = load_bundle(champion.bundle)
     kept = world.pins.filter([pin_id != ranked[0] for pin_id in world.pins["pin_id"].to_pylist()])
     changes = pin_changes(bundle, kept, as_of=NOW)
     changes.save(root / "pins" / champion.model_version)
     watcher.look()
-    again = watcher.release.answer([request(user_id=3)], now=NOW)[0]
+    again = serving(watcher).answer([request(user_id=3)], now=NOW)[0]
     assert [pin.pin_id for pin in again.pins][:4] == ranked[1:]
-    assert watcher.release.pins_as_of == NOW
-    assert watcher.release.index.num_pins == 39
+    assert serving(watcher).pins_as_of == NOW
+    assert serving(watcher).index.num_pins == 39
 
 
 def test_pins_of_another_model_are_refused(champion, root, world):
@@ -163,5 +176,5 @@ def test_pins_of_another_model_are_refused(champion, root, world):
         root / "pins" / champion.model_version
     )
     watcher.look()
-    assert "embeddings of two models are not comparable" in watcher.fault
-    assert watcher.release.index.num_pins == 40
+    assert "embeddings of two models are not comparable" in str(watcher.fault)
+    assert serving(watcher).index.num_pins == 40

@@ -65,6 +65,8 @@ def _plot(points: Sequence[Point], *, task: str, place: str, models: Sequence[st
         figure = Figure(figsize=(6.6, 2.9), layout="constrained")
         axes = figure.subplots()
         shown = [p for p in points if (p.task, p.place) == (task, place) and p.day is not None]
+        last = [p for p in shown if p.day == shown[-1].day and p.scorer not in models]
+        best = max(last, key=lambda point: point.value).scorer if last else None
         for scorer in dict.fromkeys(p.scorer for p in shown):
             own = [p for p in shown if p.scorer == scorer]
             days, values = [str(p.day) for p in own], [p.value for p in own]
@@ -75,19 +77,20 @@ def _plot(points: Sequence[Point], *, task: str, place: str, models: Sequence[st
                 axes.plot(days, values, color=color, marker="o", markersize=4, label=scorer)
             else:
                 axes.plot(days, values, color=BASELINE, linewidth=1, linestyle=":")
-                axes.annotate(
-                    words(scorer),
-                    (days[-1], values[-1]),
-                    xytext=(4, 0),
-                    fontsize=7.5,
-                    textcoords="offset points",
-                    va="center",
-                    color=BASELINE,
-                )
+                if scorer == best:
+                    axes.annotate(
+                        words(scorer),
+                        (days[-1], values[-1]),
+                        xytext=(0, 5),
+                        fontsize=8,
+                        textcoords="offset points",
+                        ha="right",
+                        color=BASELINE,
+                    )
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.grid(axis="y")
         axes.set_title(f"{task.capitalize()} recall, {SLICES[place]}")
         axes.tick_params(axis="x", labelrotation=25 if len(shown) > 12 else 0, labelsize=8)
-        axes.legend(loc="lower left")
+        axes.legend(loc="lower left", ncols=len(models))
         return svg(figure, label=f"{task} recall over days, {SLICES[place]}")

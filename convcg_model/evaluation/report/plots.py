@@ -81,7 +81,8 @@ def slices(evaluation: Evaluation) -> str:
     config = evaluation.config
     metric = f"recall@{config.headline_k}"
     overall = _by_scorer(evaluation, "all", "all")
-    baselines = [name for name in overall if name not in (config.model, config.oracle)]
+    others = (config.model, config.oracle, config.champion)
+    baselines = [name for name in overall if name not in others]
     best = max(baselines, key=lambda name: overall[name].metrics[metric].value, default=None)
     rows = [
         figures
