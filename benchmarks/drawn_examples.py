@@ -26,7 +26,8 @@ def draw_examples(
     lengths = generator.integers(0, MAX_ACTIONS + 1, num_rows)
     starts = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     num_actions = int(lengths.sum())
-    kinds = np.array(["click", "repin", "close_up", "checkout"])
+    # Taken from Arrow: of so much text NumPy makes several arrays.
+    kinds = pa.array(["click", "repin", "close_up", "checkout"])
     words = np.array(["red shoes", "oak table", "lamp", "garden chair"])
 
     def some(values: np.ndarray, share: float) -> pa.Array:
@@ -60,7 +61,7 @@ def draw_examples(
             starts, pa.array(_skewed(generator, num_actions, num_pins))
         ),
         "user_recent_actions": pa.ListArray.from_arrays(
-            starts, pa.array(kinds[generator.integers(4, size=num_actions)])
+            starts, kinds.take(pa.array(generator.integers(4, size=num_actions)))
         ),
         "user_recent_age_days": pa.ListArray.from_arrays(
             starts, pa.array(generator.random(num_actions) * 30)
