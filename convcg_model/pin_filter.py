@@ -1,5 +1,7 @@
 """Which Pins may be shown: by advertiser, category, price, country and by name."""
 
+from typing import Annotated
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,7 +10,7 @@ from pydantic import Field
 from convcg_model.arrow_columns import id_kind
 from convcg_model.config import FrozenConfig
 
-Id = int | str
+Id = Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]
 
 
 class PinFilter(FrozenConfig):
@@ -59,6 +61,8 @@ def _is_in(column: pa.ChunkedArray, values: tuple[Id, ...]) -> np.ndarray:
     for value in values:
         if not isinstance(value, wanted):
             raise ValueError(f"{value!r} is no id here: they are {kind}")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{value} is no id here: they are 64-bit integers")
     return _holds(pc.is_in(column, value_set=pa.array(values, column.type)))
 
 

@@ -16,6 +16,9 @@ def main() -> None:
     parser.add_argument(
         "--features", type=Path, required=True, help="folder with a folder of features per day"
     )
+    parser.add_argument(
+        "--previous", type=Path, help="another index bundle, shown beside it on the page"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
     arguments = parser.parse_args()
@@ -24,8 +27,12 @@ def main() -> None:
     from convcg_serving.server import serve
     from convcg_serving.watcher import Places, Watcher
 
-    champion = bundle_by_path(arguments.bundle)
-    watcher = Watcher(lambda: champion, Places(arguments.features))
+    champion, previous = bundle_by_path(arguments.bundle), arguments.previous
+    watcher = Watcher(
+        lambda: champion,
+        Places(arguments.features),
+        find_before=None if previous is None else lambda: bundle_by_path(previous),
+    )
     serve(watcher, host=arguments.host, port=arguments.port)
 
 

@@ -29,13 +29,18 @@ def make_app(watcher: Watcher) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(watcher.start)
+        watcher.start()
         yield
         await batcher.close()
         await asyncio.to_thread(watcher.stop)
 
     app = FastAPI(title="convcg", lifespan=lifespan)
-    app.add_middleware(LimitBody, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(
+        LimitBody,
+        max_bytes=MAX_BODY_BYTES,
+        max_seconds=TIMEOUT_SECONDS,
+        on_refused=metrics.count,
+    )
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(resources.files("convcg_serving").joinpath("page.html.j2").read_text("utf-8"))
@@ -43,8 +48,14 @@ def make_app(watcher: Watcher) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         metrics.count(422)
-        said = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()]
+        said = [": ".join([*_place(e["loc"][1:]), e["msg"]]) for e in error.errors()]
         return _error(422, "; ".join(said))
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        # Starlette raises it again after the answer, so that it is logged.
+        metrics.count(500)
+        return _error(500, "the server failed: its log says how")
 
     @app.post("/candidates", response_model=CandidateAnswer)
     async def candidates(request: CandidateRequest) -> Response:
@@ -107,6 +118,11 @@ def make_app(watcher: Watcher) -> FastAPI:
         return HTMLResponse(template.render(shown=shown))
 
     return app
+
+
+def _place(location: tuple[int | str, ...]) -> list[str]:
+    """Where in a body something is wrong; nowhere where it is the body itself."""
+    return [".".join(map(str, location))] if location else []
 
 
 def _refused(metrics: Metrics, status: int, why: str) -> HTTPException:

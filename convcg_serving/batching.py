@@ -59,16 +59,32 @@ class Batcher:
             try:
                 answers = await loop.run_in_executor(self._worker, self._answer, requests)
             except Exception as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
+                answers = [error] * len(batch)
             for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
+                if future.done():
+                    continue
+                if isinstance(answer, Exception) and not isinstance(answer, ValueError):
+                    future.set_exception(answer)
+                else:
                     future.set_result(answer)
 
-    def _answer(self, requests: list[CandidateRequest]) -> list[Answer]:
-        release = self._release()
+    def _answer(self, requests: list[CandidateRequest]) -> list[Answer | Exception]:
+        release, now = self._release(), dt.datetime.now(dt.UTC)
         if release is None:
             raise LookupError("no model is in service yet")
-        return release.answer(requests, now=dt.datetime.now(dt.UTC))
+        try:
+            return [*release.answer(requests, now=now)]
+        except Exception as error:
+            if len(requests) == 1:
+                return [error]
+        # One of them cannot be answered: it alone is to go without.
+        return [answer for request in requests for answer in _alone(release, request, now=now)]
+
+
+def _alone(
+    release: Release, request: CandidateRequest, *, now: dt.datetime
+) -> list[Answer | Exception]:
+    try:
+        return [*release.answer([request], now=now)]
+    except Exception as error:
+        return [error]

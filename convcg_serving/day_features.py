@@ -1,8 +1,8 @@
-"""What the server knows of users and Pins on a day T: a folder that is written whole and mapped.
+"""What the server knows of users and Pins on a day T: a folder that is written whole.
 
-Users lie in one Arrow file in the order of their ids. A few rows among a million are found by
-halving and taken without reading the rest: as fast as an embedded store, with no copy to keep and
-with the types that the user tower reads.
+Users lie in one Arrow file in the order of their ids, and in memory as they lie there. A few rows
+among a million are found by halving and taken as they are, with the types that the user tower
+reads. The file is read, not mapped: one that is cut short under a server would end it.
 """
 
 import datetime as dt
@@ -44,6 +44,16 @@ class DayFeatures:
     def user_id_kind(self) -> str:
         """`int64` or `string`."""
         return self._lookup.kind
+
+    @property
+    def pin_id_kind(self) -> str:
+        """`int64` or `string`."""
+        return self.pin_lookup.kind
+
+    @cached_property
+    def pin_lookup(self) -> IdLookup:
+        """Places of Pins by id."""
+        return IdLookup(as_array(self.pins["pin_id"]))
 
     @cached_property
     def _lookup(self) -> IdLookup:
@@ -93,10 +103,11 @@ def load_day_features(path: Path) -> DayFeatures:
             f"reads {FORMAT}"
         )
     check_files(path, description["checksums"])
-    users = pa.ipc.open_file(pa.memory_map(str(path / USERS))).read_all()
+    with pa.OSFile(str(path / USERS)) as file:
+        users = pa.ipc.open_file(file).read_all()
     features = DayFeatures(
         day=dt.date.fromisoformat(description["day"]),
-        # One chunk, so that a row is found without asking which.
+        # One chunk: of several, Arrow would put all together for each row that is taken.
         users=users.combine_chunks(),
         pins=pq.read_table(path / PINS),
     )
@@ -104,10 +115,8 @@ def load_day_features(path: Path) -> DayFeatures:
     return features
 
 
-def newest_features(root: Path, *, before: dt.date | None = None) -> Path | None:
-    """The folder of the newest day below a folder, of those before a day if one is given."""
-    days = sorted(root.glob(f"dt=????-??-??/{DESCRIPTION}"), reverse=True)
-    for found in days:
-        if before is None or found.parent.name < f"dt={before}":
-            return found.parent
-    return None
+def features_below(root: Path) -> list[Path]:
+    """The folders of days below a folder, newest first."""
+    return sorted(
+        (found.parent for found in root.glob(f"dt=????-??-??/{DESCRIPTION}")), reverse=True
+    )

@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from convcg_model.id_lookup import IdLookup
 from convcg_serving.release import Release
-from convcg_serving.requests import CandidateAnswer, CandidateRequest
+from convcg_serving.requests import CandidateRequest
 from convcg_serving.watcher import Watcher
 
 SHOWN = 20
@@ -65,19 +64,27 @@ def show_user(watcher: Watcher, *, user_id: str, surface: str, subject: str, que
         shown.features_day = release.features.day
         shown.offered = _some_users(release)
     try:
-        for each in filter(None, (release, watcher.before)):
-            request = _request(each, user_id=user_id, surface=surface, subject=subject, query=query)
-            answer = each.answer([request], now=dt.datetime.now(dt.UTC))[0]
-            if isinstance(answer, ValueError):
-                raise answer
-            if each is release:
-                shown.did = _actions(each, request)
-            shown.columns.append(_column(each, answer, request, is_now=each is release))
+        request = _request(release, user_id=user_id, surface=surface, subject=subject, query=query)
+        shown.columns.append(_column(release, request, is_now=True))
+        shown.did = _actions(release, request)
     except ValidationError as error:
         shown.fault = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
     except ValueError as error:
         shown.fault = str(error)
+    else:
+        _show_before(shown, watcher, request)
     return shown
+
+
+def _show_before(shown: Shown, watcher: Watcher, request: CandidateRequest) -> None:
+    """Add what the champion of before answers; that it cannot be asked hides nothing else."""
+    try:
+        before = watcher.before()
+        if before is not None:
+            shown.columns.append(_column(before, request, is_now=False))
+    except Exception as error:
+        said = f"the model before cannot be shown: {error}"
+        shown.fault = f"{shown.fault}; {said}" if shown.fault else said
 
 
 def _request(
@@ -144,9 +151,11 @@ def _ago(days: float) -> str:
     return f"{days:.0f} days before" if days >= 2 else f"{24 * days:.0f} hours before"
 
 
-def _column(
-    release: Release, answer: CandidateAnswer, request: CandidateRequest, *, is_now: bool
-) -> Column:
+def _column(release: Release, request: CandidateRequest, *, is_now: bool) -> Column:
+    """What a release answers; ValueError where it cannot be asked so."""
+    answer = release.answer([request], now=dt.datetime.now(dt.UTC))[0]
+    if isinstance(answer, ValueError):
+        raise answer
     champion = release.champion
     serves = "Serves now" if is_now else "Served before"
     ids = [pin.pin_id for pin in answer.pins]
@@ -172,6 +181,7 @@ def _reasons(release: Release, ids: list[int | str], request: CandidateRequest) 
     of_done = bundle.lookup.find(pa.array(done, bundle.pin_ids.type), role="history")
     known = of_done >= 0
     of_candidates = bundle.lookup.find(pa.array(ids, bundle.pin_ids.type), role="candidates")
+    names = [card.title or f"Pin {card.pin_id}" for card in _cards(release, done)]
     reasons = []
     for pin_id, place in zip(ids, of_candidates.tolist(), strict=True):
         if pin_id in done:
@@ -181,8 +191,7 @@ def _reasons(release: Release, ids: list[int | str], request: CandidateRequest) 
         else:
             near = bundle.embeddings[of_done[known]] @ bundle.embeddings[place]
             nearest = np.flatnonzero(known)[int(near.argmax())]
-            card = _cards(release, [done[nearest]])[0]
-            reasons.append(f"near {card.title or f'Pin {card.pin_id}'}")
+            reasons.append(f"near {names[nearest]}")
     return reasons
 
 
@@ -197,12 +206,11 @@ def _history_ids(release: Release, request: CandidateRequest) -> list[int | str]
 
 def _cards(release: Release, ids: list[int | str]) -> list[Card]:
     """What is known of Pins: of those that can be found, else of the day's."""
-    tables = [release.index.pins]
+    tables = [(release.index.pins, release.index.lookup)]
     if release.features is not None:
-        tables.append(release.features.pins)
+        tables.append((release.features.pins, release.features.pin_lookup))
     known: dict[int | str, dict[str, object]] = {}
-    for table in reversed(tables):
-        lookup = IdLookup(table["pin_id"].combine_chunks())
+    for table, lookup in reversed(tables):
         places = lookup.find(pa.array(ids, lookup.ids.type), role="pins")
         rows = table.take(pa.array(places[places >= 0])).to_pylist()
         known |= {row["pin_id"]: row for row in rows}

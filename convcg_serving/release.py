@@ -14,7 +14,6 @@ from threading import Lock
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from convcg_model.arrow_columns import id_kind
 from convcg_model.catalogue import UNKNOWN_PIN
 from convcg_model.eligible import Eligible
 from convcg_model.index import IndexBundle, load_bundle
@@ -30,7 +29,7 @@ from convcg_serving.requests import (
     Fallback,
     check_ids,
 )
-from convcg_serving.user_rows import user_rows
+from convcg_serving.user_rows import HISTORY, user_rows
 
 MAX_MASKS = 256
 """Filters whose Pins are kept in mind."""
@@ -57,6 +56,23 @@ class Release:
         """When the Pins were last brought up to date."""
         begin = dt.datetime.combine(self.champion.day, dt.time(), dt.UTC)
         return self.index.as_of or begin
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the users' features are of a day before the model's."""
+        return self.features is not None and self.features.day < self.champion.day
+
+    def try_out(self, *, now: dt.datetime) -> None:
+        """Answer one request, before somebody's depends on it; it raises where it cannot.
+
+        What is made on demand and kept, such as the order of ids, is there from then on.
+        """
+        someone = None
+        if self.features is not None and self.features.users.num_rows:
+            someone = self.features.users["user_id"][0].as_py()
+        answer = self.answer([CandidateRequest(user_id=someone, k=1)], now=now)[0]
+        if isinstance(answer, ValueError):
+            raise answer
 
     def answer(
         self, requests: Sequence[CandidateRequest], *, now: dt.datetime
@@ -147,6 +163,38 @@ class Release:
         )
 
 
+def check_bundle(bundle: IndexBundle, champion: Champion) -> IndexBundle:
+    """The bundle; ValueError where it is not that of the champion's model."""
+    if bundle.model_version != champion.model_version:
+        raise ValueError(
+            f"{champion.bundle} holds model {bundle.model_version[:12]}..., but version "
+            f"{champion.version} is model {champion.model_version[:12]}..."
+        )
+    return bundle
+
+
+def check_features(features: DayFeatures, bundle: IndexBundle, *, path: Path) -> DayFeatures:
+    """The features; ValueError where they are of other logs than the bundle's model, or lack
+    something that it reads."""
+    spec = bundle.model.spec
+    if features.pin_id_kind != spec.pins.kind:
+        raise ValueError(f"{path}: Pins' ids are not {spec.pins.kind}, as the model's are")
+    read = {*spec.context, *(HISTORY if spec.actions else ())}
+    for number in spec.user_numeric:
+        read |= {number.column, number.denominator or number.column}
+    named = {name.removeprefix("user_") for name in read if name.startswith("user_")}
+    missing = sorted(named - set(features.users.column_names))
+    if missing:
+        raise ValueError(f"{path}: users have no {', '.join(missing)}, which the model reads")
+    return features
+
+
+def make_release(champion: Champion, index: LiveIndex, features: DayFeatures | None) -> Release:
+    """A release of parts that were checked."""
+    catalogue = None if features is None else features.pins
+    return Release(champion, index, index.bundle.model.user_tower(catalogue=catalogue), features)
+
+
 def load_release(
     champion: Champion, features: Path | None, *, changes: Path | None = None
 ) -> Release:
@@ -155,21 +203,12 @@ def load_release(
     `changes` is a folder of Pins that came and went since (`live_index.py`). ValueError where a
     file is damaged, or where bundle and features are of different logs.
     """
-    bundle = load_bundle(champion.bundle)
-    if bundle.model_version != champion.model_version:
-        raise ValueError(
-            f"{champion.bundle} holds model {bundle.model_version[:12]}..., but version "
-            f"{champion.version} is model {champion.model_version[:12]}..."
-        )
-    day = None if features is None else load_day_features(features)
-    catalogue = None
-    if day is not None:
-        catalogue = day.pins
-        kind = bundle.model.spec.pins.kind
-        if id_kind(day.pins["pin_id"]) != kind:
-            raise ValueError(f"{features}: Pins' ids are not {kind}, as the model's are")
+    bundle = check_bundle(load_bundle(champion.bundle), champion)
+    day = None
+    if features is not None:
+        day = check_features(load_day_features(features), bundle, path=features)
     index = LiveIndex(bundle, None if changes is None else load_changes(changes))
-    return Release(champion, index, bundle.model.user_tower(catalogue=catalogue), day)
+    return make_release(champion, index, day)
 
 
 class _Masks:

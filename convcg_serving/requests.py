@@ -45,7 +45,7 @@ class CandidateRequest(_Plain):
     )
     recent_actions: Annotated[tuple[Action, ...], Field(max_length=MAX_ACTIONS)] = Field(
         default=(),
-        description="newest first; each takes the place of a stored one of the same Pin and kind",
+        description="in any order; each takes the place of those stored of the same Pin and kind",
     )
     replace_history: bool = Field(
         default=False, description="forget the stored actions: only those of the request count"

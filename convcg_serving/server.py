@@ -35,7 +35,8 @@ def serve(
     faiss.omp_set_num_threads(1)
     bound = socket.create_server((host, port), family=_family(host), backlog=1024)
     address, number = bound.getsockname()[:2]
-    on_bound(json.dumps({"url": f"http://{address}:{number}", "pid": os.getpid()}))
+    shown = f"[{address}]" if ":" in address else address
+    on_bound(json.dumps({"url": f"http://{shown}:{number}", "pid": os.getpid()}))
     config = uvicorn.Config(
         make_app(watcher),
         log_level="warning",

@@ -64,12 +64,13 @@ def _row(
         row |= {f"user_{name}": value for name, value in given.items()}
     stored = _stored_actions(known) if not request.replace_history else []
     if request.recent_actions or request.replace_history:
-        said = [
-            (a.pin_id, a.action, _age_days(a, day=day, now=now)) for a in request.recent_actions
-        ]
+        told = sorted(request.recent_actions, key=lambda a: _time(a, now=now), reverse=True)
+        said = [(a.pin_id, a.action, _age_days(_time(a, now=now), day=day)) for a in told]
         anew = {(pin_id, action) for pin_id, action, _ in said}
         stored = [*said, *(each for each in stored if each[:2] not in anew)]
-        row["user_days_since_action"] = int(min(age for *_, age in stored)) if stored else None
+        # Stable: what is of one age, as all of today is, stays in the order of its times.
+        stored.sort(key=lambda each: each[2])
+        row["user_days_since_action"] = int(stored[0][2]) if stored else None
     row |= {name: [action[i] for action in stored] for i, name in enumerate(HISTORY)}
     return row
 
@@ -79,10 +80,13 @@ def _stored_actions(known: dict[str, Any]) -> list[tuple[Any, str, float]]:
     return list(zip(*(known.get(name) or () for name in HISTORY), strict=True))
 
 
-def _age_days(action: Action, *, day: dt.date, now: dt.datetime) -> float:
-    """How long before the beginning of day T it was, in days; 0 of what was after."""
+def _time(action: Action, *, now: dt.datetime) -> dt.datetime:
+    """When it was, in UTC where it names no zone."""
     at = now if action.at is None else action.at
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=dt.UTC)
+    return at if at.tzinfo is not None else at.replace(tzinfo=dt.UTC)
+
+
+def _age_days(at: dt.datetime, *, day: dt.date) -> float:
+    """How long before the beginning of day T it was, in days; 0 of what was after."""
     begin = dt.datetime.combine(day, dt.time(), dt.UTC)
     return max(0.0, (begin - at).total_seconds() / DAY_SECONDS)

@@ -28,5 +28,6 @@ def command(host: str, port: int) -> None:
 
     deployment = current_deployment()
     places = Places(deployment.features, deployment.pin_changes)
-    watcher = Watcher(Registry(deployment).champion, places)
+    registry = Registry(deployment)
+    watcher = Watcher(registry.champion, places, find_before=registry.champion_before)
     serve(watcher, host=host, port=port, on_bound=click.echo)

@@ -75,6 +75,12 @@ class Registry:
         found = self._by_alias()
         return None if found is None else self._model(found)
 
+    def champion_before(self) -> Champion | None:
+        """What served before the champion does; None where nothing did, or its files are gone."""
+        moves = self.history()
+        before = self.find(moves[0].before) if moves and moves[0].before else None
+        return before.model if before is not None and before.has_files else None
+
     def find(self, version: str) -> Version | None:
         """A registered model by its version."""
         return next((v for v in self.versions() if v.model.version == version), None)

@@ -123,6 +123,8 @@ def test_an_action_of_today_takes_the_place_of_the_stored_one(release):
     replaced = rows_of(release, user_id=2, recent_actions=[older], replace_history=True)
     assert replaced["user_recent_pin_ids"] == [5]
     assert replaced["user_days_since_action"] == 0
+    jumbled = rows_of(release, user_id=2, recent_actions=[older, again])
+    assert jumbled["user_recent_pin_ids"] == row["user_recent_pin_ids"]
     counters = "user_num_clicks_30d"
     assert row[counters] == replaced[counters] == stored[counters]
 

@@ -121,6 +121,8 @@ def test_a_bundle_by_its_path(champion, features):
     try:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
+        while httpx.get(f"{url}/readyz").status_code != 200:
+            pass
         answer = httpx.post(f"{url}/candidates", json={"user_id": 3, "k": 2}, timeout=30)
         assert answer.json()["model_version"] == champion.model_version
         assert answer.json()["version"] == ""
