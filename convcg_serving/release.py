@@ -149,9 +149,7 @@ class Release:
     ) -> CandidateAnswer:
         unwanted = set(request.exclude_pin_ids)
         kept = [(id_, score) for id_, score in zip(ids, scores, strict=True) if id_ not in unwanted]
-        pins = tuple(
-            Candidate(pin_id=id_, score=s) for id_, s in kept[: request.k] if id_ is not None
-        )
+        pins = tuple(Candidate(id_, s) for id_, s in kept[: request.k] if id_ is not None)
         if len(pins) < request.k:
             fallbacks.append("fewer than k" if pins else "no eligible Pins")
         return CandidateAnswer(
