@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test soak install
 .PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
-.PHONY: bench-peers bench-training bench-index bench-serve serve ablation clean
+.PHONY: bench-peers bench-training bench-index bench-serve bench-candidates serve ablation clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ bench-training: install  ## training from files beside training from memory; JSO
 
 bench-index: install  ## the index's own settings, filters, changes; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_index
+
+bench-candidates: install  ## candidates of many users; JSON on the last line
+	$(BIN)/python -m benchmarks.bench_candidates
 
 bench-serve: install  ## the server under load, beside MLflow's; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_serve

@@ -87,7 +87,9 @@ def make_bundle(folder: Path, num_pins: int) -> Path:
 
     num = 200_000
     examples = _drawn(num, num_pins)
-    pins = draw_pins(num_pins).append_column("price", pa.array(np.arange(num_pins) % 500 * 1.0))
+    pins = draw_pins(num_pins)
+    place = pins.column_names.index("price")
+    pins = pins.set_column(place, "price", pa.array(np.arange(num_pins) % 500 * 1.0))
     training = TrainingConfig(epochs=1, batch_size=num // TRAINING_STEPS, device="cpu")
     model = fit(examples, pins, config=ModelConfig(), training=training, progress=False)
     users = model.embed_users(examples.slice(0, 500), catalogue=pins)
