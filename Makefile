@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test soak install
 .PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
-.PHONY: bench-peers bench-training ablation clean
+.PHONY: bench-peers bench-training bench-index bench-serve bench-candidates serve ablation clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ late-file: install  ## land a late batch of one advertiser's conversions
 
 status: install  ## which days are stale, and why
 	$(BIN)/convcg status
+
+serve: install  ## candidates by the model in service: http://localhost:8080
+	$(BIN)/convcg serve
 
 repair: install  ## read what has landed and rebuild what differs, without a daemon
 	$(BIN)/convcg repair
@@ -84,6 +87,15 @@ bench-late: install  ## one late file against a full rebuild; JSON on the last l
 
 bench-training: install  ## training from files beside training from memory; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_training
+
+bench-index: install  ## the index's own settings, filters, changes; JSON on the last line
+	$(BIN)/python -m benchmarks.bench_index
+
+bench-candidates: install  ## candidates of many users; JSON on the last line
+	$(BIN)/python -m benchmarks.bench_candidates
+
+bench-serve: install  ## the server under load, beside MLflow's; JSON on the last line
+	$(BIN)/python -m benchmarks.bench_serve
 
 bench-delay: install  ## the ladder of weights for unripe labels; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_delay

@@ -36,6 +36,7 @@ NUM_USERS = 200_000
 DAY = dt.date(1970, 1, 31)
 CLIENTS = (1, 8, 32)
 TRAINING_STEPS = 60
+PART_ROWS = 100_000
 
 
 def main() -> None:
@@ -85,7 +86,7 @@ def make_bundle(folder: Path, num_pins: int) -> Path:
         pass
 
     num = 200_000
-    examples = pa.Table.from_batches([draw_examples(0, num, num_examples=num, num_pins=num_pins)])
+    examples = _drawn(num, num_pins)
     pins = draw_pins(num_pins)
     place = pins.column_names.index("price")
     pins = pins.set_column(place, "price", pa.array(np.arange(num_pins) % 500 * 1.0))
@@ -97,11 +98,19 @@ def make_bundle(folder: Path, num_pins: int) -> Path:
     return folder / "bundle"
 
 
+def _drawn(num: int, num_pins: int) -> pa.Table:
+    parts = (
+        draw_examples(first, PART_ROWS, num_examples=num, num_pins=num_pins)
+        for first in range(0, num, PART_ROWS)
+    )
+    return pa.Table.from_batches(list(parts)).combine_chunks()
+
+
 def make_features(folder: Path, num_pins: int) -> Path:
     """The features of the users of a day."""
     from convcg_serving.day_features import write_day_features
 
-    rows = draw_examples(1, NUM_USERS, num_pins=num_pins)
+    rows = _drawn(NUM_USERS, num_pins)
     named = {n.removeprefix("user_"): rows[n] for n in rows.schema.names if n.startswith("user_")}
     users = pa.table(named | {"id": pa.array(range(NUM_USERS))}).rename_columns(
         ["user_id" if name == "id" else name for name in named]

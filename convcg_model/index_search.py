@@ -90,21 +90,33 @@ def search_index(
     wide = None if is_exact(index) or not k else breadth.for_share(share)
     if wide is None or (allowed is not None and share <= searched_share(index, wide)):
         return search_exactly(vectors, queries, k, eligible=allowed)
+    places, scores = search_approximately(
+        index, vectors, queries, k, breadth=wide, eligible=allowed
+    )
+    if allowed is not None and (short := (places < 0).any(axis=1)).any():
+        # Those for whom too few were visited, exactly.
+        places[short], scores[short] = search_exactly(vectors, queries[short], k, eligible=allowed)
+    return places, scores
+
+
+def search_approximately(
+    index: faiss.Index,
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    *,
+    breadth: Breadth,
+    eligible: Eligible | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `search_index`, by an approximate index with just this breadth."""
     wanted = min(index.ntotal, max(k, round(k * breadth.refine)))
-    parameters, kept = _parameters(index, wide, wanted=wanted, eligible=allowed)
+    parameters, kept = _parameters(index, breadth, wanted=wanted, eligible=eligible)
     _, places = index.search(queries, wanted, params=parameters)
     del kept  # FAISS holds no reference of its own to what the selector reads.
     scores = np.einsum("qd,qkd->qk", queries, vectors[np.maximum(places, 0)])
     scores = np.where(places < 0, -np.inf, scores).astype(np.float32)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    places = np.take_along_axis(places, best, axis=1)
-    if allowed is not None and (short := (places < 0).any(axis=1)).any():
-        # Those of whom too few were visited, exactly.
-        found, of_found = search_exactly(vectors, queries[short], k, eligible=allowed)
-        scores = np.take_along_axis(scores, best, axis=1)
-        places[short], scores[short] = found, of_found
-        return places, scores
-    return places, np.take_along_axis(scores, best, axis=1)
+    return np.take_along_axis(places, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
 
 def _parameters(

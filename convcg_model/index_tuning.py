@@ -16,7 +16,7 @@ import numpy as np
 from convcg_model.config import IndexConfig
 from convcg_model.eligible import Eligible
 from convcg_model.exact_search import search_exactly
-from convcg_model.index_search import Breadth, search_index, searched_share
+from convcg_model.index_search import Breadth, search_approximately, search_index, searched_share
 
 K = 100
 """Recall is measured of the best K."""
@@ -139,21 +139,23 @@ def _tune_filtered(
     config: IndexConfig,
 ) -> tuple[tuple[float, int], ...]:
     """The fewest probes that reach the target where a share is eligible, drawn at random."""
-    found = []
-    queries = queries[:FILTER_QUERIES]
+    found: list[tuple[float, int]] = []
+    queries, probes = queries[:FILTER_QUERIES], chosen.num_probes
     for share in SHARES:
         eligible = Eligible(np.random.default_rng(0).random(len(vectors)) < share)
         exact = search_exactly(vectors, queries, K, eligible=eligible)[1]
-        probes, limit = chosen.num_probes, share * index.nlist
-        while probes < limit:
-            breadth = replace(chosen, filtered=((share / 2, probes),))
-            got = search_index(index, vectors, queries, K, breadth=breadth, eligible=eligible)
-            if recall_of(*got, exact) >= config.target_recall:
+        # Beyond, what is eligible is less than what would be visited.
+        while probes < share * index.nlist:
+            breadth = replace(chosen, num_probes=probes)
+            places, scores = search_approximately(
+                index, vectors, queries, K, breadth=breadth, eligible=eligible
+            )
+            if recall_of(places, scores, exact) >= config.target_recall:
                 found.append((share, probes))
                 break
             probes *= 2
         else:
-            break  # What is left is less than what would be visited.
+            break
     return tuple(found)
 
 

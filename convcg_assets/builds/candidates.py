@@ -153,7 +153,10 @@ def with_countries(pins: pa.Table, filter_table: Path | None) -> pa.Table:
 def _read_table(path: Path) -> pa.Table:
     try:
         if path.suffix.lower() == ".csv":
-            text = pa.csv.ConvertOptions(column_types={"pin_id": pa.string()})
+            text = pa.csv.ConvertOptions(
+                column_types={"pin_id": pa.string(), "country": pa.string()},
+                strings_can_be_null=True,
+            )
             return pa.csv.read_csv(path, convert_options=text)
         return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

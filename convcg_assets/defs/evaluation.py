@@ -224,6 +224,7 @@ def _context(
         model_version=bundle.model.model_version,
         index={
             "factory": bundle.factory,
+            "lists visited": bundle.breadth.num_probes if "IVF" in bundle.factory else "all",
             "Pins": len(bundle.pin_ids),
             "recall@100 against exact search": measure_recall(
                 bundle, bundle.model.embed_users(queries), 100

@@ -7,6 +7,7 @@ from ibis import _
 from pydantic import Field, field_validator
 
 from convcg_assets.days import Days
+from convcg_assets.defs.metadata import inline_figure, markdown_table
 from convcg_assets.defs.partitions import daily_by, daily_partitions, run_days, upstream
 from convcg_assets.defs.resources import Warehouse
 
@@ -74,6 +75,7 @@ def pin_embedding_index(
                 "pins": pins.num_rows,
                 "pins_with_other_content": num_of_other_versions(pins, model.spec.content_version),
                 "factory": bundle.factory,
+                **describe_tuning(bundle.tuning),
                 f"recall_at_{MEASURED_K}_against_exact": recall,
                 "measured_on_queries": queries.num_rows,
                 "path": dg.MetadataValue.path(str(path)),
@@ -81,3 +83,32 @@ def pin_embedding_index(
             asset_key="pin_embedding_index",
             partition_key=str(day),
         )
+
+
+def describe_tuning(tuning: dict[str, Any]) -> dict[str, Any]:
+    """Why the index is searched as it is: the curve of recall and time over the breadth."""
+    curve = tuning.get("curve") or []
+    if not curve:
+        return {"why": tuning.get("reason", "")}
+    return {
+        "why": tuning["reason"],
+        "recall_on_other_queries": tuning["recall"],
+        "microseconds_a_query": tuning["microseconds"],
+        "microseconds_of_exact_search": tuning["exact_microseconds"],
+        "breadths": dg.MetadataValue.md(markdown_table(curve)),
+        "recall_by_time": _plot_curve(curve),
+    }
+
+
+def _plot_curve(curve: list[dict[str, float]]) -> dg.MarkdownMetadataValue:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([row["microseconds"] for row in curve], [row["recall"] for row in curve], marker="o")
+    for row in curve:
+        axes.annotate(f"{row['num_probes']:.0f}", (row["microseconds"], row["recall"]), fontsize=8)
+    axes.set_xlabel("microseconds a query; numbers are lists visited")
+    axes.set_ylabel("recall@100")
+    axes.spines[["top", "right"]].set_visible(False)
+    return inline_figure(figure)

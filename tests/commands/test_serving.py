@@ -167,6 +167,7 @@ def test_what_may_be_shown_and_what_was_bought(promoted: Home) -> None:
         key = (row["user_id"], pin["advertiser_id"])
         counts[key] = counts.get(key, 0) + 1
     assert max(counts.values()) == 2
+    assert {country_of[row["pin_id"]] for row in rows} == {"", "US"}
 
 
 def test_a_refresh_finds_what_is_new(promoted: Home, typed: Convcg) -> None:

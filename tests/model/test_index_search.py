@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from convcg_model.config import IndexConfig
+from convcg_model.eligible import Eligible
 from convcg_model.exact_search import search_exactly
 from convcg_model.index_search import Breadth, search_index
 from convcg_model.index_tuning import make_index
@@ -102,6 +103,30 @@ def test_auto_finds_the_breadth_that_reaches_the_target(vectors):
         len(set(a) & set(b)) / 100 for a, b in zip(places.tolist(), exact.tolist(), strict=True)
     ]
     assert np.mean(shares) >= 0.93
+
+
+@pytest.mark.parametrize("share", [0.7, 0.5, 0.3, 0.15, 0.07])
+def test_auto_holds_the_target_under_filters(share):
+    many = clustered(20_000, seed=5)
+    config = IndexConfig(exact_below=10_000, target_recall=0.95)
+    index, tuning = make_index(many, config=config, queries=clustered(200, seed=6))
+    probes = [number for _, number in tuning.breadth.filtered]
+    assert probes == sorted(probes)
+    eligible = Eligible(np.random.default_rng(9).random(20_000) < share)
+    fresh = clustered(100, seed=7)
+    places, _ = search_index(index, many, fresh, 100, breadth=tuning.breadth, eligible=eligible)
+    exact, _ = search_exactly(many, fresh, 100, eligible=eligible)
+    hits = [len(set(a) & set(b)) for a, b in zip(places.tolist(), exact.tolist(), strict=True)]
+    assert np.mean(hits) >= 93
+
+
+@pytest.mark.parametrize(
+    ("share", "probes"), [(1.0, 4), (0.7, 8), (0.5, 8), (0.3, 16), (0.1, 16), (0.09, None)]
+)
+def test_the_breadth_of_the_next_smaller_share_counts(share, probes):
+    breadth = Breadth(num_probes=4, filtered=((0.5, 8), (0.1, 16)))
+    found = breadth.for_share(share)
+    assert (found and found.num_probes) == probes
 
 
 def test_auto_is_exact_where_no_breadth_pays(queries):
