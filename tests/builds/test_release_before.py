@@ -58,10 +58,14 @@ CHANGED = {
     "example_features": LOGS,
     "training_examples": MODEL_DAYS,
     "evaluation_report": MODEL_DAYS,
+    "serving_features": MODEL_DAYS,
+    "promotion": MODEL_DAYS,
+    "candidates": MODEL_DAYS,
 }
 """What gives other rows since: touches of one moment are drawn, a catalogue holds until the next,
 and what a user had acted on or bought counts as seen. Daily counts and the examples' features
-are stored by themselves since, and what was stored of the examples is a view of them."""
+are stored by themselves since, and what was stored of the examples is a view of them. What serves
+is new."""
 
 
 @pytest.fixture(scope="module")
