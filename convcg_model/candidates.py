@@ -13,8 +13,10 @@ from convcg_model.eligible import Eligible, as_eligible
 from convcg_model.live_index import LiveIndex
 from convcg_model.user_tower import UserTower
 
-MAX_DEPTH_STEP = 4
+DEPTH_STEP = 4
 """Where too few Pins are left of those found, so many times as deep is searched."""
+MAX_CELLS = 2**20
+"""Pins found at a time, users x depth: what bounds the memory of a search."""
 
 
 @dataclass(frozen=True)
@@ -44,35 +46,46 @@ def find_candidates(
     Pins in the order of their scores and skipping whose advertiser is full gives the k of highest
     total score under that limit, for each Pin has one advertiser.
 
-    Exact as far as the index is: each user is searched as deep as it takes.
+    A first look is the index's own. Users to whom it does not give k Pins of a full row are
+    searched exactly, each as deep as it takes, for an approximate index knows no more of a user
+    than the breadth that it was tuned for.
     """
     embeddings, repeats = tower.embed_with_repeats(tower.encode(users))
     allowed = as_eligible(eligible)
-    num_eligible = index.pins.num_rows if allowed is None else allowed.num
-    advertiser = _codes(index.pins["advertiser_id"]) if max_per_advertiser else None
+    num = index.pins.num_rows if allowed is None else allowed.num
+    limits = None
+    if max_per_advertiser:
+        limits = _Limits(_codes(index.pins["advertiser_id"]), allowed, max_per_advertiser)
     unwanted = [_places(index, pins) for pins in left_out]
     chosen: list[tuple[np.ndarray, np.ndarray]] = [(_NONE, _NO_SCORES)] * users.num_rows
     waiting = np.arange(users.num_rows)
-    depth = k + max((len(places) for places in unwanted), default=0)
-    depth = depth * 2 if max_per_advertiser else depth
-    while len(waiting):
-        depth = min(depth, num_eligible)
-        if not depth:
-            break
-        places, scores = index.search_places(
-            embeddings[waiting], depth, repeats=repeats.of_rows(waiting), eligible=allowed
-        )
+    depth = k + min(k, k if limits else max(map(len, unwanted), default=0))
+    exact = False
+    while len(waiting) and num:
+        depth = min(depth, num)
         unfinished = []
-        for i, user in enumerate(waiting.tolist()):
-            found = places[i] >= 0
-            of_user = places[i][found]
-            kept = ~np.isin(of_user, unwanted[user])
-            if advertiser is not None and max_per_advertiser:
-                kept &= _within(advertiser[of_user], kept, max_per_advertiser)
-            chosen[user] = of_user[kept][:k], scores[i][found][kept][:k]
-            if len(chosen[user][0]) < k and depth < num_eligible:
-                unfinished.append(user)
-        waiting, depth = np.array(unfinished, dtype=np.int64), depth * MAX_DEPTH_STEP
+        for rows in np.split(waiting, np.arange(0, len(waiting), max(1, MAX_CELLS // depth))[1:]):
+            places, scores = index.search_places(
+                embeddings[rows],
+                depth,
+                repeats=repeats.of_rows(rows),
+                eligible=allowed,
+                exact=exact,
+            )
+            for user, of_user, score in zip(rows.tolist(), places, scores, strict=True):
+                found = of_user >= 0
+                kept = found & ~np.isin(of_user, unwanted[user])
+                if limits is not None:
+                    kept &= limits.within(of_user, kept)
+                chosen[user] = of_user[kept][:k], score[kept][:k]
+                if len(chosen[user][0]) == k and found.all():
+                    continue
+                most = k if limits is None else min(k, limits.most(unwanted[user]))
+                all_seen = depth == num or not found.all() or len(chosen[user][0]) == most
+                if not (exact and all_seen):
+                    unfinished.append(user)
+        waiting = np.array(unfinished, dtype=np.int64)
+        depth, exact = depth * DEPTH_STEP, True
     lengths = np.array([len(pins) for pins, _ in chosen], dtype=np.int64)
     return Candidates(
         user=np.repeat(np.arange(users.num_rows), lengths),
@@ -80,6 +93,36 @@ def find_candidates(
         pin=np.concatenate([pins for pins, _ in chosen] or [_NONE]),
         score=np.concatenate([of_user for _, of_user in chosen] or [_NO_SCORES]),
     )
+
+
+class _Limits:
+    """At most `limit` Pins of an advertiser; `codes` [N] has a number for each, -1 for none."""
+
+    def __init__(self, codes: np.ndarray, allowed: Eligible | None, limit: int) -> None:
+        self.codes = codes
+        self.limit = limit
+        self._allowed = None if allowed is None else allowed.mask
+        of_allowed = codes if allowed is None else codes[allowed.mask]
+        self._counts = np.bincount(of_allowed + 1, minlength=int(codes.max(initial=-1)) + 2)
+        self._most = self._under_limit(self._counts).sum()
+
+    def within(self, pins: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """bool: which of a user's Pins, best first, are within the limit."""
+        return _within(self.codes[pins], kept, self.limit)
+
+    def most(self, unwanted: np.ndarray) -> int:
+        """At most so many Pins can a user be given to whom the unwanted ones are not shown."""
+        if self._allowed is not None:
+            unwanted = unwanted[self._allowed[unwanted]]
+        own, num = np.unique(self.codes[np.unique(unwanted)] + 1, return_counts=True)
+        before = self._under_limit(self._counts[own], first=own == 0)
+        after = self._under_limit(self._counts[own] - num, first=own == 0)
+        return int(self._most - (before - after).sum())
+
+    def _under_limit(self, counts: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
+        """Of each advertiser; the first number is of Pins without one, which no limit holds for."""
+        free = np.arange(len(counts)) == 0 if first is None else first
+        return np.where(free, counts, np.minimum(counts, self.limit))
 
 
 _NONE = np.zeros(0, dtype=np.int64)

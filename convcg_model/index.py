@@ -97,12 +97,16 @@ class IndexBundle:
         *,
         repeats: Repeats | None = None,
         eligible: np.ndarray | Eligible | None = None,
+        exact: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `search`, but places in `pin_ids` (int64, -1: none) instead of ids."""
+        """As `search`, but places in `pin_ids` (int64, -1: none) instead of ids.
+
+        With `exact` an approximate index is passed over: all eligible Pins are scored.
+        """
         if repeats is None:
-            return self.search_places(user_embeddings, k, eligible=eligible)
+            return self.search_places(user_embeddings, k, eligible=eligible, exact=exact)
         allowed = as_eligible(eligible)
-        return self._search_with(repeats, user_embeddings, k, eligible=allowed)
+        return self._search_with(repeats, user_embeddings, k, eligible=allowed, exact=exact)
 
     def retrieve(
         self,
@@ -122,7 +126,12 @@ class IndexBundle:
         return self.search(embeddings, k, repeats=repeats, eligible=eligible)
 
     def search_places(
-        self, user_embeddings: np.ndarray, k: int, *, eligible: np.ndarray | Eligible | None = None
+        self,
+        user_embeddings: np.ndarray,
+        k: int,
+        *,
+        eligible: np.ndarray | Eligible | None = None,
+        exact: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `find_places`, by inner products alone."""
         if k < 1:
@@ -138,7 +147,13 @@ class IndexBundle:
                 f"eligible says so of {len(allowed.mask)} Pins, but there are {len(self.pin_ids)}"
             )
         return search_index(
-            self.index, self.embeddings, queries, k, breadth=self.breadth, eligible=allowed
+            self.index,
+            self.embeddings,
+            queries,
+            k,
+            breadth=self.breadth,
+            eligible=allowed,
+            exact=exact,
         )
 
     def _search_with(
@@ -148,6 +163,7 @@ class IndexBundle:
         k: int,
         *,
         eligible: Eligible | None,
+        exact: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `search_places`, with the repeats' gains.
 
@@ -166,7 +182,9 @@ class IndexBundle:
         own_scores[row, column] = gain + np.einsum(
             "nd,nd->n", user_embeddings[row], self.embeddings[place]
         )
-        found, scores = self.search_places(user_embeddings, k + longest, eligible=eligible)
+        found, scores = self.search_places(
+            user_embeddings, k + longest, eligible=eligible, exact=exact
+        )
         is_own = (found[:, :, None] == own[:, None, :]).any(axis=2) if longest else found < -1
         places = np.concatenate([own, found], axis=1)
         scores = np.concatenate([own_scores, np.where(is_own, -np.inf, scores)], axis=1)

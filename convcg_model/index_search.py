@@ -75,6 +75,7 @@ def search_index(
     *,
     breadth: Breadth,
     eligible: np.ndarray | Eligible | None = None,
+    exact: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k best of each query: (places int64 [Q, k], -1: none, scores float32 [Q, k], -inf there).
 
@@ -82,12 +83,13 @@ def search_index(
     that k come back where k are eligible. A filter makes an approximate search miss more, for what
     it visits is mostly not eligible: it is made as much broader as it takes, and exact where that
     is less work: where the breadth is not known, or what is eligible is less than what would be
-    visited.
+    visited. With `exact` it is exact anyway: a breadth is tuned for some k, and finds less of a
+    much larger one.
     """
     allowed = as_eligible(eligible)
     k = min(k, len(vectors) if allowed is None else allowed.num)
     share = 1.0 if allowed is None else allowed.share
-    wide = None if is_exact(index) or not k else breadth.for_share(share)
+    wide = None if exact or is_exact(index) or not k else breadth.for_share(share)
     if wide is None or (allowed is not None and share <= searched_share(index, wide)):
         return search_exactly(vectors, queries, k, eligible=allowed)
     places, scores = search_approximately(

@@ -199,8 +199,12 @@ class LiveIndex:
         *,
         repeats: Repeats | None = None,
         eligible: np.ndarray | Eligible | None = None,
+        exact: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `search`, but places in `pins` (int64, -1: none) instead of ids."""
+        """As `search`, but places in `pins` (int64, -1: none) instead of ids.
+
+        `exact` as in `IndexBundle.find_places`.
+        """
         num, allowed = len(self.bundle.pin_ids), as_eligible(eligible)
         if self._changes is None:
             of_bundle = allowed
@@ -209,7 +213,7 @@ class LiveIndex:
         else:
             of_bundle = self._of_bundle(allowed)
         places, scores = self.bundle.find_places(
-            user_embeddings, k, repeats=repeats, eligible=of_bundle
+            user_embeddings, k, repeats=repeats, eligible=of_bundle, exact=exact
         )
         if self._changes is None or not self._changes.added.num_rows:
             return places, scores

@@ -16,6 +16,7 @@ from convcg_assets.builds.build import Build
 from convcg_assets.lake.engine import as_query, stream_rows
 from convcg_assets.tables.candidate_settings import CandidateSettings
 from convcg_model.candidates import find_candidates
+from convcg_model.eligible import Eligible
 from convcg_model.live_index import LiveIndex
 from convcg_model.pin_filter import PinFilter
 from convcg_model.user_table import feature_rows
@@ -58,12 +59,12 @@ def write_candidates(
     Columns: `dt`, `user_id`, `rank` from 1, `pin_id`, `score`, `model_version`, `version`.
     """
     pins = with_countries(index.pins, settings.filter_table)
-    ids = pins["pin_id"].combine_chunks()
+    ids, shown = pins["pin_id"].combine_chunks(), ShownPins(pins, settings)
     num_users, num_rows, writer = 0, 0, None
     try:
         for batch in batches:
             users = pa.Table.from_batches([batch])
-            for mask, of_country in eligible_by_country(users, pins, settings):
+            for eligible, of_country in shown.by_country(users):
                 rows = feature_rows(of_country, tower.spec, day=day, surface=SURFACE)
                 found = find_candidates(
                     rows,
@@ -71,7 +72,7 @@ def write_candidates(
                     tower=tower,
                     k=settings.k,
                     left_out=of_country["bought"].to_pylist(),
-                    eligible=mask,
+                    eligible=eligible,
                     max_per_advertiser=settings.max_per_advertiser,
                 )
                 num = len(found.user)
@@ -98,27 +99,45 @@ def write_candidates(
     return num_users, num_rows
 
 
-def eligible_by_country(
-    users: pa.Table, pins: pa.Table, settings: CandidateSettings
-) -> Iterator[tuple[np.ndarray | None, pa.Table]]:
-    """Which Pins may be shown (None: all), and to which of the users."""
-    conditions = PinFilter(
-        allow_advertisers=settings.allow_advertisers,
-        block_advertisers=settings.block_advertisers,
-        min_price=settings.min_price,
-        max_price=settings.max_price,
-    )
-    everywhere = conditions.mask(pins)
-    if "countries" not in pins.column_names:
-        yield (None if everywhere.all() else everywhere), users
-        return
-    listed = pc.is_valid(pins["countries"]).to_numpy(zero_copy_only=False)
-    for country in users["country"].unique().to_pylist():
-        own = pc.fill_null(pc.equal(users["country"], country), False)
-        own = pc.is_null(users["country"]) if country is None else own
-        # Of whom nothing is known only what may be shown in all countries.
-        mask = everywhere & listed & PinFilter(country=country or "").mask(pins)
-        yield mask, users.filter(own)
+class ShownPins:
+    """Which Pins may be shown to the users of a country; found once for all that see the same."""
+
+    def __init__(self, pins: pa.Table, settings: CandidateSettings) -> None:
+        self._pins = pins
+        conditions = PinFilter(
+            allow_advertisers=settings.allow_advertisers,
+            block_advertisers=settings.block_advertisers,
+            min_price=settings.min_price,
+            max_price=settings.max_price,
+        )
+        self._anywhere = conditions.mask(pins)
+        self._countries: frozenset[str] = frozenset()
+        self._has_countries = "countries" in pins.column_names
+        if self._has_countries:
+            self._anywhere &= pc.is_valid(pins["countries"]).to_numpy(zero_copy_only=False)
+            listed = pc.list_flatten(pins["countries"]).unique().to_pylist()
+            self._countries = frozenset(listed)
+        self._found: dict[str, Eligible | None] = {}
+
+    def by_country(self, users: pa.Table) -> Iterator[tuple[Eligible | None, pa.Table]]:
+        """Which Pins may be shown (None: all), and to which of the users.
+
+        Users of whom no country is known, or one that no Pin names, see what is shown in all.
+        """
+        if not self._has_countries:
+            yield self._of(""), users
+            return
+        known = pa.array(self._countries, pa.string())
+        country = users["country"].cast(pa.string())
+        named = pc.if_else(pc.is_in(country, value_set=known), country, "")
+        for own in named.unique().to_pylist():
+            yield self._of(own), users.filter(pc.equal(named, own))
+
+    def _of(self, country: str) -> Eligible | None:
+        if country not in self._found:
+            mask = self._anywhere & PinFilter(country=country).mask(self._pins)
+            self._found[country] = None if mask.all() else Eligible(mask)
+        return self._found[country]
 
 
 def with_countries(pins: pa.Table, filter_table: Path | None) -> pa.Table:
@@ -144,7 +163,7 @@ def with_countries(pins: pa.Table, filter_table: Path | None) -> pa.Table:
     for pin_id, value in zip(ids.to_pylist(), country.to_pylist(), strict=True):
         of_pin.setdefault(pin_id, []).append(value)
     lists = [
-        None if found is None else [] if None in found else found
+        None if found is None else found if all(found) else []
         for found in map(of_pin.get, pins["pin_id"].to_pylist())
     ]
     return pins.append_column("countries", pa.array(lists, pa.list_(pa.string())))

@@ -20,12 +20,13 @@ from convcg_assets.builds.ripened import judged_rows, newest_rows
 from convcg_assets.builds.staleness import digest_of
 from convcg_assets.builds.views import load_whole_state, view_detail
 from convcg_assets.days import Days
-from convcg_assets.defs.baselines import baseline_scorers
+from convcg_assets.defs.baselines import BASELINES, baseline_scorers
 from convcg_assets.defs.model import training_input
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.tables.artifacts import as_of
 from convcg_assets.tables.table import DAY
+from convcg_model.atomic_folder import atomic_folder
 from convcg_model.checkpoint import load_checkpoint, read_description, save_checkpoint
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.evaluation.over_time import Point, points, rank_day
@@ -42,7 +43,7 @@ class Candidate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w .-]*$", description="of its folder and its column")
     model: dict[str, Any] = Field(default={})
     training: dict[str, Any] = Field(default={})
 
@@ -65,14 +66,24 @@ def read_candidate(path: Path) -> Candidate:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         found = Candidate.model_validate({"name": path.stem} | content)
-        ModelConfig.model_validate(found.model)
-        TrainingConfig.model_validate(found.training)
     except ValidationError as error:
-        faults = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ValueError("\n".join([f"{path}:", *faults])) from None
-    except (OSError, yaml.YAMLError, TypeError) as error:
+        raise _fault(path, error) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise ValueError(f"{path} cannot be read as settings: {error}") from None
+    if found.name in BASELINES:
+        raise ValueError(f"{path}: name: {found.name!r} is a baseline's; give it another `name`")
+    sections = {"model": (ModelConfig, found.model), "training": (TrainingConfig, found.training)}
+    for section, (kind, values) in sections.items():
+        try:
+            kind.model_validate(values)
+        except ValidationError as error:
+            raise _fault(path, error, section) from None
     return found
+
+
+def _fault(path: Path, error: ValidationError, *section: str) -> ValueError:
+    faults = [f"  {'.'.join(map(str, (*section, *e['loc'])))}: {e['msg']}" for e in error.errors()]
+    return ValueError("\n".join([f"{path}:", *faults]))
 
 
 class Backtest:
@@ -201,11 +212,10 @@ class Backtest:
             scorers=scorers | baseline_scorers(examples)[0],
             config=self._config(),
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        done.unlink(missing_ok=True)
-        pq.write_table(ranked, folder / RANKS)
-        # Last: it is what says that the ranks are whole.
-        done.write_text(json.dumps({"key": key, "as_of": str(known_before), "models": versions}))
+        said = {"key": key, "as_of": str(known_before), "models": versions}
+        with atomic_folder(folder) as unfinished:
+            pq.write_table(ranked, unfinished / RANKS)
+            (unfinished / DONE).write_text(json.dumps(said))
         return ranked
 
     def _config(self) -> EvaluationConfig:

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from convcg_model.evaluation.scorers import Scorer
 
 
+BASELINES = ("popularity", "decayed popularity", "recently viewed", "transitions", "als")
+"""Names of their scorers."""
+
+
 def baseline_scorers(
     examples: "pa.Table",
 ) -> "tuple[dict[str, Scorer], dict[str, str | int | float | bool]]":

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
+from convcg_assets.defs.baselines import BASELINES
+
 from .conftest import CONVCG, LAST_DAY, Convcg, Home
 
 MODEL_DAY = LAST_DAY + dt.timedelta(days=1)
@@ -196,7 +198,7 @@ def test_a_backtest_goes_on_where_it_stopped(deployment: Home, typed: Convcg) ->
     days = {point["day"] for point in first["points"]}
     assert days == {"2026-03-12", "2026-03-15", None}
     scorers = {point["scorer"] for point in first["points"]}
-    assert {"quick", "no histories", "popularity", "als"} <= scorers
+    assert scorers == {"quick", "no histories", *BASELINES}
     assert all(p["difference"] == 0 for p in first["points"] if p["scorer"] == "quick")
     page = (deployment.home / "backtests" / "backtest" / "backtest.html").read_text()
     assert "no histories" in page
@@ -232,9 +234,11 @@ def test_days_that_cannot_be_are_told(deployment: Home, typed: Convcg) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("model: {embeding_dim: 3}\n", "embeding_dim: Extra inputs are not permitted"),
+        ("model: {embeding_dim: 3}\n", "model.embeding_dim: Extra inputs are not permitted"),
         ("models: {}\n", "models: Extra inputs are not permitted"),
-        ("training: {epochs: none}\n", "epochs"),
+        ("training: {epochs: none}\n", "training.epochs: "),
+        ("name: ../../models\n", "name: String should match"),
+        ("name: als\n", "name: 'als' is a baseline's"),
         ("- 1\n", "cannot be read as settings"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from convcg_model import candidates
 from convcg_model.candidates import find_candidates
 from convcg_model.config import IndexConfig, ModelConfig, TrainingConfig
 from convcg_model.evaluation.scorers import model_scorer
@@ -43,6 +44,19 @@ def expected(model, world, asked, eligible):
         sorted(((-s, p) for p, s in zip(ids, row.tolist(), strict=True) if p in eligible))
         for row in scores
     ]
+
+
+def best_under(best, *, k, limit, bought):
+    """Ids and scores of a user's candidates, from all Pins best first; an advertiser's are every
+    fifth."""
+    wanted, counts = [], dict.fromkeys(range(5), 0)
+    for score, pin in best:
+        full = limit is not None and counts[pin % 5] >= limit
+        if full or pin in (bought or ()) or len(wanted) == k:
+            continue
+        counts[pin % 5] += 1
+        wanted.append((pin, -score))
+    return wanted
 
 
 def tower(model, world):
@@ -96,16 +110,43 @@ def test_candidates_are_the_best_under_the_limits(live, model, world, limit, sha
         max_per_advertiser=limit,
     )
     for user, best in enumerate(expected(model, world, asked, eligible)):
-        wanted, counts = [], dict.fromkeys(range(5), 0)
-        for score, pin in best:
-            full = limit is not None and counts[pin % 5] >= limit
-            if full or pin in (bought[user] or ()) or len(wanted) == 6:
-                continue
-            counts[pin % 5] += 1
-            wanted.append((pin, -score))
+        wanted = best_under(best, k=6, limit=limit, bought=bought[user])
         own = found.user == user
         assert [pins[place] for place in found.pin[own]] == [pin for pin, _ in wanted]
         assert found.rank[own].tolist() == list(range(1, len(wanted) + 1))
+        assert found.score[own] == pytest.approx([score for _, score in wanted], abs=1e-5)
+
+
+@pytest.mark.parametrize("limit", [None, 1, 2, 3])
+@pytest.mark.parametrize("share", [None, 0.8])
+@pytest.mark.parametrize("cells", [1, candidates.MAX_CELLS])
+def test_users_whom_a_narrow_search_leaves_short_are_searched_exactly(
+    model, world, limit, share, cells, monkeypatch
+):
+    """One list of eight holds fewer Pins than a user is to have, under limits that leave five, ten
+    and fifteen; searched in one go and user by user."""
+    monkeypatch.setattr(candidates, "MAX_CELLS", cells)
+    config = IndexConfig(factory="IVF8,Flat", num_probes=1, refine=1)
+    live = LiveIndex(build_index(model, world.pins, config=config))
+    mask = None if share is None else np.random.default_rng(3).random(40) < share
+    eligible = {p for p in range(40) if mask is None or mask[p]}
+    asked = world.examples.slice(0, 40)
+    bought = [None if i % 2 else [7, 12, 17, 33, 99, 7] for i in range(40)]
+    found = find_candidates(
+        asked,
+        index=live,
+        tower=tower(model, world),
+        k=20,
+        left_out=bought,
+        eligible=mask,
+        max_per_advertiser=limit,
+    )
+    scores = model_scorer(model, catalogue=world.pins)(asked, world.pins)
+    for user, row in enumerate(scores.tolist()):
+        best = sorted((-score, pin) for pin, score in enumerate(row) if pin in eligible)
+        wanted = best_under(best, k=20, limit=limit, bought=bought[user])
+        own = found.user == user
+        assert found.pin[own].tolist() == [pin for pin, _ in wanted]
         assert found.score[own] == pytest.approx([score for _, score in wanted], abs=1e-5)
 
 
