@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +31,6 @@ DESCRIPTION, ADDED, EMBEDDINGS, REMOVED = (
     "embeddings.npy",
     "removed.parquet",
 )
-
-
-MAX_NARROWED = 256
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,8 @@ class LiveIndex:
             )
         self.bundle = bundle
         self._changes = changes
-        self._narrowed: dict[int, tuple[Eligible, Eligible]] = {}
+        # Each lives as long as what it was made of.
+        self._narrowed: WeakKeyDictionary[Eligible, Eligible] = WeakKeyDictionary()
 
     @property
     def as_of(self) -> dt.datetime | None:
@@ -231,14 +230,12 @@ class LiveIndex:
 
     def _of_bundle(self, allowed: Eligible) -> Eligible:
         """Of the eligible those of the bundle that are still shown; made once for each."""
-        known = self._narrowed.get(id(allowed))
-        if known is not None and known[0] is allowed:
-            return known[1]
+        known = self._narrowed.get(allowed)
+        if known is not None:
+            return known
         mask = allowed.mask[: len(self.bundle.pin_ids)]
         narrowed = Eligible(mask if self._remaining is None else mask & self._remaining)
-        if len(self._narrowed) >= MAX_NARROWED:
-            self._narrowed.clear()
-        self._narrowed[id(allowed)] = allowed, narrowed
+        self._narrowed[allowed] = narrowed
         return narrowed
 
     @cached_property

@@ -32,7 +32,10 @@ from convcg_serving.requests import (
 from convcg_serving.user_rows import HISTORY, user_rows
 
 MAX_MASKS = 256
-"""Filters whose Pins are kept in mind."""
+"""Filters whose Pins are kept in mind, at most."""
+MAX_MASK_BYTES = 256 * 1024**2
+BYTES_PER_PIN = 18
+"""Of one filter: mask, bits and places, once for all Pins and once for those of the bundle."""
 NOBODY = PinFilter()
 
 
@@ -209,6 +212,15 @@ def load_release(
     return make_release(champion, index, day)
 
 
+def most_masks(num_pins: int) -> int:
+    """How many filters are kept with so many Pins: the more Pins, the fewer.
+
+    >>> most_masks(1_000), most_masks(1_000_000)
+    (256, 14)
+    """
+    return max(1, min(MAX_MASKS, MAX_MASK_BYTES // (BYTES_PER_PIN * max(1, num_pins))))
+
+
 class _Masks:
     """Which Pins meet a filter, of those asked for lately."""
 
@@ -227,6 +239,6 @@ class _Masks:
         mask = Eligible(wanted.mask(pins))
         with self._lock:
             self._kept[wanted] = mask
-            while len(self._kept) > MAX_MASKS:
+            while len(self._kept) > most_masks(pins.num_rows):
                 self._kept.popitem(last=False)
         return mask

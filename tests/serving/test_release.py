@@ -8,6 +8,7 @@ import pytest
 
 from convcg_model.evaluation.scorers import model_scorer
 from convcg_model.index import load_bundle
+from convcg_model.pin_filter import PinFilter
 from convcg_serving.day_features import load_day_features
 from convcg_serving.release import load_release
 from convcg_serving.requests import CandidateRequest
@@ -66,6 +67,16 @@ def test_filters_and_exclusions_leave_the_best_of_the_rest(release, world):
     nothing = {"user_id": 3, "filters": {"allow_advertisers": [99]}}
     answer = release.answer([CandidateRequest.model_validate(nothing)], now=NOW)[0]
     assert (answer.pins, answer.fallbacks) == ((), ("no eligible Pins",))
+
+
+def test_filters_are_kept_within_bounds(champion, features, monkeypatch):
+    monkeypatch.setattr("convcg_serving.release.MAX_MASKS", 3)
+    release = load_release(champion, features)
+    filters = [PinFilter(block_pins=(pin_id,)) for pin_id in range(10)]
+    kept = [release.masks.of(each, release.index.pins) for each in filters]
+    again = [release.masks.of(each, release.index.pins) for each in filters[-3:]]
+    assert [a is b for a, b in zip(again, kept[-3:], strict=True)] == [True] * 3
+    assert release.masks.of(filters[0], release.index.pins) is not kept[0]
 
 
 @pytest.mark.parametrize(
