@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test soak install
 .PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
-.PHONY: bench-peers bench-training bench-index bench-serve bench-candidates serve ablation clean
+.PHONY: bench-peers bench-training bench-index bench-serve bench-candidates bench-user-store serve ablation clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ bench-candidates: install  ## candidates of many users; JSON on the last line
 
 bench-serve: install  ## the server under load, beside MLflow's; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_serve
+
+bench-user-store: install  ## ways to keep users' features for the server; JSON on the last line
+	$(BIN)/python -m benchmarks.bench_user_store
 
 bench-delay: install  ## the ladder of weights for unripe labels; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_delay
