@@ -84,6 +84,9 @@ def command(
         raise Failure("no day could be judged")
     track_points(found, warehouse, name=name)
     page = folder / "backtest.html"
+    notes = [f"{day}: left out, {why}." for day, why in test.skipped.items()]
+    if test.unripe:
+        notes.append(unripe_note(test.unripe))
     page.write_text(
         render_backtest(
             found,
@@ -91,17 +94,26 @@ def command(
             models=[candidate.name for candidate in candidates],
             settings={candidate.name: candidate.settings for candidate in candidates},
             headline_k=100,
-            notes=[f"{day}: left out, {why}." for day, why in test.skipped.items()],
+            notes=notes,
         ),
         encoding="utf-8",
     )
     if as_json:
         skipped = {str(day): why for day, why in test.skipped.items()}
         shown = [point.model_dump(mode="json") for point in found]
-        print_json({"page": page, "skipped": skipped, "points": shown})
+        unripe = {str(day): str(known) for day, known in test.unripe.items()}
+        print_json({"page": page, "skipped": skipped, "unripe": unripe, "points": shown})
         return
     _print(found, console=console)
+    if test.unripe:
+        say(console, unripe_note(test.unripe), style="dim")
     say(console, f"Page to open:\n{page}")
+
+
+def unripe_note(unripe: dict[dt.date, dt.date]) -> str:
+    """What is said of days that were judged before their last milestone."""
+    days = ", ".join(f"{day} (as of {known})" for day, known in unripe.items())
+    return f"Judged before their last milestone, so that labels are still arriving: {days}."
 
 
 def _print(found: "list[Point]", *, console: Console) -> None:

@@ -34,6 +34,8 @@ from convcg_model.evaluation.result import EvaluationConfig
 from convcg_model.trained_model import TrainedModel
 
 MAX_QUERIES = 5_000
+DAILY = ("weighted_labels", "hard_negatives", "example_features")
+"""Tables with a day for each day of logs, of which training examples are made."""
 RANKS, DONE = "ranks.parquet", "done.json"
 Say = Callable[[str], None]
 
@@ -97,11 +99,13 @@ class Backtest:
         self.folder = folder
         self.candidates = candidates
         self.skipped: dict[dt.date, str] = {}
+        self.unripe: dict[dt.date, dt.date] = {}
 
     def run(self, days: Sequence[dt.date], *, say: Say) -> list[Point]:
         """Train and judge what is not there yet; the figures of all days.
 
-        A day that cannot be is told in `skipped`. What was done stays when this is cut off.
+        A day that cannot be is told in `skipped`; `unripe` says as of when those were judged whose
+        last milestone has not come. What was done stays when this is cut off.
         """
         ranked = {}
         for day in days:
@@ -127,11 +131,21 @@ class Backtest:
         holdout = deployment.settings.examples.holdout_days
         if (day - min(logs)).days <= holdout:
             return f"the last {holdout} days before it are the holdout: none is left to learn from"
-        needed = Days(min(logs), day - DAY)
-        built = state.tables["example_features"].keys
-        missing = [d for d in needed if d not in built and d in logs]
-        if missing and not built:
-            return "no example_features are built: `convcg run`"
+        # A view reads what is there: without this a model would learn from fewer days unsaid.
+        recipe = deployment.recipes["training_examples"]
+        missing: dict[str, list[dt.date]] = {}
+        for table in DAILY:
+            built = state.tables[table].built_days()
+            window = recipe.input(table).days(Days(day, day))
+            lacks = [d for d in window if d in logs and d not in built]
+            missing |= {table: lacks} if lacks else {}
+        if missing:
+            lacking = sorted({d for days in missing.values() for d in days})
+            only = " ".join(f"--only {table}" for table in missing)
+            return (
+                f"{len(lacking)} days before it are not built of {', '.join(missing)}: "
+                f"`convcg run --first-day {lacking[0]} --last-day {lacking[-1]} {only}`"
+            )
         return None
 
     def _model(self, day: dt.date, candidate: Candidate, *, say: Say) -> TrainedModel:
@@ -198,6 +212,8 @@ class Backtest:
             settings = self.warehouse.settings.evaluation
             known_before = as_of(day, newest=build.newest, settings=settings)
             versions = {name: model.model_version for name, model in models.items()}
+            if known_before < day + max(settings.repeat_after_days, default=0) * DAY:
+                self.unripe[day] = known_before
             key = _digest(str(known_before), versions, build.details[day])
             done = folder / DONE
             if done.is_file() and json.loads(done.read_text())["key"] == key:

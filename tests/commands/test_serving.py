@@ -2,9 +2,11 @@
 
 import datetime as dt
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx2 as httpx
 import pyarrow.compute as pc
@@ -218,6 +220,27 @@ def test_a_backtest_goes_on_where_it_stopped(deployment: Home, typed: Convcg) ->
             assert point in first["points"], "the same bytes, trained again"
 
 
+def test_days_that_are_not_built_are_named_with_what_builds_them(
+    deployment: Home, typed: Convcg
+) -> None:
+    """Without them a model would learn from fewer days."""
+    gone = "table_name = 'example_features' AND day = '2026-03-05'"
+    with closing(sqlite3.connect(deployment.home / "ledger.db")) as ledger, ledger:
+        rows = ledger.execute(f"SELECT * FROM builds WHERE {gone}").fetchall()
+        ledger.execute(f"DELETE FROM builds WHERE {gone}")
+    try:
+        done = typed("backtest", "--from", "2026-03-12", "--to", "2026-03-12")
+    finally:
+        with closing(sqlite3.connect(deployment.home / "ledger.db")) as ledger, ledger:
+            places = ", ".join("?" * len(rows[0]))
+            ledger.executemany(f"INSERT INTO builds VALUES ({places})", rows)
+    assert done.exit_code == 1
+    assert (
+        "`convcg run --first-day 2026-03-05 --last-day 2026-03-05 --only example_features`"
+        in done.stdout.replace("\n", " ")
+    )
+
+
 def test_days_that_cannot_be_are_told(deployment: Home, typed: Convcg) -> None:
     quick = deployment.home / "quick.yaml"
     quick.write_text("training: {epochs: 1}\n")
@@ -236,7 +259,7 @@ def test_days_that_cannot_be_are_told(deployment: Home, typed: Convcg) -> None:
     [
         ("model: {embeding_dim: 3}\n", "model.embeding_dim: Extra inputs are not permitted"),
         ("models: {}\n", "models: Extra inputs are not permitted"),
-        ("training: {epochs: none}\n", "training.epochs: "),
+        ("training: {epochs: none}\n", "training.epochs."),
         ("name: ../../models\n", "name: String should match"),
         ("name: als\n", "name: 'als' is a baseline's"),
         ("- 1\n", "cannot be read as settings"),
