@@ -1,6 +1,7 @@
 """`convcg backtest`: models of past days side by side, before a change of settings is believed."""
 
 import datetime as dt
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,11 +99,15 @@ def command(
         ),
         encoding="utf-8",
     )
+    figures = {
+        "page": str(page),
+        "skipped": {str(day): why for day, why in test.skipped.items()},
+        "unripe": {str(day): str(known) for day, known in test.unripe.items()},
+        "points": [point.model_dump(mode="json") for point in found],
+    }
+    page.with_suffix(".json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     if as_json:
-        skipped = {str(day): why for day, why in test.skipped.items()}
-        shown = [point.model_dump(mode="json") for point in found]
-        unripe = {str(day): str(known) for day, known in test.unripe.items()}
-        print_json({"page": page, "skipped": skipped, "unripe": unripe, "points": shown})
+        print_json(figures)
         return
     _print(found, console=console)
     if test.unripe:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from convcg_assets.builds.build import EXAMPLES
 from convcg_assets.builds.ripened import judged_rows, newest_rows
 from convcg_assets.builds.staleness import digest_of
 from convcg_assets.builds.views import load_whole_state, view_detail
@@ -25,7 +26,7 @@ from convcg_assets.defs.model import training_input
 from convcg_assets.defs.resources import Warehouse
 from convcg_assets.defs.tracking import track_run
 from convcg_assets.tables.artifacts import as_of
-from convcg_assets.tables.table import DAY
+from convcg_assets.tables.table import ALL_CELLS, DAY
 from convcg_model.atomic_folder import atomic_folder
 from convcg_model.checkpoint import load_checkpoint, read_description, save_checkpoint
 from convcg_model.config import ModelConfig, TrainingConfig
@@ -195,11 +196,11 @@ class Backtest:
 
     def _made_of(self, day: dt.date, candidate: Candidate) -> str:
         """Digest of what a model follows from."""
-        recipe = self.warehouse.deployment.recipes["training_examples"]
-        state = load_whole_state(self.warehouse.deployment, ["training_examples"])
-        return _digest(
-            candidate.model, candidate.training, digest_of(view_detail(recipe, day, state))
-        )
+        recipe = self.warehouse.deployment.recipes[EXAMPLES]
+        state = load_whole_state(self.warehouse.deployment, [EXAMPLES, "pin_features"])
+        pins = state["pin_features"].digest(day, ALL_CELLS)
+        examples = digest_of(view_detail(recipe, day, state))
+        return _digest(candidate.model, candidate.training, examples, pins)
 
     def _ranks(self, day: dt.date, models: dict[str, TrainedModel], *, say: Say) -> Any:
         """The day's queries ranked by all models and the baselines; kept as a file."""
