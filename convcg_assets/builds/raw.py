@@ -86,7 +86,7 @@ def build_raw(
                 catalogue = version
             held: dict[dt.date, dict[str, str]] = {}
             if recipes[table].asks_catalogue:
-                pins = table_state(deployment.ledger.facts(["pins"])["pins"], catalogue)
+                pins = table_state("pins", deployment.ledger.facts(["pins"])["pins"], catalogue)
                 held = {day: held_catalogue(pins, day) for day in part}
             details = {
                 day: raw_detail(recipes[table], logs[day], held.get(day, {})) for day in part

@@ -12,11 +12,12 @@ from convcg_assets.lake.delta import NO_FILES, Lake, Version
 from convcg_assets.lake.digests import NO_CELL
 from convcg_assets.lake.ledger import Cells, Facts, Ledger
 from convcg_assets.tables.raw import RAW_TABLES
-from convcg_assets.tables.registry import ARTIFACTS
+from convcg_assets.tables.registry import ARTIFACTS, TABLES
 from convcg_assets.tables.table import ALL_CELLS, Bounds, Input
 
 UNKNOWN_CELL = "?"
 """Content that was written but not recorded: it counts in every selection, by its files."""
+_ALWAYS = frozenset({UNKNOWN_CELL})
 
 
 @dataclass
@@ -30,6 +31,8 @@ class TableState:
     failed: dict[dt.date, str] = field(default_factory=dict)
     """Days whose rows broke a check that stops downstream, and what it found."""
     version: Version | None = None
+    always: frozenset[str] = _ALWAYS
+    """Cells that count in every selection."""
     _selected: dict[tuple[dt.date, Bounds], str | None] = field(default_factory=dict)
     _num_built: dict[tuple[dt.date, str], int] = field(default_factory=dict)
 
@@ -64,10 +67,10 @@ class TableState:
             cells = self.cells.get(day, {})
             low, high = bounds
             if low == high:
-                cells = {c: cells[c] for c in (UNKNOWN_CELL, low.isoformat()) if c in cells}
+                cells = {c: cells[c] for c in (*self.always, low.isoformat()) if c in cells}
             elif bounds != ALL_CELLS:
                 first, last = low.isoformat(), high.isoformat()
-                cells = {c: d for c, d in cells.items() if c == UNKNOWN_CELL or first <= c <= last}
+                cells = {c: d for c, d in cells.items() if c in self.always or first <= c <= last}
             text = "\n".join(f"{cell}={digest}" for cell, digest in sorted(cells.items()))
             digest = hashlib.sha256(text.encode()).hexdigest()[:16] if cells else None
             self._selected[place] = digest
@@ -117,7 +120,7 @@ def load_state(tables: Iterable[str], *, lake: Lake, ledger: Ledger, home: Path)
         {
             table: _artifact(table, recorded, home=home)
             if table in ARTIFACTS
-            else table_state(recorded, lake.snapshot(table))
+            else table_state(table, recorded, lake.snapshot(table))
             for table, recorded in facts.items()
         }
     )
@@ -129,19 +132,25 @@ def _artifact(table: str, facts: Facts, *, home: Path) -> TableState:
     return _state(keys, cells, facts, None)
 
 
-def table_state(facts: Facts, version: Version | None) -> TableState:
+def table_state(table: str, facts: Facts, version: Version | None) -> TableState:
     """The state of a table as of one version."""
     keys = {day: version.key(day) for day in version.files} if version else {}
     cells = {d: facts.contents.get((d, k), {UNKNOWN_CELL: k}) for d, k in keys.items()}
-    return _state(keys, cells, facts, version)
+    # A day whose rows were digested before the table had cells is one cell, for all who read it.
+    always = _ALWAYS if TABLES[table].cell_may_be_null else _ALWAYS | {NO_CELL}
+    return _state(keys, cells, facts, version, always)
 
 
 def _state(
-    keys: dict[dt.date, str], cells: dict[dt.date, Cells], facts: Facts, version: Version | None
+    keys: dict[dt.date, str],
+    cells: dict[dt.date, Cells],
+    facts: Facts,
+    version: Version | None,
+    always: frozenset[str] = _ALWAYS,
 ) -> TableState:
     failed = facts.failed_checks.items()
     broken = {d: said for (d, k), said in failed if keys.get(d, NO_FILES) == k}
-    return TableState(keys, cells, facts.builds, broken, version)
+    return TableState(keys, cells, facts.builds, broken, version, always)
 
 
 def artifact_keys(table: str, *, home: Path) -> dict[dt.date, str]:

@@ -88,6 +88,10 @@ def _label_maturity(build: Build) -> Metadata:
     }
 
 
+def _linked_engagements(build: Build) -> Metadata:
+    return {"by_type": count_by(_written(build), "engagement_type", con=build.con)}
+
+
 def _weighted_labels(build: Build) -> Metadata:
     rows, con = _written(build), build.con
     means = rows.group_by("task", "evidence").agg(
@@ -165,6 +169,7 @@ PAGES: dict[str, Page] = {
     "adjusted_conversions": _adjusted_conversions,
     "conversion_delay": _conversion_delay,
     "label_maturity": _label_maturity,
+    "linked_engagements": _linked_engagements,
     "weighted_labels": _weighted_labels,
     "hard_negatives": _hard_negatives,
     "daily_user_counts": _features,

@@ -232,6 +232,7 @@ Adjustments that are of no conversion yet, or change nothing, stay visible, with
     settings=lambda scope: (scope.settings.adjustments,),
     rows=rows,
     cell="impression_day",
+    cell_may_be_null=True,
     needs=ADJUSTMENTS,
     checks=(
         Check(

@@ -275,9 +275,10 @@ their status. Credits of one conversion sum to 1.""",
     key=("dt", "conversion_id", "impression_id", "touch_type", "touch_ts"),
     inputs=inputs,
     settings=lambda scope: (scope.settings.attribution,),
-    version=2,
+    version=3,
     rows=rows,
     cell="impression_day",
+    cell_may_be_null=True,
     checks=(
         Check(
             "credits_sum_to_1",

@@ -12,7 +12,6 @@ from convcg_assets.sources.columns import CONVERSION_EVENTS, ENGAGEMENT_TYPES
 from convcg_assets.tables.exact import SHARE_DECIMALS, double, to_units
 from convcg_assets.tables.settings import LabelSettings
 from convcg_assets.tables.standing import SPAN, span_of
-from convcg_assets.tables.touches import arrived_within, link_engagements
 
 
 def conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> ibis.Table:
@@ -54,14 +53,12 @@ def conversion_evidence(attributed: ibis.Table, *, settings: LabelSettings) -> i
     )
 
 
-def engagement_evidence(
-    engagements: ibis.Table, impressions: ibis.Table, *, settings: LabelSettings, num_days: int
-) -> ibis.Table:
-    """One row per (impression, engagement) that arrived up to `num_days` after the impression."""
-    linked = arrived_within(link_engagements(engagements, impressions), num_days=num_days)
+def engagement_evidence(linked: ibis.Table, *, settings: LabelSettings) -> ibis.Table:
+    """One row per linked engagement, with the `impression_day` of its impression."""
     one = double(1)
     return linked.select(
         "impression_id",
+        "impression_day",
         touch_type=ibis.null("string"),
         match_level=ibis.null("string"),
         task=ibis.literal("engagement"),

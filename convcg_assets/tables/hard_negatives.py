@@ -5,14 +5,10 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.sources.columns import SURFACES, Column, Columns
+from convcg_assets.tables.linked_engagements import linked_input, shown_input
 from convcg_assets.tables.settings import NegativeSettings
 from convcg_assets.tables.table import Check, Inputs, Table
-from convcg_assets.tables.touches import (
-    arrived_within,
-    impressions_around,
-    impressions_of_days,
-    link_engagements,
-)
+from convcg_assets.tables.touches import impressions_of_days
 
 HASH_DIGITS = 8
 
@@ -42,24 +38,20 @@ def rows(inputs: Inputs) -> ibis.Table:
     """The sample of the days' impressions."""
     return sample_negatives(
         inputs["impressions"],
-        inputs["engagements"],
+        inputs["linked_engagements"],
         settings=inputs.settings.negatives,
-        engagement_days=inputs.scope.engagement_days,
         days=inputs.days,
     )
 
 
 def sample_negatives(
     impressions: ibis.Table,
-    engagements: ibis.Table,
+    linked: ibis.Table,
     *,
     settings: NegativeSettings,
-    engagement_days: int,
     days: Days,
 ) -> ibis.Table:
     """Rows of `hard_negatives` for the impression days `days`.
-
-    An engagement counts that arrived up to `engagement_days` after the impression day.
 
     An impression qualifies if nothing had engaged with it by the end of its own arrival day. One
     that an engagement reached later keeps its row and gets that engagement's arrival day, so that a
@@ -68,8 +60,7 @@ def sample_negatives(
     order.
     """
     shown = impressions_of_days(impressions, days=days)
-    linked = arrived_within(link_engagements(engagements, impressions), num_days=engagement_days)
-    engaged = linked.group_by("impression_id").agg(engaged_dt=_.dt.min())
+    engaged = linked.group_by("impression_id", "impression_day").agg(engaged_dt=_.dt.min())
     hashed = shown.mutate(sample_hash=_.impression_id.cast("string").hexdigest("md5"))
     if settings.sample_rate < 1:
         threshold = f"{int(settings.sample_rate * 16**HASH_DIGITS):0{HASH_DIGITS}x}"
@@ -77,7 +68,7 @@ def sample_negatives(
     cap = ibis.window(
         group_by=["user_id", "impression_day", "dt"], order_by=["sample_hash", "impression_id"]
     )
-    rows = hashed.left_join(engaged, "impression_id")
+    rows = hashed.left_join(engaged, ["impression_id", "impression_day"])
     return (
         rows.filter(rows.engaged_dt.isnull() | (rows.engaged_dt > rows.dt))
         .mutate(cap_rank=ibis.row_number().over(cap))
@@ -107,8 +98,9 @@ HARD_NEGATIVES = Table(
 The same rows on every rebuild and on every engine, and at most a few per user and day.""",
     columns=COLUMNS,
     key=("dt", "impression_id"),
-    inputs=impressions_around,
+    inputs=lambda scope: (linked_input(scope), shown_input(scope)),
     settings=lambda scope: (scope.settings.negatives, scope.engagement_days),
+    version=2,
     rows=rows,
     cell="impression_dt",
     later="engaged_dt",

@@ -123,6 +123,10 @@ _MORE_CHECKS = {
 }
 
 
+_CELLS = {"impressions": "impression_ts"}
+"""Label days rest on their own impressions alone."""
+
+
 def _raw_table(stream: str) -> Table:
     rules = STREAMS[stream]
     return Table(
@@ -134,6 +138,7 @@ def _raw_table(stream: str) -> Table:
         key=("dt", rules.key),
         version=VERSION,
         checks=(_few_rejected_rows(stream), *_MORE_CHECKS.get(stream, ())),
+        cell=_CELLS.get(stream),
         ready_by_hour=6,
         needs=stream if rules.added else None,
     )

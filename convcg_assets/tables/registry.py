@@ -27,6 +27,7 @@ from convcg_assets.tables.daily_user_counts import DAILY_USER_COUNTS
 from convcg_assets.tables.example_features import EXAMPLE_FEATURES
 from convcg_assets.tables.hard_negatives import HARD_NEGATIVES
 from convcg_assets.tables.label_maturity import LABEL_MATURITY
+from convcg_assets.tables.linked_engagements import LINKED_ENGAGEMENTS
 from convcg_assets.tables.pin_features import PIN_FEATURES
 from convcg_assets.tables.raw import RAW_TABLES
 from convcg_assets.tables.table import Recipe, Scope, Table
@@ -41,6 +42,7 @@ _DERIVED = (
     ADJUSTED_CONVERSIONS,
     CONVERSION_DELAY,
     LABEL_MATURITY,
+    LINKED_ENGAGEMENTS,
     WEIGHTED_LABELS,
     HARD_NEGATIVES,
     DAILY_USER_COUNTS,

@@ -126,7 +126,9 @@ class Table:
     release leaves the deployments that do without it as they are.
 
     Where readers need a part of a day only, `cell` is a column expression that tells a day's rows
-    apart, and `later` a column that is known later than its row (see `lake/digests.py`).
+    apart, and `later` a column that is known later than its row (see `lake/digests.py`). Rows for
+    which `cell` is null matter to nobody who reads a cell; only `cell_may_be_null` tells that there
+    are any.
     """
 
     name: str
@@ -144,6 +146,7 @@ class Table:
     version: int = 1
     checks: tuple[Check, ...] = ()
     cell: str | None = None
+    cell_may_be_null: bool = False
     later: str | None = None
     needs: str | None = None
     is_view: bool = False

@@ -7,21 +7,12 @@ import ibis
 from ibis import _
 
 from convcg_assets.days import Days
-from convcg_assets.tables.table import Input, Scope
 
 TOUCH_TYPES = ("click", "engagement", "view")
 MATCH_LEVELS = ("pin", "advertiser")
 """Both from the strongest to the weakest, as last touch takes them."""
 LINK_WINDOW_HOURS = 24
 """An engagement without an impression id belongs to an impression shown at most so long before."""
-
-
-def impressions_around(scope: Scope) -> tuple[Input, ...]:
-    """The events around an impression day: clocks may be ahead, engagements late."""
-    return (
-        Input("impressions", before=1, after=scope.engagement_days),
-        Input("engagements", before=1, after=scope.engagement_days),
-    )
 
 
 def first_arrivals(rows: ibis.Table, *, key: str, ts: str) -> ibis.Table:
@@ -60,14 +51,18 @@ def impressions_of_days(impressions: ibis.Table, *, days: Days) -> ibis.Table:
     return shown.filter(_.impression_day.between(days.first, days.last))
 
 
-def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.Table:
+def link_engagements(
+    engagements: ibis.Table, impressions: ibis.Table, *, most_days: int | None = None
+) -> ibis.Table:
     """Engagements with the impression acted on: those that name it, and those that can be linked.
 
     An engagement that names no impression is linked to the newest impression of the same user and
     Pin shown up to `LINK_WINDOW_HOURS` before it (then the greatest impression id). The result has
     the engagement's columns and, of the impression, `advertiser_id`, `impression_day` and
     `impression_dt`. Engagements whose impression is not in `impressions` are left out, and so are
-    those whose user or Pin contradict it.
+    those whose user or Pin contradict it, and those that arrived more than `most_days` away from
+    the impression's day: a range of days reads further than one day does, and both must take the
+    same rows.
     """
     shown = impressions.select(
         "impression_id",
@@ -84,7 +79,7 @@ def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.T
     anonymous = engagements.filter(_.impression_id.isnull()).drop("impression_id")
     newest = ibis.window(
         group_by=["dt", "engagement_id"],
-        order_by=[ibis.desc("impression_ts"), ibis.desc("impression_id")],
+        order_by=[ibis.desc("impression_ts"), ibis.desc("impression_id"), "impression_dt"],
     )
     linked = (
         anonymous.inner_join(shown, ["user_id", "pin_id"])
@@ -100,16 +95,11 @@ def link_engagements(engagements: ibis.Table, impressions: ibis.Table) -> ibis.T
     first = ibis.window(
         group_by=["engagement_id", "engagement_ts"], order_by=["dt", "impression_dt"]
     )
-    both = named.union(linked.select(named.columns)).mutate(rank=ibis.row_number().over(first))
-    return both.filter(_.rank == 0).drop("rank")
-
-
-def arrived_within(linked: ibis.Table, *, num_days: int) -> ibis.Table:
-    """The linked engagements that arrived up to `num_days` after their impression's day.
-
-    A range of days reads further than one day alone does: both must take the same rows.
-    """
-    return linked.filter(_.dt.delta(_.impression_day, unit="day").between(0, num_days))
+    both = named.union(linked.select(named.columns))
+    if most_days is not None:
+        both = both.filter(_.dt.delta(_.impression_day, unit="day").abs() <= most_days)
+    ranked = both.mutate(rank=ibis.row_number().over(first))
+    return ranked.filter(_.rank == 0).drop("rank")
 
 
 def drawing_of(conversion_id: ibis.Value, impression_id: ibis.Value) -> ibis.Value:

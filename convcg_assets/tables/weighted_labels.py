@@ -20,15 +20,11 @@ from convcg_assets.sources.columns import (
     Columns,
 )
 from convcg_assets.tables.evidence import conversion_evidence, engagement_evidence
+from convcg_assets.tables.linked_engagements import linked_input, shown_input
 from convcg_assets.tables.settings import LabelSettings
 from convcg_assets.tables.standing import adjusted_input, read_adjusted, with_spans
 from convcg_assets.tables.table import Bounds, Input, Inputs, Scope, Table
-from convcg_assets.tables.touches import (
-    MATCH_LEVELS,
-    TOUCH_TYPES,
-    impressions_around,
-    impressions_of_days,
-)
+from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, impressions_of_days
 from convcg_assets.tables.weighted_label_checks import CHECKS, FACTORS
 
 COLUMNS: Columns = {
@@ -100,12 +96,13 @@ COLUMNS: Columns = {
 
 
 def inputs(scope: Scope) -> tuple[Input, ...]:
-    """The credits of the days' own impressions, and the events around the days."""
+    """The days' own impressions, what they are credited with, and what was done with them."""
     horizon = scope.settings.attribution.horizon_days
     return (
         Input("attributed_conversions", after=horizon, cells=_own_day),
         *adjusted_input(scope, after=_adjusted_for(scope), cells=_own_day),
-        *impressions_around(scope),
+        linked_input(scope),
+        shown_input(scope),
     )
 
 
@@ -113,32 +110,28 @@ def rows(inputs: Inputs) -> ibis.Table:
     """The labels of the days' impressions."""
     return weigh_labels(
         inputs["attributed_conversions"],
-        inputs["engagements"],
+        inputs["linked_engagements"],
         inputs["impressions"],
         read_adjusted(inputs),
         settings=inputs.settings.labels,
-        engagement_days=inputs.scope.engagement_days,
         days=inputs.days,
     )
 
 
 def weigh_labels(
     attributed: ibis.Table,
-    engagements: ibis.Table,
+    linked: ibis.Table,
     impressions: ibis.Table,
     adjusted: ibis.Table | None = None,
     *,
     settings: LabelSettings,
-    engagement_days: int,
     days: Days,
 ) -> ibis.Table:
     """Rows of `weighted_labels` for the impression days `days`.
 
-    An engagement counts that arrived up to `engagement_days` after the impression day.
-
-    `impressions` and `engagements` must hold the day before and those after on which engagements
-    may still arrive, `attributed` the horizon after, `adjusted` also the days on which those
-    conversions may be adjusted.
+    `impressions` must hold the day before and those on which some may arrive late, `linked` (rows
+    of `linked_engagements`) those on which engagements may arrive, `attributed` the horizon after,
+    `adjusted` also the days on which those conversions may be adjusted.
     """
     shown = impressions_of_days(impressions, days=days)
     columns = shown.select(
@@ -154,10 +147,14 @@ def weigh_labels(
         impression_dt=_.dt,
     )
     standing = with_spans(attributed, adjusted)
-    evidence = conversion_evidence(standing, settings=settings).union(
-        engagement_evidence(engagements, impressions, settings=settings, num_days=engagement_days)
+    converted = columns.inner_join(
+        conversion_evidence(standing, settings=settings), "impression_id"
     )
-    rows = columns.inner_join(evidence, "impression_id")
+    engaged = columns.inner_join(
+        engagement_evidence(linked, settings=settings),
+        ["impression_id", (columns.dt, _.impression_day)],
+    )
+    rows = converted.union(engaged.select(converted.columns))
     return rows.mutate(weight=math.prod((rows[f] for f in FACTORS[1:]), start=rows[FACTORS[0]]))
 
 
@@ -184,6 +181,7 @@ taken back or restated later keeps its row, with the day until which it held."""
     key=("dt", "impression_id", "task", "evidence_id", "evidence_dt", "since_dt"),
     inputs=inputs,
     settings=lambda scope: (scope.settings.labels, scope.engagement_days),
+    version=2,
     rows=rows,
     cell="greatest(impression_dt, evidence_dt, since_dt)",
     later="until_dt",

@@ -40,6 +40,7 @@ DERIVED = (
     "attributed_conversions",
     "conversion_delay",
     "label_maturity",
+    "linked_engagements",
     "weighted_labels",
     "hard_negatives",
     "daily_user_counts",

@@ -133,6 +133,17 @@ SOUND = {
         "expected_conversions": 4.0,
         "weighted_conversions": 3.0,
     },
+    "linked_engagements": {
+        "dt": DAY,
+        "engagement_id": 5,
+        "engagement_type": "click",
+        "engagement_ts": NOON,
+        "duration_s": 0.0,
+        "impression_id": 7,
+        "impression_day": DAY,
+        "user_id": 1,
+        "pin_id": 2,
+    },
     "weighted_labels": SHOWN
     | {
         "task": "conversion",
@@ -235,6 +246,7 @@ ALSO_SOUND = {
     "label_maturity": [
         {"num_conversions": 0, "expected_conversions": 0.0, "weighted_conversions": 0.0}
     ],
+    "linked_engagements": [{"impression_day": BEFORE, "duration_s": None}],
     "weighted_labels": [
         {**ENGAGED, "weight": 0.0, "duration_factor": 0.0},
         {"since_dt": DAY, "until_dt": AFTER},
@@ -340,6 +352,10 @@ FAULTS: dict[str, dict[str, dict]] = {
         "match factors lie in 0 to 1": {"match_factor": 1.5},
         "duration factors lie in 0 to 1": {"duration_factor": 1.5},
         "weights are not negative": {"weight": -1.0},
+    },
+    "linked_engagements": {
+        "no engagement arrived before the day of its impression": {"impression_day": AFTER},
+        "durations are not negative": {"duration_s": -1.0},
     },
     "hard_negatives": {
         "no impression arrived before its day": {"impression_dt": BEFORE},

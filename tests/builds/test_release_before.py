@@ -4,6 +4,7 @@
 the model of the day after, and no landed logs (they have moved to an archive).
 """
 
+import dataclasses
 import datetime as dt
 import tarfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from convcg_assets.sources.source import load_source
 from convcg_assets.tables.raw import RAW_TABLES
 from convcg_assets.tables.registry import DERIVED, TABLES, VIEWS
 from convcg_assets.tables.settings import load_settings
+from convcg_assets.tables.table import ALL_CELLS
 from convcg_model.index import load_bundle
 
 from .deployment import Idle
@@ -50,6 +52,9 @@ ROWS = {
 MODEL_DAYS = Days(MODEL_DAY, MODEL_DAY)
 CHANGED = {
     "attributed_conversions": LOGS,
+    "linked_engagements": LOGS,
+    "weighted_labels": LOGS,
+    "hard_negatives": LOGS,
     "user_features": KNOWN,
     "pin_features": KNOWN,
     "daily_user_counts": LOGS,
@@ -64,8 +69,8 @@ CHANGED = {
 }
 """What gives other rows since: touches of one moment are drawn, a catalogue holds until the next,
 and what a user had acted on or bought counts as seen. Daily counts and the examples' features
-are stored by themselves since, and what was stored of the examples is a view of them. What serves
-is new."""
+are stored by themselves since, and so is which impression an engagement belongs to; what was stored
+of the examples is a view of them. What serves is new."""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +97,7 @@ def test_only_what_has_changed_is_stale(before: Deployment) -> None:
     assert stale == {table: set(days) for table, days in CHANGED.items()}
     requested = [request.table for request in found.plan.requests]
     daily = ["daily_user_counts", "daily_pin_counts", "daily_actions"]
-    assert requested == ["attributed_conversions", *daily]
+    assert requested == ["attributed_conversions", "linked_engagements", *daily]
 
 
 def test_all_rows_are_read(before: Deployment, con: Backend) -> None:
@@ -102,13 +107,28 @@ def test_all_rows_are_read(before: Deployment, con: Backend) -> None:
 
 
 @pytest.mark.parametrize("table", ROWS)
-def test_rows_have_the_digests_that_they_had(before: Deployment, con: Backend, table: str) -> None:
+def test_rows_have_the_digests_that_they_had(
+    before: Deployment, con: Backend, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if table == "impressions":  # They were one cell then.
+        monkeypatch.setitem(TABLES, table, dataclasses.replace(TABLES[table], cell=None))
     version = before.lake.snapshot(table)
     assert version is not None
     recorded = before.ledger.facts([table])[table].contents
     files = [file for of_day in version.files.values() for file in of_day]
     for day, cells in digest_days(table, files, con=con).items():
         assert recorded[day, version.key(day)] == cells, day
+
+
+def test_days_that_were_one_cell_matter_to_all_who_read_a_cell(before: Deployment) -> None:
+    found = read_status(before, runs=Idle()).state
+    for day in LOGS:
+        whole = found["impressions"].digest(day, ALL_CELLS)
+        assert whole is not None
+        assert found["impressions"].digest(day, (day, day)) == whole
+        never = (dt.date(2000, 1, 1), dt.date(2000, 1, 1))
+        assert found["impressions"].digest(day, never) == whole
+        assert found["attributed_conversions"].digest(day, never) is None
 
 
 def known_then(rows: Lake | Rows, *, con: Backend, tables: list[str]) -> dict[str, list[str]]:

@@ -44,6 +44,17 @@ def engagements_in_time(world: World) -> list[tuple[Row, Row]]:
     ]
 
 
+def linked(world: World) -> list[Row]:
+    """Rows of `linked_engagements` of all days."""
+    names = ("dt", "engagement_id", "engagement_type", "engagement_ts", "duration_s")
+    return [
+        {name: engagement[name] for name in names}
+        | {name: shown[name] for name in ("impression_id", "impression_day", "user_id", "pin_id")}
+        for engagement, shown in engagements_in_time(world)
+        if shown["impression_day"] <= engagement["dt"]
+    ]
+
+
 def click_factor(duration_s: float | None, *, settings: LabelSettings) -> float:
     if duration_s is None:
         return settings.unknown_duration_factor

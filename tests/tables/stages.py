@@ -29,7 +29,7 @@ from convcg_assets.tables.table import Input, Inputs, Scope
 from convcg_assets.tables.training_examples import build_examples
 from convcg_assets.tables.user_persons import PERSONS
 
-from . import oracle_daily
+from . import oracle_daily, oracle_labels
 from .tables import INT_IDS, of_days, to_arrow
 from .world import FIRST_DAY, LATE_DAYS, STREAMS, Row, World
 
@@ -168,6 +168,11 @@ def maturity(credited: list[Row], curves: list[Row], **options: Any) -> Case:
     return replace(case, table="label_maturity", given=case.given | {"conversion_delay": curves})
 
 
+def linked(world: World, *, days: Days) -> Case:
+    given = {"impressions": world.impressions, "engagements": world.engagements}
+    return Case("linked_engagements", given, Settings(), days)
+
+
 def labels(
     world: World,
     credited: list[Row],
@@ -176,14 +181,15 @@ def labels(
     horizon_days: int,
     days: Days,
 ) -> Case:
-    given = {"attributed_conversions": credited, "engagements": world.engagements}
-    given |= {"impressions": world.impressions}
+    given = {"attributed_conversions": credited, "impressions": world.impressions}
+    given |= {"linked_engagements": oracle_labels.linked(world)}
     chosen = Settings(attribution=with_horizon(horizon_days), labels=settings)
     return Case("weighted_labels", given, chosen, days)
 
 
 def negatives(world: World, *, settings: NegativeSettings, days: Days) -> Case:
-    given = {"impressions": world.impressions, "engagements": world.engagements}
+    given = {"impressions": world.impressions}
+    given |= {"linked_engagements": oracle_labels.linked(world)}
     return Case("hard_negatives", given, Settings(negatives=settings), days)
 
 

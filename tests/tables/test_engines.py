@@ -92,6 +92,7 @@ def build_all(engine: Engine) -> dict[str, list[Row]]:
     put("conversion_delay", stages.delay(credited, **horizon, days=DAYS.widen(before=1)))
     curves = out["conversion_delay"]
     put("label_maturity", stages.maturity(credited, curves, **horizon, days=DAYS))
+    put("linked_engagements", stages.linked(world, days=DAYS))
     for formula in ("log2_share", "log_ratio"):
         settings = LabelSettings.model_validate({"click_formula": formula})
         given = {"settings": settings, "horizon_days": HORIZON_DAYS, "days": DAYS}
