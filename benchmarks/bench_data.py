@@ -31,6 +31,7 @@ MEAN_VOLUME = 1.11
 TABLES = (
     "raw_events",
     "attributed_conversions",
+    "linked_engagements",
     "weighted_labels",
     "hard_negatives",
     "daily_user_counts",
