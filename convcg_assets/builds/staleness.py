@@ -69,7 +69,7 @@ def find_stale(
     known.update(state, recipes)
     stale: dict[str, dict[dt.date, StaleDay]] = {RAW: {}}
     for day, logs in landed.items():
-        inputs_of = raw_inputs(raw_recipes, logs, held_catalogue(state["pins"], day))
+        inputs_of = known.raw_inputs(raw_recipes, day, logs, held_catalogue(state["pins"], day))
         if logs.missing is None and stale_raw_tables(state, day, inputs_of):
             # What any of the tables comes out of counts as built.
             num_built = sum(state[t].num_built(day, inputs) for t, inputs in inputs_of.items())
@@ -101,6 +101,7 @@ class KnownInputs:
     def __init__(self) -> None:
         self._cells: dict[str, dict[dt.date, Cells]] = {}
         self._inputs: dict[tuple[str, str], dict[dt.date, str]] = {}
+        self._raw: dict[dt.date, tuple[Any, dict[str, str]]] = {}
         self.lock = Lock()
         """Held during a look: two at once see one state after the other."""
 
@@ -121,6 +122,19 @@ class KnownInputs:
                     if source.holds or source.accumulates:
                         for day in [day for day in kept if day > upstream]:
                             del kept[day]
+
+    def raw_inputs(
+        self,
+        recipes: Mapping[str, RawRecipe],
+        day: dt.date,
+        logs: LandedDay,
+        catalogue: Mapping[str, str],
+    ) -> Mapping[str, str]:
+        """Of each raw table the digest of what a day of it is read from."""
+        read = (recipes, logs.files, catalogue)
+        if day not in self._raw or self._raw[day][0] != read:
+            self._raw[day] = (read, raw_inputs(recipes, logs, catalogue))
+        return self._raw[day][1]
 
     def inputs(self, recipe: Recipe, day: dt.date, state: State, *, newest: dt.date) -> str:
         """Digest of what a day would be built from now."""

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
@@ -194,7 +194,13 @@ def _regex(part: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
 
 
 def _is_unfinished(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return _any_of(patterns).match(name) is not None
+
+
+@lru_cache(maxsize=64)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """What matches a name that one of the shell's patterns does; without any, none."""
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
 
 
 @dataclass(frozen=True)
