@@ -265,6 +265,17 @@ class CheckSettings(Frozen):
     )
 
 
+class AlertSettings(Frozen):
+    """From where on somebody is told; no row depends on it."""
+
+    max_days_behind: int = Field(
+        default=1, ge=0, description="logs behind yesterday, tables behind the logs"
+    )
+    max_model_days_behind: int = Field(
+        default=1, ge=0, description="model, index, report and what serves, behind the logs"
+    )
+
+
 class Settings(Frozen):
     """All settings of the data stages; every field has a default."""
 
@@ -279,6 +290,7 @@ class Settings(Frozen):
     checks: CheckSettings = added(CheckSettings())
     promotion: PromotionSettings = added(PromotionSettings())
     candidates: CandidateSettings = added(CandidateSettings())
+    alerts: AlertSettings = added(AlertSettings())
 
 
 def load_settings(path: str | Path | None) -> Settings:
