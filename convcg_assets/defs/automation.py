@@ -15,6 +15,7 @@ from convcg_assets.builds.plan import Request
 from convcg_assets.builds.retrain import due_days, next_step
 from convcg_assets.builds.served_files import remove_old_features
 from convcg_assets.builds.status import Status, read_status
+from convcg_assets.defs.alerting import alerts
 from convcg_assets.defs.jobs import (
     GIVEN_UP_CHECK,
     NEWEST_DAY_CHECK,
@@ -188,7 +189,7 @@ newest_day_schedule = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 watch_jobs = [_newest_day_job, maintenance, fresh_pins]
-sensors = [landed_logs, late_data, daily_retrain, new_catalogue]
+sensors = [landed_logs, late_data, daily_retrain, new_catalogue, alerts]
 schedules = [newest_day_schedule, maintenance_schedule]
 
 
