@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
+from convcg_assets.defs import skew_check
+from convcg_assets.defs.resources import Warehouse
+
 from .conftest import CONVCG, LAST_DAY, Convcg, Home
 
 MODEL_DAY = LAST_DAY + dt.timedelta(days=1)
@@ -170,3 +173,24 @@ def test_a_refresh_finds_what_is_new(promoted: Home, typed: Convcg) -> None:
     assert [path.name for path in folder.iterdir()] == [
         model["model_version"] for model in json.loads(typed("models", "--json").stdout)["models"]
     ]
+
+
+def test_impressions_of_the_demo_are_served_as_they_were_trained_on(
+    promoted: Home, typed: Convcg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse()
+    found = skew_check.check_skew(warehouse, MODEL_DAY, run_id="by hand")
+    assert found.passed, found.description
+    assert found.description.endswith("replayed: all as in training")
+    examples = skew_check._examples_of(warehouse, LAST_DAY, MODEL_DAY)
+    column = examples.column_names.index("user_num_clicks_30d")
+    more = pc.add(pc.fill_null(examples["user_num_clicks_30d"], 0), 3)
+    for rows, severity, said in (
+        (examples.set_column(column, "user_num_clicks_30d", more), "ERROR", "user_num_clicks_30d"),
+        (examples.slice(0, 0), "WARN", "nothing to replay"),
+    ):
+        monkeypatch.setattr(skew_check, "_examples_of", lambda *_, rows=rows: rows)
+        found = skew_check.check_skew(warehouse, MODEL_DAY, run_id="by hand")
+        assert not found.passed
+        assert found.severity.value == severity
+        assert said in (found.description or "")
