@@ -28,6 +28,15 @@ def deterministic_torch(device: torch.device) -> Iterator[None]:
             torch.use_deterministic_algorithms(was_on)
 
 
+def numerics() -> dict[str, str | int]:
+    """What the last digit of a training depends on beside its inputs: see `deterministic_torch`."""
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
 def seed_torch(seed: int, device: torch.device) -> None:
     """Seed the generators that work on a device draws from.
 

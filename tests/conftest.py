@@ -12,6 +12,8 @@ from ibis.backends.duckdb import Backend
 
 from convcg_assets.lake.engine import connect
 
+from .object_store import BUCKET, run_store
+
 MEMORY = Path("/dev/shm")
 MEMORY_GB = 4
 # Ledgers and Dagster's event logs wait for the disk at every commit, which no test is about.
@@ -38,6 +40,13 @@ def compiled_sql(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> No
     folder = tmp_path_factory.getbasetemp()
     folder = folder if worker_id == "master" else folder.parent
     os.environ["CONVCG_CACHE"] = str(folder / "compiled_sql")
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The URL of a bucket in an object store, of which the environment knows."""
+    with run_store():
+        yield f"s3://{BUCKET}"
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
     from convcg_model.checkpoint import save_checkpoint
     from convcg_model.config import ModelConfig, TrainingConfig
     from convcg_model.content import num_of_other_versions
+    from convcg_model.determinism import numerics
     from convcg_model.training import fit
 
     deployment = warehouse.deployment
@@ -163,7 +164,7 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
         )
         run.log_history(history)
         path = deployment.models / f"dt={day}"
-        made = {"mlflow_run_id": run.run_id, "loss_history": history}
+        made = {"mlflow_run_id": run.run_id, "loss_history": history, "numerics": numerics()}
         version = save_checkpoint(model, path, provenance=given.provenance | made)
         chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
         chosen += ("best_step", "search_steps")

@@ -48,6 +48,13 @@ def check_skew(warehouse: Warehouse, model_day: dt.date, *, run_id: str) -> dg.A
     if not (folder / "model.json").is_file():
         return dg.AssetCheckResult(passed=True, description=f"there is no model of {model_day}")
     examples = _examples_of(warehouse, day, model_day)
+    if not examples.num_rows:
+        return dg.AssetCheckResult(
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"no impression of {day} is an example of {model_day}: nothing to replay, "
+            "so whether serving sees what training saw is not known",
+        )
     with tempfile.TemporaryDirectory(prefix="convcg-replay-") as temporary:
         stored = warehouse.deployment.features / f"dt={day}"
         if not stored.is_dir():
@@ -90,7 +97,8 @@ def _examples_of(warehouse: Warehouse, day: dt.date, model_day: dt.date) -> pa.T
     """Once each some impressions of a day, as the training set of T has them."""
     with warehouse.connect() as con:
         rows = warehouse.read("training_examples", Days(model_day, model_day), con=con)
-        of_day = rows.filter(_.example_day == day).order_by("impression_id", "task")
+        drawn = rows.filter(_.example_day == day).mutate(draw=_.impression_id.cast("string").hash())
+        of_day = drawn.order_by("draw", "impression_id", "task").drop("draw")
         found = con.to_pyarrow(of_day.limit(4 * REPLAYED))
     codes = found["impression_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     _codes, first = np.unique(codes, return_index=True)

@@ -28,6 +28,7 @@ from pyarrow.fs import PyFileSystem
 
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import Files, Query, as_query, read_files, stream_rows
+from convcg_assets.lake.object_store import scheme_of
 from convcg_assets.tables.registry import table_schema
 
 MAX_COMMIT_ATTEMPTS = 8
@@ -79,12 +80,23 @@ class _Known:
 
     version: Version
     stamp: tuple[int, ...] | None
+    delta: DeltaTable
 
     def is_current(self, path: str) -> bool:
         """Whether it still is: its entry is as it was, and none has come after it."""
         number = self.version.number
+        if scheme_of(path) is not None:
+            return self._is_newest(number)
         is_there = self.stamp is not None and _stamp(path, number) == self.stamp
         return is_there and _stamp(path, number + 1) is None
+
+    def _is_newest(self, number: int) -> bool:
+        """The same of a table in an object store, whose log is asked for newer entries alone."""
+        try:
+            self.delta.update_incremental()
+        except DeltaError:  # The table was removed, or its log was cut.
+            return False
+        return self.delta.version() == number
 
 
 _current: dict[str, _Known] = {}
@@ -150,7 +162,7 @@ class Lake:
             return None
         found = self._files_of(delta, table)
         if version is None:
-            _current[path] = _Known(found, _stamp(path, found.number))
+            _current[path] = _Known(found, _stamp(path, found.number), delta)
         return found
 
     def days(self, table: str) -> list[dt.date]:

@@ -21,7 +21,7 @@ from convcg_assets.tables.table import DAY, Recipe
 
 FIRST = dt.date(2026, 1, 1)
 NUM_DAYS = 2
-DERIVED = ("attributed_conversions", "conversion_delay", "weighted_labels")
+DERIVED = ("attributed_conversions", "conversion_delay", "linked_engagements", "weighted_labels")
 SETTINGS = Settings(
     attribution=AttributionSettings(
         click_window_days=1,
@@ -47,7 +47,7 @@ class Scratch:
 
 
 class Tiny(Deployment):
-    """A deployment with three derived tables."""
+    """A deployment with few derived tables."""
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:

@@ -90,3 +90,11 @@ def convcg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Convcg]:
 
     yield run
     current_deployment.cache_clear()
+
+
+@pytest.fixture
+def typed(deployment: Home, convcg: Convcg, monkeypatch: pytest.MonkeyPatch) -> Convcg:
+    """The command in this process, in the demo's home."""
+    for name, value in deployment.environment.items():
+        monkeypatch.setenv(name, value)
+    return convcg

@@ -16,6 +16,7 @@ from convcg_assets.lake.engine import connect
 from convcg_assets.sources.source import load_source
 from convcg_assets.tables.registry import TABLES, VIEWS
 from convcg_model.checkpoint import load_checkpoint
+from convcg_model.determinism import numerics
 from convcg_model.index import load_bundle
 
 from .conftest import LAST_DAY, NUM_DAYS, Convcg, Home
@@ -100,6 +101,7 @@ def test_the_model_records_the_table_versions_it_was_trained_on(deployment: Home
         days = set(provenance["examples"][table])
         assert days, table
         assert days <= {str(day) for day in LOG_DAYS.widen(after=1)}
+    assert provenance["numerics"] == numerics()
 
 
 def test_tracking_has_the_validation_curve_of_the_model(deployment: Home) -> None:

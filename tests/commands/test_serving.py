@@ -2,18 +2,17 @@
 
 import datetime as dt
 import json
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 
 import httpx2 as httpx
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
-from convcg_assets.defs.baselines import BASELINES
+from convcg_assets.defs import skew_check
+from convcg_assets.defs.resources import Warehouse
 
 from .conftest import CONVCG, LAST_DAY, Convcg, Home
 
@@ -24,14 +23,6 @@ def read_json(home: Home, *arguments: str) -> dict:
     done = home.convcg(*arguments, "--json")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return json.loads(done.stdout)
-
-
-@pytest.fixture
-def typed(deployment: Home, convcg: Convcg, monkeypatch: pytest.MonkeyPatch) -> Convcg:
-    """The command in this process, in the demo's home."""
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
-    return convcg
 
 
 @pytest.fixture(scope="module")
@@ -184,93 +175,22 @@ def test_a_refresh_finds_what_is_new(promoted: Home, typed: Convcg) -> None:
     ]
 
 
-BACKTEST = ("backtest", "--from", "2026-03-12", "--to", "2026-03-15", "--every", "3d")
-
-
-def test_a_backtest_goes_on_where_it_stopped(deployment: Home, typed: Convcg) -> None:
-    quick = deployment.home / "quick.yaml"
-    quick.write_text("training: {epochs: 1, batch_size: 256}\nmodel: {embedding_dim: 16}\n")
-    other = deployment.home / "other.yaml"
-    other.write_text("name: no histories\ntraining: {epochs: 1}\nmodel: {history: none}\n")
-    arguments = (*BACKTEST, "--config", str(quick), "--config", str(other))
-    done = typed(*arguments, "--json")
-    assert done.exit_code == 0, done.stderr[-2000:]
-    assert done.stderr.count("training ...") == 4
-    first = json.loads(done.stdout)
-    days = {point["day"] for point in first["points"]}
-    assert days == {"2026-03-12", "2026-03-15", None}
-    scorers = {point["scorer"] for point in first["points"]}
-    assert scorers == {"quick", "no histories", *BASELINES}
-    assert all(p["difference"] == 0 for p in first["points"] if p["scorer"] == "quick")
-    page = (deployment.home / "backtests" / "backtest" / "backtest.html").read_text()
-    assert "no histories" in page
-    assert not (deployment.home / "models" / "dt=2026-03-12").exists()
-    other.write_text("name: no histories\ntraining: {epochs: 2}\nmodel: {history: none}\n")
-    (deployment.home / "backtests/backtest/models/quick/dt=2026-03-12/model.json").unlink()
-    done = typed(*arguments, "--json")
-    said = [line for line in done.stderr.splitlines() if "training ..." in line]
-    assert said == [
-        "2026-03-12 quick: training ...",
-        "2026-03-12 no histories: training ...",
-        "2026-03-15 no histories: training ...",
-    ]
-    again = json.loads(done.stdout)
-    for point in again["points"]:
-        if point["scorer"] == "quick":
-            assert point in first["points"], "the same bytes, trained again"
-
-
-def test_days_that_are_not_built_are_named_with_what_builds_them(
-    deployment: Home, typed: Convcg
+def test_impressions_of_the_demo_are_served_as_they_were_trained_on(
+    promoted: Home, typed: Convcg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without them a model would learn from fewer days."""
-    gone = "table_name = 'example_features' AND day = '2026-03-05'"
-    with closing(sqlite3.connect(deployment.home / "ledger.db")) as ledger, ledger:
-        rows = ledger.execute(f"SELECT * FROM builds WHERE {gone}").fetchall()
-        ledger.execute(f"DELETE FROM builds WHERE {gone}")
-    try:
-        done = typed("backtest", "--from", "2026-03-12", "--to", "2026-03-12")
-    finally:
-        with closing(sqlite3.connect(deployment.home / "ledger.db")) as ledger, ledger:
-            places = ", ".join("?" * len(rows[0]))
-            ledger.executemany(f"INSERT INTO builds VALUES ({places})", rows)
-    assert done.exit_code == 1
-    assert (
-        "`convcg run --first-day 2026-03-05 --last-day 2026-03-05 --only example_features`"
-        in done.stdout.replace("\n", " ")
-    )
-
-
-def test_days_that_cannot_be_are_told(deployment: Home, typed: Convcg) -> None:
-    quick = deployment.home / "quick.yaml"
-    quick.write_text("training: {epochs: 1}\n")
-    done = typed(
-        *("backtest", "--from", "2026-03-02", "--to", "2026-04-01", "--every", "30d"),
-        *("--config", quick),
-    )
-    assert done.exit_code == 1
-    assert "2026-03-02: left out, the last 3 days before it are the holdout" in done.stdout
-    assert "2026-04-01: left out, the logs before it end on 2026-03-14" in done.stdout
-    assert "error: no day could be judged" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("model: {embeding_dim: 3}\n", "model.embeding_dim: Extra inputs are not permitted"),
-        ("models: {}\n", "models: Extra inputs are not permitted"),
-        ("training: {epochs: none}\n", "training.epochs."),
-        ("name: ../../models\n", "name: String should match"),
-        ("name: als\n", "name: 'als' is a baseline's"),
-        ("- 1\n", "cannot be read as settings"),
-    ],
-)
-def test_wrong_settings_name_file_and_key(
-    deployment: Home, typed: Convcg, text: str, said: str
-) -> None:
-    wrong = deployment.home / "wrong.yaml"
-    wrong.write_text(text)
-    done = typed(*BACKTEST, "--config", wrong)
-    assert done.exit_code == 1
-    assert str(wrong) in done.stderr
-    assert said in done.stderr
+    warehouse = Warehouse()
+    found = skew_check.check_skew(warehouse, MODEL_DAY, run_id="by hand")
+    assert found.passed, found.description
+    assert found.description.endswith("replayed: all as in training")
+    examples = skew_check._examples_of(warehouse, LAST_DAY, MODEL_DAY)
+    column = examples.column_names.index("user_num_clicks_30d")
+    more = pc.add(pc.fill_null(examples["user_num_clicks_30d"], 0), 3)
+    for rows, severity, said in (
+        (examples.set_column(column, "user_num_clicks_30d", more), "ERROR", "user_num_clicks_30d"),
+        (examples.slice(0, 0), "WARN", "nothing to replay"),
+    ):
+        monkeypatch.setattr(skew_check, "_examples_of", lambda *_, rows=rows: rows)
+        found = skew_check.check_skew(warehouse, MODEL_DAY, run_id="by hand")
+        assert not found.passed
+        assert found.severity.value == severity
+        assert said in (found.description or "")

@@ -44,9 +44,11 @@ def held(lake: Lake, con: Backend, **options: Any) -> list[tuple[int, int]]:
     return sorted(((row["dt"] - FIRST).days, row["user_id"]) for row in rows)
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(str(tmp_path / "lake"), ID_TYPES)
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    if request.param == "folder":
+        return Lake(str(tmp_path / "lake"), ID_TYPES)
+    return Lake(f"{request.getfixturevalue('bucket')}/{tmp_path.name}", ID_TYPES)
 
 
 def test_a_table_never_written_reads_as_empty(lake: Lake, con: Backend) -> None:

@@ -1,0 +1,51 @@
+"""A lake in an object store: what the embedded engine reads its files through.
+
+delta-rs reads and writes tables in S3 by itself, each commit by a conditional put. The files that a
+version names are read by DuckDB, through Arrow's own S3 file system: its extension for that need
+not be there. Where the store is and who asks is said by the environment alone: `AWS_ENDPOINT_URL`,
+`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, or the role of the machine.
+"""
+
+import os
+from functools import cache
+from typing import Any
+
+from ibis.backends.duckdb import Backend
+
+SCHEMES = ("s3",)
+"""Of object stores; anything else is a folder."""
+
+
+def scheme_of(place: str) -> str | None:
+    """The scheme of an object store's URL; None for a folder.
+
+    >>> scheme_of("s3://bucket/lake"), scheme_of("/srv/lake")
+    ('s3', None)
+    """
+    scheme, separator, _ = place.partition("://")
+    return scheme if separator and scheme in SCHEMES else None
+
+
+def attach_stores(sql: str, *, con: Backend) -> None:
+    """Let a connection read the object stores that SQL names files of."""
+    for scheme in SCHEMES:
+        if f"'{scheme}://" in sql and not con.con.filesystem_is_registered(scheme):
+            con.con.register_filesystem(_as_fsspec(scheme))
+
+
+def _as_fsspec(scheme: str) -> Any:
+    """The store's file system, in the form that DuckDB takes."""
+    named = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
+    regions = [os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION")]
+    return _opened(scheme, named[0] or named[1], regions[0] or regions[1])
+
+
+@cache
+def _opened(scheme: str, endpoint: str | None, region: str | None) -> Any:
+    from fsspec.implementations.arrow import ArrowFSWrapper
+    from pyarrow.fs import S3FileSystem
+
+    class Store(ArrowFSWrapper):
+        protocol = scheme
+
+    return Store(S3FileSystem(endpoint_override=endpoint, region=region))
