@@ -13,12 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from convcg_assets.lake.ledger_version import bring_up_to_date
+from convcg_assets.postgres import KNOWN, is_postgres, make_engine
 from convcg_assets.urls import without_password
 
 MAX_SWITCH_ATTEMPTS = 200
 """The first connections of all switch a new database to another journal, one after the other."""
-CONNECT_TIMEOUT_S = 10
-KNOWN = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,12 @@ def open_database(url: str) -> Database:
     """
     if url.startswith("sqlite"):
         database = _open_sqlite(url)
-    elif url.startswith("postgresql"):
+    elif is_postgres(url):
         database = _open_postgres(url)
     else:
-        raise ValueError(f"ledger {without_password(url)}: a URL of {KNOWN} is known")
+        raise ValueError(
+            f"ledger {without_password(url)}: a URL of sqlite:///FILE or {KNOWN} is known"
+        )
     bring_up_to_date(database.reading, database.writing)
     return database
 
@@ -85,50 +86,10 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def _open_postgres(url: str) -> Database:
-    wanted = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "convcg"}
-    given = _parse(url).query
-    try:
-        engine = sa.create_engine(
-            url,
-            pool_size=1,  # A process keeps one connection, and opens more where threads need them.
-            pool_pre_ping=True,  # One that a restart of the server broke is replaced.
-            connect_args={key: value for key, value in wanted.items() if key not in given},
-        )
-    except ImportError as error:
-        raise ValueError(
-            f"ledger {without_password(url)}: {error}: pip install 'convcg[postgres]'"
-        ) from None
-    sa.event.listen(engine, "handle_error", _tell_without_password)
+    # A process keeps one connection, and opens more where threads need them; one that a restart of
+    # the server broke is replaced.
+    engine = make_engine(url, store="ledger", pool_size=1, pool_pre_ping=True)
     # A forked process must not write to the connections of the one that it came from.
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return Database(reading, engine)
-
-
-def _parse(url: str) -> sa.URL:
-    """A URL of Postgres in its parts; ValueError where a password would be taken for a host."""
-    place, shown = url.partition("://")[2].partition("?")[0], without_password(url)
-    who = place.rpartition("@")[0]
-    if "@" in who or "/" in who:
-        raise ValueError(
-            f"ledger {shown}: write special characters of user and password as in URLs: %40 for @, "
-            "%2F for /, %25 for %"
-        )
-    try:
-        return sa.make_url(url)
-    except (ValueError, sa.exc.ArgumentError):
-        raise ValueError(f"ledger {shown}: a URL of {KNOWN} is known") from None
-
-
-def _tell_without_password(context: sa.engine.ExceptionContext) -> None:
-    """Say where no connection could be made, or one broke, without what opens it."""
-    if context.is_pre_ping or (context.connection is not None and not context.is_disconnect):
-        return
-    engine = context.engine
-    assert engine is not None
-    said, password = str(context.original_exception).strip(), engine.url.password
-    if password:
-        said = said.replace(password, "...")
-    raise ConnectionError(
-        f"ledger {without_password(engine.url.render_as_string(hide_password=True))}: {said}"
-    ) from None
