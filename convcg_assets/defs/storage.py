@@ -15,6 +15,10 @@ from convcg_assets.postgres import is_postgres, needed, read_url
 from convcg_assets.urls import without_password
 
 VARIABLE = "CONVCG_DAGSTER_STORAGE"
+LAST_TABLE = "jobs"
+"""Of the tables that Dagster makes in a new database one of the last."""
+_LOCK = 6_724_011_310
+"""Of Postgres' advisory locks the one that whoever makes Dagster's tables holds."""
 
 
 class StorageByEnvironment(DagsterStorage, ConfigurableClass):
@@ -45,12 +49,18 @@ def open_postgres(url: str, *, inst_data: ConfigurableClassData | None = None) -
     _check_apart_from_mlflow(database)
     try:
         from dagster_postgres import DagsterPostgresStorage
-        from dagster_postgres.utils import DagsterPostgresException
+        from dagster_postgres.utils import DagsterPostgresException, create_pg_connection
     except ImportError as error:
         raise ValueError(needed(error, url, store=VARIABLE)) from None
     spoken = database.set(drivername="postgresql+psycopg2")  # The driver that Dagster knows.
+    engine = sa.create_engine(spoken, poolclass=sa.NullPool)
     try:
-        return DagsterPostgresStorage(spoken.render_as_string(hide_password=False), True, inst_data)
+        with create_pg_connection(engine) as connection, connection.begin():
+            # Of several that find an empty database one makes the tables, and the others wait.
+            if not sa.inspect(connection).has_table(LAST_TABLE):
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            written = spoken.render_as_string(hide_password=False)
+            return DagsterPostgresStorage(written, inst_data=inst_data)
     except DagsterPostgresException as error:
         said = str(getattr(error.__cause__, "orig", error)).strip()
         raise ConnectionError(f"{VARIABLE} {without_password(url)}: {said}") from None

@@ -26,7 +26,7 @@ def told(url: str) -> str:
     ("url", "said"),
     [
         ("mysql://me:{}@db/shop", "ledger mysql://...@db/shop: a URL of sqlite:///FILE or"),
-        ("postgresql+psycopg://me:{}@db:port/x", "a URL of sqlite"),
+        ("postgresql+psycopg://me:{}@db:port/x", "a URL of postgres"),
         ("postgresql+psycopg://me:a/{}@db/shop", "%40 for @"),
         ("postgresql+psycopg://me:{}@b@db/shop", "%40 for @"),
     ],
