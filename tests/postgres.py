@@ -86,15 +86,15 @@ class Server:
                 time.sleep(0.05)
         raise AssertionError((self._folder / "log").read_text())
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End every connection, then the server itself."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(how)
         self._process.wait(timeout=60)
 
     def remove(self) -> None:
         """Stop it, and remove all that it kept."""
-        self.stop()
+        self.stop(signal.SIGQUIT)  # Without writing down what is removed anyway.
         shutil.rmtree(self._folder)
 
     def sql(self, text: str, *, database: str = "postgres") -> str:

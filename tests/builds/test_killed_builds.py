@@ -41,8 +41,9 @@ def test_a_build_from_scratch_says_something(scratch: Scratch) -> None:
 
 @pytest.mark.parametrize("table_is_new", [True, False])
 def test_killed_before_and_after_each_step_of_a_write(
-    home: Path, scratch: Scratch, con: Backend, table_is_new: bool
+    any_ledger: Path, scratch: Scratch, con: Backend, table_is_new: bool
 ) -> None:
+    home = any_ledger
     deployment, before = open_deployment(home), {}
     if not table_is_new:
         converge(deployment, con=con)
@@ -64,7 +65,8 @@ def test_killed_before_and_after_each_step_of_a_write(
     assert look(deployment).plan.is_settled
 
 
-def test_killed_at_random_moments(home: Path, scratch: Scratch, con: Backend) -> None:
+def test_killed_at_random_moments(any_ledger: Path, scratch: Scratch, con: Backend) -> None:
+    home = any_ledger
     deployment, moments = open_deployment(home), random.Random(7)
     converge(deployment, con=con)
     land(home, value=NEW_VALUE)
