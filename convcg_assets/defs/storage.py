@@ -4,6 +4,7 @@
 """
 
 import os
+from importlib import import_module
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,20 +49,20 @@ def open_postgres(url: str, *, inst_data: ConfigurableClassData | None = None) -
     database = read_url(url, store=VARIABLE)
     _check_apart_from_mlflow(database)
     try:
-        from dagster_postgres import DagsterPostgresStorage
-        from dagster_postgres.utils import DagsterPostgresException, create_pg_connection
+        package = import_module("dagster_postgres")  # Of the extra `postgres`.
+        utils = import_module("dagster_postgres.utils")
     except ImportError as error:
         raise ValueError(needed(error, url, store=VARIABLE)) from None
     spoken = database.set(drivername="postgresql+psycopg2")  # The driver that Dagster knows.
     engine = sa.create_engine(spoken, poolclass=sa.NullPool)
     try:
-        with create_pg_connection(engine) as connection, connection.begin():
+        with utils.create_pg_connection(engine) as connection, connection.begin():
             # Of several that find an empty database one makes the tables, and the others wait.
             if not sa.inspect(connection).has_table(LAST_TABLE):
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             written = spoken.render_as_string(hide_password=False)
-            return DagsterPostgresStorage(written, inst_data=inst_data)
-    except DagsterPostgresException as error:
+            return package.DagsterPostgresStorage(written, inst_data=inst_data)
+    except utils.DagsterPostgresException as error:
         said = str(getattr(error.__cause__, "orig", error)).strip()
         raise ConnectionError(f"{VARIABLE} {without_password(url)}: {said}") from None
 

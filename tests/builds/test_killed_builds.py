@@ -41,9 +41,8 @@ def test_a_build_from_scratch_says_something(scratch: Scratch) -> None:
 
 @pytest.mark.parametrize("table_is_new", [True, False])
 def test_killed_before_and_after_each_step_of_a_write(
-    any_ledger: Path, scratch: Scratch, con: Backend, table_is_new: bool
+    home: Path, scratch: Scratch, con: Backend, table_is_new: bool
 ) -> None:
-    home = any_ledger
     deployment, before = open_deployment(home), {}
     if not table_is_new:
         converge(deployment, con=con)

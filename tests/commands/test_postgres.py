@@ -152,7 +152,8 @@ def test_the_password_is_kept_nowhere(homes: Pair, postgres: Server) -> None:
     assert (home.home / "told.txt") in files
     held = [str(file) for file in files if any(one in file.read_bytes() for one in secrets)]
     assert held == []
-    kept = [postgres.dump(url.rpartition("/")[2]).encode() for url in map(home.stores.get, STORES)]
+    databases = [home.stores[name] for name in STORES]
+    kept = [postgres.dump(url.rpartition("/")[2]).encode() for url in databases]
     assert all(len(dump) > 1000 for dump in kept)
     assert not any(one in dump for one in secrets for dump in [*kept, postgres.log().encode()])
 

@@ -89,9 +89,7 @@ def test_one_database_for_dagster_and_mlflow_is_told(monkeypatch: pytest.MonkeyP
 def test_a_wrong_password_is_not_told(
     postgres: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from dagster_postgres import utils
-
-    monkeypatch.setattr(utils.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("dagster_postgres.utils.time.sleep", lambda _seconds: None)
     postgres.create_database()
     with (
         caplog.at_level(logging.DEBUG),
