@@ -16,12 +16,12 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from convcg_assets.days import Days
 from convcg_assets.lake import ledger_tables as kept
 from convcg_assets.lake.database import open_database
 from convcg_assets.lake.delta import NO_FILES
+from convcg_assets.lake.ledger_rows import insert_rows
 
 Cells = dict[str, str]
 """Digest of a day's rows by cell: see `digests.py`."""
@@ -79,12 +79,12 @@ class Ledger:
         now, built = _now(), list(built)
         keys = [{"table_name": table, "day": b.day, "files_key": b.files_key} for b in built]
         with self._database.writing.begin() as connection:
-            self._insert(
+            insert_rows(
                 connection,
                 kept.contents,
                 [k | {"cells": _json(b.cells)} for k, b in zip(keys, built, strict=True)],
             )
-            self._insert(
+            insert_rows(
                 connection,
                 kept.builds,
                 [
@@ -134,12 +134,11 @@ class Ledger:
     ) -> None:
         """Record that days broke a check that stops downstream: (files, what was found) by day."""
         rows = [
-            {"table_name": table, "day": day, "files_key": key, "check_name": check}
-            | {"said": text.replace("\0", "\\0")}  # Postgres keeps no text with a zero character.
+            {"table_name": table, "day": day, "files_key": key, "check_name": check, "said": text}
             for day, (key, text) in said.items()
         ]
         with self._database.writing.begin() as connection:
-            self._insert(connection, kept.failed_checks, rows)
+            insert_rows(connection, kept.failed_checks, rows)
 
     def record_request(
         self,
@@ -159,7 +158,7 @@ class Ledger:
             for day, digest in inputs.items()
         ]
         with self._database.writing.begin() as connection:
-            self._insert(connection, kept.requests, rows)
+            insert_rows(connection, kept.requests, rows)
 
     def requests(self, table: str, days: Days) -> dict[tuple[dt.date, str], list[Asked]]:
         """The requests for a table's days, by day and inputs, oldest first."""
@@ -180,7 +179,7 @@ class Ledger:
         now = _now()
         with self._database.writing.begin() as connection:
             rows = [vars(file) | {"seen_at": now} for file in files]
-            self._insert(connection, kept.landed_files, rows)
+            insert_rows(connection, kept.landed_files, rows)
 
     def landed_files(self, days: Iterable[dt.date]) -> list[LandedFile]:
         """The landed files that are known of days, oldest first."""
@@ -218,29 +217,6 @@ class Ledger:
             )
             removed += connection.execute(sa.delete(kept.requests).where(*asked)).rowcount
         return removed
-
-    def _insert(
-        self,
-        connection: sa.Connection,
-        table: sa.Table,
-        rows: list[dict],
-        *,
-        again: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Insert rows; of those that are there already change nothing, or what `again` says.
-
-        All go to the rows in one order, and to contents before builds: two that write the same rows
-        at once wait one for the other, and never each for the other.
-        """
-        dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-        insert = dialect.insert(table)
-        if again:
-            insert = insert.on_conflict_do_update(index_elements=table.primary_key, set_=again)
-        else:
-            insert = insert.on_conflict_do_nothing()
-        keys = [column.name for column in table.primary_key]
-        if rows:
-            connection.execute(insert, sorted(rows, key=lambda row: [row[key] for key in keys]))
 
     def _select(self, query: sa.Select) -> list[Any]:
         with self._database.reading.connect() as connection:
