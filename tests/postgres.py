@@ -30,6 +30,14 @@ full_page_writes = off
 synchronous_commit = off
 shared_buffers = 32MB
 """
+_KEEPER = """
+"$@" & server=$!
+read -r said
+kill -INT $server 2>/dev/null
+wait $server
+[ "$said" ] || rm -rf "$0"
+"""
+"""Ends the server as soon as nobody holds the other end of its standard input, and cleans up."""
 
 
 def find_programs() -> Path | None:
@@ -49,7 +57,7 @@ class Server:
     def __init__(self, programs: Path):
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="convcg_postgres_"))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:  # A server refuses to run as root.
@@ -69,10 +77,12 @@ class Server:
         return self._folder / "data"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers; it ends with this process, however that ends."""
+        server = (self._programs / "postgres", "-D", self._data, "-p", self.port)
         with (self._folder / "log").open("ab") as log:
-            process = self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, "-p", str(self.port)],
+            self._keeper = subprocess.Popen(
+                ["sh", "-c", _KEEPER, *map(str, (self._folder, *server))],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 **self._as,
@@ -82,20 +92,21 @@ class Server:
                 self.sql("SELECT 1")
                 return
             except subprocess.CalledProcessError:
-                assert process.poll() is None, (self._folder / "log").read_text()
                 time.sleep(0.05)
         raise AssertionError((self._folder / "log").read_text())
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End every connection, then the server itself."""
-        assert self._process is not None
-        self._process.send_signal(how)
-        self._process.wait(timeout=60)
+    def stop(self) -> None:
+        """End every connection, then the server itself; what it keeps stays."""
+        self._end(signal.SIGINT, b"keep\n")
 
     def remove(self) -> None:
-        """Stop it, and remove all that it kept."""
-        self.stop(signal.SIGQUIT)  # Without writing down what is removed anyway.
-        shutil.rmtree(self._folder)
+        """End it at once, with all that it kept."""
+        self._end(signal.SIGQUIT, b"")
+
+    def _end(self, how: signal.Signals, said: bytes) -> None:
+        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), how)
+        assert self._keeper is not None
+        self._keeper.communicate(said, timeout=60)
 
     def sql(self, text: str, *, database: str = "postgres") -> str:
         """What a statement gives, run by the server's own user."""
