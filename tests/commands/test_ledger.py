@@ -9,6 +9,7 @@ import pytest
 from convcg_assets.lake.database import open_database
 from convcg_assets.lake.ledger import Built, LandedFile, Ledger
 
+from ..postgres import Server
 from .conftest import Convcg
 
 DAY = dt.date(2026, 1, 1)
@@ -67,3 +68,16 @@ def test_the_place_is_told_without_a_password(
     assert failed.exit_code == 1
     assert "error: ledger postgresql+psycopg://...@db/ledger: write special" in failed.stderr
     assert "do/not" not in failed.output
+
+
+@pytest.mark.postgres
+def test_a_wrong_password_ends_a_command_with_one_line_that_does_not_tell_it(
+    convcg: Convcg, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, place = "do-not-tell", postgres.create_database().rpartition("/")[2]
+    monkeypatch.setenv("CONVCG_LEDGER", postgres.url(place, password=secret))
+    failed = convcg("ledger")
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("error: ledger postgresql+psycopg://...@127.0.0.1")
+    assert "password authentication failed" in failed.stderr
+    assert secret not in failed.output
