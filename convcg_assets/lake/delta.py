@@ -28,7 +28,7 @@ from pyarrow.fs import PyFileSystem
 
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import Files, Query, as_query, read_files, stream_rows
-from convcg_assets.lake.object_store import scheme_of
+from convcg_assets.lake.object_store import scheme_of, told_of
 from convcg_assets.tables.registry import table_schema
 
 MAX_COMMIT_ATTEMPTS = 8
@@ -144,7 +144,8 @@ class Lake:
 
     def exists(self, table: str) -> bool:
         """Whether the table was ever written."""
-        return DeltaTable.is_deltatable(self.path(table))
+        with told_of(self.root):
+            return DeltaTable.is_deltatable(self.path(table))
 
     def version(self, table: str) -> int | None:
         """Current version of a table; None before its first write."""
@@ -157,7 +158,8 @@ class Lake:
         if known is not None and known.is_current(path):
             return known.version
         try:
-            delta = DeltaTable(path, version=version)
+            with told_of(self.root):
+                delta = DeltaTable(path, version=version)
         except TableNotFoundError:
             return None
         found = self._files_of(delta, table)
@@ -221,15 +223,16 @@ class Lake:
 
     def _open(self, table: str) -> DeltaTable:
         """The table, created empty: an overwrite without one could wipe what another wrote."""
-        with suppress(TableNotFoundError):
-            return DeltaTable(self.path(table))
-        return DeltaTable.create(
-            self.path(table),
-            self.schema(table).to_pyarrow(),
-            mode="ignore",
-            partition_by=["dt"],
-            configuration=CONFIGURATION,
-        )
+        with told_of(self.root):
+            with suppress(TableNotFoundError):
+                return DeltaTable(self.path(table))
+            return DeltaTable.create(
+                self.path(table),
+                self.schema(table).to_pyarrow(),
+                mode="ignore",
+                partition_by=["dt"],
+                configuration=CONFIGURATION,
+            )
 
     def _overwrite(
         self,

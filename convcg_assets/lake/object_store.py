@@ -7,13 +7,18 @@ not be there. Where the store is and who asks is said by the environment alone: 
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from ibis.backends.duckdb import Backend
 
 SCHEMES = ("s3",)
 """Of object stores; anything else is a folder."""
+MAX_REASON = 600
+"""Of what a store said so much is shown."""
 
 
 def scheme_of(place: str) -> str | None:
@@ -24,6 +29,28 @@ def scheme_of(place: str) -> str | None:
     """
     scheme, separator, _ = place.partition("://")
     return scheme if separator and scheme in SCHEMES else None
+
+
+@contextmanager
+def told_of(root: str) -> Iterator[None]:
+    """What an object store did not do is told with what to look at; a missing table is no fault.
+
+    Raises OSError, without what the store is opened with.
+    """
+    try:
+        yield
+    except (TableNotFoundError, CommitFailedError):
+        raise
+    except (DeltaError, OSError) as error:
+        if scheme_of(root) is None:
+            raise
+        reason = " ".join(str(error).replace("\u21b3", ":").split()).replace(" : ", ": ")
+        raise OSError(
+            f"the lake at {root} does not answer: {reason[:MAX_REASON]}\n"
+            "The environment says where it is and who asks: AWS_ENDPOINT_URL and AWS_ALLOW_HTTP of "
+            "a store that is not Amazon's, AWS_REGION, and AWS_ACCESS_KEY_ID with "
+            "AWS_SECRET_ACCESS_KEY, or the machine's role. The bucket must be there."
+        ) from None
 
 
 def attach_stores(sql: str, *, con: Backend) -> None:
@@ -45,7 +72,5 @@ def _opened(scheme: str, endpoint: str | None, region: str | None) -> Any:
     from fsspec.implementations.arrow import ArrowFSWrapper
     from pyarrow.fs import S3FileSystem
 
-    class Store(ArrowFSWrapper):
-        protocol = scheme
-
-    return Store(S3FileSystem(endpoint_override=endpoint, region=region))
+    store = type("Store", (ArrowFSWrapper,), {"protocol": scheme})
+    return store(S3FileSystem(endpoint_override=endpoint, region=region))

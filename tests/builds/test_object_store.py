@@ -64,6 +64,7 @@ def test_a_store_that_is_not_there_is_told_without_what_opens_it(tmp_path: Path)
     )
     said = done.stdout + done.stderr
     assert done.returncode == 1, said
-    assert "no-such-bucket" in said
+    assert "the lake at s3://no-such-bucket/lake does not answer" in said
+    assert "AWS_ENDPOINT_URL" in said
     assert "Traceback" not in said
     assert SECRET not in said
