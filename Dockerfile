@@ -21,8 +21,7 @@ COPY convcg_model convcg_model
 COPY convcg_serving convcg_serving
 COPY convcg_simulation convcg_simulation
 COPY expectations expectations
-RUN /opt/convcg/venv/bin/pip install --no-deps . \
-    && /opt/convcg/venv/bin/python -m compileall -q /opt/convcg/venv/lib
+RUN /opt/convcg/venv/bin/pip install --no-deps .
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 convcg \
