@@ -9,9 +9,9 @@ FROM ${PYTHON_IMAGE} AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-RUN python3 -m venv /opt/convcg/venv
 # What changes seldom comes first, so that a change of code installs convcg alone.
-RUN /opt/convcg/venv/bin/pip install --index-url "${TORCH_INDEX}" torch==2.13.0
+RUN python3 -m venv /opt/convcg/venv \
+    && /opt/convcg/venv/bin/pip install --index-url "${TORCH_INDEX}" torch==2.13.0
 COPY pyproject.toml README.md LICENSE ./
 RUN mkdir -p convcg_assets convcg_model convcg_serving convcg_simulation expectations \
     && /opt/convcg/venv/bin/pip install ".[postgres,kubernetes]" \

@@ -69,6 +69,8 @@ class Condition:
     day: dt.date | None = None
     mark: str = ""
     """Tells it from another of the same day."""
+    lasting: dt.timedelta = dt.timedelta()
+    """So long it must have lasted before it is told."""
 
     @property
     def key(self) -> str:
@@ -96,7 +98,10 @@ def _behind(found: Status) -> Iterator[Condition]:
         logs = found.staleness.logs
         newest = logs.last if table == RAW and logs else None
         newest = newest or (None if table == RAW else newest_day(found.state, table))
-        yield Condition(BEHIND, table, f"{behind} days behind; the newest is {newest or 'none'}")
+        said = f"{behind} days behind; the newest is {newest or 'none'}"
+        hours = found.deployment.settings.alerts.behind_for_hours
+        # A history that is being built catches up by itself.
+        yield Condition(BEHIND, table, said, lasting=dt.timedelta(hours=hours))
 
 
 def _refused(found: Status) -> Iterator[Condition]:

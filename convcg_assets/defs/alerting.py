@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import dagster as dg
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from convcg_assets.builds.alerts import KINDS, Condition, find_conditions
 from convcg_assets.builds.status import read_status
@@ -50,6 +50,8 @@ class Told(Frozen):
 
     keys: tuple[str, ...] = ()
     """Of conditions that last and were told, or wait to be."""
+    since: dict[str, dt.datetime] = Field(default_factory=dict)
+    """When others were first seen, which have not lasted long enough."""
     waiting: tuple[Alert, ...] = ()
 
 
@@ -58,17 +60,22 @@ def take_in(
 ) -> Told:
     """What is new joins what waits; what is over is forgotten, so that it is told if it returns."""
     current = {condition.key: condition for condition in conditions}
-    known = [key for key in told.keys if key in current]
+    known = {key: None for key in told.keys if key in current}
+    since = {key: told.since.get(key, now) for key in current if key not in known}
     if len(told.waiting) >= MAX_WAITING:
-        return Told(keys=tuple(known), waiting=told.waiting)
-    new = [condition for key, condition in current.items() if key not in set(known)]
+        return Told(keys=tuple(known), since=since, waiting=told.waiting)
+    new = [current[key] for key, first in since.items() if now - first >= current[key].lasting]
+    for condition in new:
+        del since[condition.key]
     alerts = [
         _alert(kind, of_kind, deployment=deployment, now=now)
         for kind in KINDS
         if (of_kind := [condition for condition in new if condition.kind == kind])
     ]
     return Told(
-        keys=(*known, *(condition.key for condition in new)), waiting=(*told.waiting, *alerts)
+        keys=(*known, *(condition.key for condition in new)),
+        since=since,
+        waiting=(*told.waiting, *alerts),
     )
 
 
@@ -92,7 +99,7 @@ def send(
             if not error.is_its_own:
                 left += told.waiting[number + 1 :]
                 break
-    return Told(keys=told.keys, waiting=tuple(left)), why
+    return told.model_copy(update={"waiting": tuple(left)}), why
 
 
 @dg.sensor(

@@ -274,6 +274,9 @@ class AlertSettings(Frozen):
     max_model_days_behind: int = Field(
         default=1, ge=0, description="model, index, report and what serves, behind the logs"
     )
+    behind_for_hours: int = Field(
+        default=2, ge=0, description="hours that it must last: a history that is built catches up"
+    )
 
 
 class Settings(Frozen):

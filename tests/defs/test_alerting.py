@@ -1,5 +1,6 @@
 """Each condition is told once for as long as it lasts, and no alert is lost meanwhile."""
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -96,3 +97,16 @@ def test_a_webhook_that_never_comes_back_does_not_fill_the_cursor() -> None:
     told, _ = send(told, lambda body: None)
     last = Condition(GIVEN_UP, "pins", "given up", DAY, "299")
     assert len(take(told, last).waiting) == 1
+
+
+def test_what_has_to_last_is_told_when_it_has_and_starts_anew_when_it_was_over() -> None:
+    hours = [dt.timedelta(hours=number) for number in range(6)]
+    slow = dataclasses.replace(LATE, lasting=hours[2])
+    seen = [(hours[0], [slow]), (hours[1], []), (hours[2], [slow]), (hours[3], [slow, GIVEN])]
+    seen += [(hours[4], [slow, GIVEN]), (hours[5], [slow])]
+    told, sent = Told(), []
+    for later, conditions in seen:
+        told = take_in(told, conditions, deployment="shop", now=NOW + later)
+        told = Told.model_validate_json(told.model_dump_json())
+        told, _ = send(told, lambda body, at=later: sent.append((at, body["alert"])))
+    assert sent == [(hours[3], GIVEN_UP), (hours[4], BEHIND)]
