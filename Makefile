@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Threads that wait by spinning slow everything down as soon as the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo run dev next-day late-file status repair maintenance test soak install
+.PHONY: help demo run dev next-day late-file status repair maintenance test test-postgres soak install
 .PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
 .PHONY: bench-peers bench-training bench-index bench-serve bench-candidates bench-user-store serve ablation clean
 
@@ -50,6 +50,9 @@ soak: install  ## any order, same result: many more sequences, with other seeds
 test: install  ## all tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
+test-postgres: $(VENV)/.installed-postgres  ## the tests of Postgres, with drivers and a server of its own
+	CONVCG_TEST_POSTGRES_REQUIRED=1 $(BIN)/pytest -n 2 --dist loadfile -m postgres
+
 install: $(VENV)/.installed  ## a virtual environment with the pinned dependencies
 
 # torch first and by itself: named with its version it is the build that the platform offers, where
@@ -58,6 +61,10 @@ $(VENV)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --editable ".[dev,spark]"
+	touch $@
+
+$(VENV)/.installed-postgres: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[postgres,postgres-server]"
 	touch $@
 
 dagster-home:

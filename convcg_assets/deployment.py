@@ -8,7 +8,7 @@ lake, the ledger of what was built, and the experiment tracking.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -30,8 +30,10 @@ class Deployment:
     settings: Settings
     home: Path
     lake: Lake
-    tracking_uri: str
-    ledger_url: str
+    tracking_uri: str = field(repr=False)
+    """With the password that opens it: `without_password` says how it may be shown."""
+    ledger_url: str = field(repr=False)
+    """The same of the ledger."""
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from ibis.backends.duckdb import Backend
 
+from convcg_assets.lake.database import open_database
 from convcg_assets.lake.engine import connect
 
 from .object_store import BUCKET, run_store
+from .postgres import Server, start_server
 
 MEMORY = Path("/dev/shm")
 MEMORY_GB = 4
@@ -55,3 +57,22 @@ def con() -> Iterator[Backend]:
     backend = connect(memory_limit="1GB", threads=2)
     yield backend
     backend.disconnect()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A Postgres server; tests of it are skipped where there is none."""
+    server = start_server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a new ledger may be: on SQLite, and once more on Postgres."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        return
+    url = request.getfixturevalue("postgres").create_database()
+    yield url
+    open_database(url).close()

@@ -26,10 +26,10 @@ from convcg_assets.lake.engine import Query
 from convcg_assets.lake.ledger import Built
 from convcg_assets.sources.columns import STREAMS
 from convcg_assets.sources.finding import describe_place
-from convcg_assets.sources.log_table import without_password
 from convcg_assets.tables.raw import RAW_TABLES
 from convcg_assets.tables.registry import VIEWS
 from convcg_assets.tables.user_persons import PERSONS
+from convcg_assets.urls import without_password
 
 FLAG = "forgotten.json"
 """Beside a model that was trained on somebody who has been forgotten since."""

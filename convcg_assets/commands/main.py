@@ -27,6 +27,7 @@ COMMANDS = {
     "check": "Show how landed logs will be read, and what would be rejected; builds nothing.",
     "split": "Cut one big log file into a folder per day.",
     "simulate": "Land, continue or describe a simulated world.",
+    "ledger": "Say where the ledger of what was built is, and how many facts it knows.",
     "forget": "Remove all rows of people from the lake, for good.",
     "maintain": "Remove old files of the lake that no kept model was trained on.",
 }
@@ -92,6 +93,8 @@ def cli(traceback: bool) -> None:
       CONVCG_SOURCE    the file that describes your logs      [default: $CONVCG_HOME/source.yaml]
       CONVCG_SETTINGS  windows, weights, holdout and such     [default: all defaults]
       DAGSTER_HOME     folder of Dagster's runs and events    [default: $CONVCG_HOME/dagster]
+      CONVCG_LEDGER, CONVCG_DAGSTER_STORAGE, MLFLOW_TRACKING_URI
+                       Postgres databases (docs/postgres.md)  [default: SQLite in CONVCG_HOME]
 
     Exit status: 0 done, 1 failed, 2 wrong usage. `convcg COMMAND --help` explains a command.
     """

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from convcg_assets.defs.tracking import EXPERIMENT, Run, allowed_name, track_run
+from convcg_assets.defs.tracking import Run, allowed_name, track_run
+from convcg_assets.defs.tracking_store import EXPERIMENT, open_client
 from convcg_assets.deployment import Deployment
 from convcg_serving.champion import Champion
 
@@ -62,10 +63,7 @@ class Registry:
 
     @cached_property
     def _client(self) -> Any:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow import MlflowClient
-
-        return MlflowClient(tracking_uri=self._deployment.tracking_uri)
+        return open_client(self._deployment.tracking_uri)
 
     def champion(self) -> Champion | None:
         """What serves; None before the first promotion.
@@ -223,7 +221,6 @@ def who() -> str:
 def _log_model(bundle: Path, *, run_id: str, tracking_uri: str) -> str:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec
@@ -240,7 +237,7 @@ def _log_model(bundle: Path, *, run_id: str, tracking_uri: str) -> str:
             signature=signature,
             pip_requirements=["convcg"],
         )
-    client = MlflowClient(tracking_uri=tracking_uri)
+    client = open_client(tracking_uri)
     try:
         client.create_registered_model(NAME)
     except MlflowException as error:

@@ -1,20 +1,18 @@
-"""One MLflow run per materialised day: parameters, metrics, artifacts; all that knows MLflow."""
+"""One MLflow run per materialised day: parameters, metrics, artifacts."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-EXPERIMENT = "convcg"
+from convcg_assets.defs.tracking_store import open_client, open_experiment
 
 
 class Run:
     """An open MLflow run."""
 
-    def __init__(self, client: Any, run_id: str, url: str) -> None:
+    def __init__(self, client: Any, run_id: str) -> None:
         self._client = client
         self.run_id = run_id
-        self.url = url
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters; nested ones as `a.b`."""
@@ -51,20 +49,12 @@ def track_run(
     name: str, *, tracking_uri: str, artifacts: str, tags: Mapping[str, str]
 ) -> Iterator[Run]:
     """A run named `name`; marked failed where the body raises."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=tracking_uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    experiment_id = (
-        experiment.experiment_id
-        if experiment
-        else client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-    )
+    client = open_client(tracking_uri)
+    experiment_id = open_experiment(client, tracking_uri=tracking_uri, artifacts=artifacts)
     created = client.create_run(experiment_id, run_name=name, tags=dict(tags))
     run_id = created.info.run_id
     try:
-        yield Run(client, run_id, f"{tracking_uri} experiment {EXPERIMENT} run {run_id}")
+        yield Run(client, run_id)
     except BaseException:
         client.set_terminated(run_id, status="FAILED")
         raise

@@ -1,93 +1,73 @@
-"""The ledger's tables, and the database that they are in: SQLite, or Postgres.
+"""The database that the ledger is in, by an SQLAlchemy URL: SQLite, or Postgres.
 
-What the facts mean belongs to `ledger.py`.
+Which tables it has belongs to `ledger_tables.py` and `migrations/`.
 """
 
+import os
 import sqlite3
 import time
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from convcg_assets.lake.ledger_version import bring_up_to_date
+from convcg_assets.postgres import KNOWN, is_postgres, make_engine
+from convcg_assets.urls import without_password
 
 MAX_SWITCH_ATTEMPTS = 200
 """The first connections of all switch a new database to another journal, one after the other."""
 
-metadata = sa.MetaData()
-contents = sa.Table(
-    "contents",
-    metadata,
-    sa.Column("table_name", sa.String(64), primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("files_key", sa.String(64), primary_key=True),
-    sa.Column("cells", sa.Text, nullable=False),
-)
-builds = sa.Table(
-    "builds",
-    metadata,
-    sa.Column("table_name", sa.String(64), primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("files_key", sa.String(64), primary_key=True),
-    sa.Column("inputs", sa.String(64), primary_key=True),
-    sa.Column("detail", sa.Text, nullable=False),
-    sa.Column("run_id", sa.String(64)),
-    sa.Column("built_at", sa.DateTime, nullable=False),
-    sa.Column("times", sa.Integer, nullable=False),
-)
-failed_checks = sa.Table(
-    "failed_checks",
-    metadata,
-    sa.Column("table_name", sa.String(64), primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("files_key", sa.String(64), primary_key=True),
-    sa.Column("check_name", sa.String(128), primary_key=True),
-    sa.Column("said", sa.Text, nullable=False),
-)
-requests = sa.Table(
-    "requests",
-    metadata,
-    sa.Column("request_key", sa.String(64), primary_key=True),
-    sa.Column("table_name", sa.String(64), primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("inputs", sa.String(64), nullable=False),
-    sa.Column("num_built", sa.Integer, nullable=False),
-    sa.Column("requested_at", sa.DateTime, nullable=False),
-)
-landed_files = sa.Table(
-    "landed_files",
-    metadata,
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("file", sa.String(1024), primary_key=True),
-    sa.Column("stamp", sa.String(64), primary_key=True),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("seen_at", sa.DateTime, nullable=False),
-)
-sa.Index("requests_by_inputs", requests.c.table_name, requests.c.day, requests.c.inputs)
+
+@dataclass(frozen=True)
+class Database:
+    """Two ways into one database; both share its connections."""
+
+    reading: sa.Engine
+    """Transactions that see all tables as of one moment."""
+    writing: sa.Engine
+    """Transactions that may write; on SQLite one at a time, the others wait."""
+
+    def close(self) -> None:
+        """Let go of connections that are kept; used again, it opens new ones."""
+        self.writing.dispose()
 
 
 @cache
-def open_database(url: str) -> sa.Engine:
-    """The database at an SQLAlchemy URL, with its tables; one engine per process."""
+def open_database(url: str) -> Database:
+    """The database at a URL, with the tables of this release; one per process.
+
+    Raises ValueError where the URL or what is there cannot be used, ConnectionError where nobody
+    answers. No error says the password.
+    """
     if url.startswith("sqlite"):
-        # No connection outlives its use: a forked run process must not share one.
-        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": 60})
-        sa.event.listen(engine, "connect", _wait_instead_of_failing)
-    elif url.startswith("postgresql"):
-        engine = sa.create_engine(url, pool_pre_ping=True)
+        database = _open_sqlite(url)
+    elif is_postgres(url):
+        database = _open_postgres(url)
     else:
-        raise ValueError(f"ledger {url!r}: a URL of sqlite:/// or postgresql+psycopg2:// is known")
-    # One by one and only if missing: several processes may be the first.
-    with engine.begin() as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
-    return engine
+        raise ValueError(
+            f"ledger {without_password(url)}: a URL of sqlite:///FILE or {KNOWN} is known"
+        )
+    bring_up_to_date(database.reading, database.writing)
+    return database
+
+
+def _open_sqlite(url: str) -> Database:
+    # No connection outlives its use: a forked run process must not share one.
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": 60})
+    sa.event.listen(engine, "connect", _wait_instead_of_failing)
+    reading = engine.execution_options(begin="BEGIN")
+    # Who reads before it writes would fail, and not wait, where another has written in between.
+    writing = engine.execution_options(begin="BEGIN IMMEDIATE")
+    for one in (reading, writing):
+        sa.event.listen(one, "begin", _begin)
+    return Database(reading, writing)
 
 
 def _wait_instead_of_failing(connection: Any, _record: Any) -> None:
     """Readers and one writer at once; a commit survives a crash of the process."""
+    connection.isolation_level = None  # Transactions begin where `_begin` says.
     cursor = connection.cursor()
     for attempt in range(1, MAX_SWITCH_ATTEMPTS + 1):
         try:
@@ -99,3 +79,17 @@ def _wait_instead_of_failing(connection: Any, _record: Any) -> None:
             time.sleep(0.05)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options()["begin"])
+
+
+def _open_postgres(url: str) -> Database:
+    # A process keeps one connection, and opens more where threads need them; one that a restart of
+    # the server broke is replaced.
+    engine = make_engine(url, store="ledger", pool_size=1, pool_pre_ping=True)
+    # A forked process must not write to the connections of the one that it came from.
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return Database(reading, engine)

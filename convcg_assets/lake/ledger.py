@@ -16,11 +16,12 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from convcg_assets.days import Days
-from convcg_assets.lake import database
+from convcg_assets.lake import ledger_tables as kept
+from convcg_assets.lake.database import open_database
 from convcg_assets.lake.delta import NO_FILES
+from convcg_assets.lake.ledger_rows import insert_rows
 
 Cells = dict[str, str]
 """Digest of a day's rows by cell: see `digests.py`."""
@@ -71,42 +72,42 @@ class Ledger:
     """The facts of one lake, in the database at an SQLAlchemy URL; created when first written."""
 
     def __init__(self, url: str):
-        self._engine = database.open_database(url)
+        self._database = open_database(url)
 
     def record(self, table: str, built: Iterable[Built], *, run_id: str | None = None) -> None:
         """Record days that were written, all or none."""
         now, built = _now(), list(built)
         keys = [{"table_name": table, "day": b.day, "files_key": b.files_key} for b in built]
-        with self._engine.begin() as connection:
-            self._insert(
+        with self._database.writing.begin() as connection:
+            insert_rows(
                 connection,
-                database.contents,
+                kept.contents,
                 [k | {"cells": _json(b.cells)} for k, b in zip(keys, built, strict=True)],
             )
-            self._insert(
+            insert_rows(
                 connection,
-                database.builds,
+                kept.builds,
                 [
                     k
                     | {"inputs": b.inputs, "detail": _json(b.detail)}
                     | {"run_id": run_id, "built_at": now, "times": 1}
                     for k, b in zip(keys, built, strict=True)
                 ],
-                again={"times": database.builds.c.times + 1, "built_at": now},
+                again={"times": kept.builds.c.times + 1, "built_at": now},
             )
 
     def facts(self, tables: Iterable[str]) -> dict[str, Facts]:
         """What is recorded of each of those tables, as of one moment."""
         facts = {table: Facts({}, {}, {}) for table in tables}
-        with self._engine.connect() as connection:
-            for row in _of(connection, sa.select(database.contents), database.contents, facts):
+        with self._database.reading.connect() as connection:
+            for row in _of(connection, sa.select(kept.contents), kept.contents, facts):
                 facts[row.table_name].contents[row.day, row.files_key] = _cells(row.cells)
             columns = ("table_name", "day", "files_key", "inputs", "times")
-            builds = sa.select(*(database.builds.c[name] for name in columns))
-            for row in _of(connection, builds, database.builds, facts):
+            builds = sa.select(*(kept.builds.c[name] for name in columns))
+            for row in _of(connection, builds, kept.builds, facts):
                 facts[row.table_name].builds[row.day, row.files_key, row.inputs] = row.times
-            failed = sa.select(database.failed_checks).order_by(database.failed_checks.c.check_name)
-            for row in _of(connection, failed, database.failed_checks, facts):
+            failed = sa.select(kept.failed_checks).order_by(kept.failed_checks.c.check_name)
+            for row in _of(connection, failed, kept.failed_checks, facts):
                 said = f"{row.check_name}: {row.said}"
                 facts[row.table_name].failed_checks.setdefault((row.day, row.files_key), said)
         return facts
@@ -115,17 +116,17 @@ class Ledger:
         self, table: str, day: dt.date, files_key: str | None
     ) -> dict[str, Any] | None:
         """What was newest recorded of how those files, or any (None), came about, if anything."""
-        query = sa.select(database.builds.c.detail)
-        query = query.where(database.builds.c.table_name == table, database.builds.c.day == day)
+        query = sa.select(kept.builds.c.detail)
+        query = query.where(kept.builds.c.table_name == table, kept.builds.c.day == day)
         if files_key is not None:
-            query = query.where(database.builds.c.files_key == files_key)
-        found = self._select(query.order_by(database.builds.c.built_at.desc()).limit(1))
+            query = query.where(kept.builds.c.files_key == files_key)
+        found = self._select(query.order_by(kept.builds.c.built_at.desc()).limit(1))
         return json.loads(found[0].detail) if found else None
 
     def newest_keys(self, table: str) -> dict[dt.date, str]:
         """Of each day the key that was recorded last."""
-        query = sa.select(database.builds.c.day, database.builds.c.files_key)
-        query = query.where(database.builds.c.table_name == table)
+        query = sa.select(kept.builds.c.day, kept.builds.c.files_key)
+        query = query.where(kept.builds.c.table_name == table)
         return {row.day: row.files_key for row in self._select(query.order_by("built_at"))}
 
     def record_failed_check(
@@ -136,8 +137,8 @@ class Ledger:
             {"table_name": table, "day": day, "files_key": key, "check_name": check, "said": text}
             for day, (key, text) in said.items()
         ]
-        with self._engine.begin() as connection:
-            self._insert(connection, database.failed_checks, rows)
+        with self._database.writing.begin() as connection:
+            insert_rows(connection, kept.failed_checks, rows)
 
     def record_request(
         self,
@@ -156,16 +157,16 @@ class Ledger:
             | {"num_built": num_built.get(day, 0), "requested_at": now}
             for day, digest in inputs.items()
         ]
-        with self._engine.begin() as connection:
-            self._insert(connection, database.requests, rows)
+        with self._database.writing.begin() as connection:
+            insert_rows(connection, kept.requests, rows)
 
     def requests(self, table: str, days: Days) -> dict[tuple[dt.date, str], list[Asked]]:
         """The requests for a table's days, by day and inputs, oldest first."""
         query = (
-            sa.select(database.requests)
-            .where(database.requests.c.table_name == table)
-            .where(database.requests.c.day.between(days.first, days.last))
-            .order_by(database.requests.c.requested_at)
+            sa.select(kept.requests)
+            .where(kept.requests.c.table_name == table)
+            .where(kept.requests.c.day.between(days.first, days.last))
+            .order_by(kept.requests.c.requested_at, kept.requests.c.request_key)
         )
         asked: dict[tuple[dt.date, str], list[Asked]] = {}
         for row in self._select(query):
@@ -176,65 +177,49 @@ class Ledger:
     def record_files(self, files: Iterable[LandedFile]) -> None:
         """Record landed files, those that are known already left as they are."""
         now = _now()
-        with self._engine.begin() as connection:
+        with self._database.writing.begin() as connection:
             rows = [vars(file) | {"seen_at": now} for file in files]
-            self._insert(connection, database.landed_files, rows)
+            insert_rows(connection, kept.landed_files, rows)
 
     def landed_files(self, days: Iterable[dt.date]) -> list[LandedFile]:
         """The landed files that are known of days, oldest first."""
-        known, days = database.landed_files.c, sorted(days)
+        known, days = kept.landed_files.c, sorted(days)
         if not days:
             return []
         query = sa.select(known.day, known.file, known.stamp, known.digest)
         query = query.where(known.day.between(days[0], days[-1]))
-        return [LandedFile(*row) for row in self._select(query.order_by(known.seen_at))]
+        return [
+            LandedFile(*row)
+            for row in self._select(query.order_by(known.seen_at, known.file, known.stamp))
+        ]
 
     def forget(self, table: str, *, current: Mapping[dt.date, str], before: dt.datetime) -> int:
         """Remove facts about files that are current no more and requests older than `before`."""
         removed = 0
-        with self._engine.begin() as connection:
-            old = database.builds.c.built_at < before
+        with self._database.writing.begin() as connection:
+            old = kept.builds.c.built_at < before
             known = connection.execute(
-                sa.select(database.builds.c.day, database.builds.c.files_key)
-                .where(database.builds.c.table_name == table, old)
+                sa.select(kept.builds.c.day, kept.builds.c.files_key)
+                .where(kept.builds.c.table_name == table, old)
                 .distinct()
             ).all()
-            for day, key in known:
-                if current.get(day, NO_FILES) == key:
-                    continue
-                for facts in (database.builds, database.contents, database.failed_checks):
+            gone = sorted((day, key) for day, key in known if current.get(day, NO_FILES) != key)
+            for facts in (kept.contents, kept.builds, kept.failed_checks):
+                for day, key in gone:
                     this = (facts.c.table_name == table, facts.c.day == day)
                     found = connection.execute(
                         sa.delete(facts).where(*this, facts.c.files_key == key)
                     )
                     removed += found.rowcount
             asked = (
-                database.requests.c.table_name == table,
-                database.requests.c.requested_at < before,
+                kept.requests.c.table_name == table,
+                kept.requests.c.requested_at < before,
             )
-            removed += connection.execute(sa.delete(database.requests).where(*asked)).rowcount
+            removed += connection.execute(sa.delete(kept.requests).where(*asked)).rowcount
         return removed
 
-    def _insert(
-        self,
-        connection: sa.Connection,
-        table: sa.Table,
-        rows: list[dict],
-        *,
-        again: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Insert rows; of those that are there already change nothing, or what `again` says."""
-        dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-        insert = dialect.insert(table)
-        if again:
-            insert = insert.on_conflict_do_update(index_elements=table.primary_key, set_=again)
-        else:
-            insert = insert.on_conflict_do_nothing()
-        if rows:
-            connection.execute(insert, rows)
-
     def _select(self, query: sa.Select) -> list[Any]:
-        with self._engine.connect() as connection:
+        with self._database.reading.connect() as connection:
             return list(connection.execute(query).all())
 
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from convcg_assets.sources.faults import LandingError, summarize
 from convcg_assets.sources.layout import DayFiles, Layout, parse_layout
-from convcg_assets.sources.log_table import LogTable, without_password
+from convcg_assets.sources.log_table import LogTable
 from convcg_assets.sources.selection import stream_options
 from convcg_assets.sources.source import Source
 from convcg_assets.sources.table_rows import DayStamp, day_stamps
+from convcg_assets.urls import without_password
 
 
 class FoundFile(NamedTuple):

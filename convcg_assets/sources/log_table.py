@@ -81,15 +81,6 @@ class LogTable(Frozen):
         return self.model_copy(update=changed)
 
 
-def without_password(url: str) -> str:
-    """A URL as it may be shown: without the user and password before its host.
-
-    >>> without_password("postgresql://reader:secret@db/shop")
-    'postgresql://...@db/shop'
-    """
-    return re.sub(r"//[^/@]*@", "//...@", url)
-
-
 def _expand(url: str, key: str) -> str:
     """A URL with its variables; ValueError where the environment has none of the name."""
 

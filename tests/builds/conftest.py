@@ -9,7 +9,7 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.lake.engine import connect
 
 from .deployment import converge
-from .tiny import NEW_VALUE, OLD_VALUE, Scratch, hold, land, open_deployment
+from .tiny import LEDGER_URL, NEW_VALUE, OLD_VALUE, Scratch, hold, land, open_deployment
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +44,10 @@ def home(tmp_path: Path) -> Path:
     """A deployment with the old logs, nothing built."""
     land(tmp_path, value=OLD_VALUE)
     return tmp_path
+
+
+@pytest.fixture
+def any_ledger(home: Path, ledger_url: str) -> Path:
+    """The same with its ledger on SQLite, and once more on Postgres."""
+    (home / LEDGER_URL).write_text(ledger_url)
+    return home

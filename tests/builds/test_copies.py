@@ -93,7 +93,7 @@ def test_a_copy_of_what_nobody_remembers_is_read(
 ) -> None:
     """A ledger of a release that knew files by their times alone."""
     landing, deployment = landed
-    with deployment.ledger._engine.begin() as connection:
+    with deployment.ledger._database.writing.begin() as connection:
         connection.exec_driver_sql("DELETE FROM landed_files")
     assert not any(look(deployment).staleness.stale.values())
     copy_landing(landing)

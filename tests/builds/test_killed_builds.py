@@ -64,7 +64,8 @@ def test_killed_before_and_after_each_step_of_a_write(
     assert look(deployment).plan.is_settled
 
 
-def test_killed_at_random_moments(home: Path, scratch: Scratch, con: Backend) -> None:
+def test_killed_at_random_moments(any_ledger: Path, scratch: Scratch, con: Backend) -> None:
+    home = any_ledger
     deployment, moments = open_deployment(home), random.Random(7)
     converge(deployment, con=con)
     land(home, value=NEW_VALUE)

@@ -80,7 +80,8 @@ def test_two_writers_replacing_at_once(
         assert held[FIRST] == held[SECOND]
 
 
-def test_two_repairs_while_logs_change(home: Path, scratch: Scratch, con: Backend) -> None:
+def test_two_repairs_while_logs_change(any_ledger: Path, scratch: Scratch, con: Backend) -> None:
+    home = any_ledger
     deployment = open_deployment(home)
     converge(deployment, con=con)
     land(home, value=NEW_VALUE)

@@ -21,6 +21,7 @@ from convcg_assets.tables.table import DAY, Recipe
 
 FIRST = dt.date(2026, 1, 1)
 NUM_DAYS = 2
+LEDGER_URL = "ledger.url"
 DERIVED = ("attributed_conversions", "conversion_delay", "linked_engagements", "weighted_labels")
 SETTINGS = Settings(
     attribution=AttributionSettings(
@@ -56,7 +57,8 @@ class Tiny(Deployment):
 
 
 def open_deployment(home: Path) -> Deployment:
-    """The deployment in a folder, the same in every process."""
+    """The deployment in a folder, the same in every process; a file may say where its ledger is."""
+    named = home / LEDGER_URL
     source = Source(
         name="tiny",
         first_day=FIRST,
@@ -71,7 +73,7 @@ def open_deployment(home: Path) -> Deployment:
         home=home,
         lake=Lake(str(home / "lake"), source.id_types),
         tracking_uri="",
-        ledger_url=f"sqlite:///{home / 'ledger.db'}",
+        ledger_url=named.read_text() if named.exists() else f"sqlite:///{home / 'ledger.db'}",
     )
 
 

@@ -22,7 +22,16 @@ from .shop_log import COLUMNS, FIRST_DAY, PLAIN, Row, draw_log, land, shop_sourc
 
 LOG = draw_log(Random(5))
 NEXT = FIRST_DAY + dt.timedelta(days=1)
+DATABASE = "CONVCG_TEST_POSTGRES"
 Keys = dict[str, str]
+
+
+@pytest.fixture(autouse=True)
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names a database to the tests of Postgres."""
+    if request.node.get_closest_marker("postgres"):
+        url = request.getfixturevalue("postgres").create_database()
+        monkeypatch.setenv(DATABASE, url.replace("+psycopg", ""))
 
 
 def time_of(row: Row) -> dt.datetime:
@@ -104,10 +113,7 @@ def write_changing_by_date(root: Path, rows: list[Row]) -> Keys:
 
 
 def write_postgres(root: Path, rows: list[Row]) -> Keys:
-    """In a database that is there: `CONVCG_TEST_POSTGRES=postgresql://user@host/database`."""
-    url = os.environ.get("CONVCG_TEST_POSTGRES")
-    if url is None:
-        pytest.skip("CONVCG_TEST_POSTGRES names no database to try")
+    url = os.environ[DATABASE]
     psycopg, table = pytest.importorskip("psycopg"), f"convcg_{abs(hash(root))}"
     with psycopg.connect(url, autocommit=True) as con:
         con.execute("SET TimeZone = 'Asia/Tokyo'")
@@ -138,8 +144,8 @@ KINDS = [
     write_duckdb,
     write_changing,
     write_changing_by_date,
-    write_postgres,
-    write_postgres_query,
+    pytest.param(write_postgres, marks=pytest.mark.postgres),
+    pytest.param(write_postgres_query, marks=pytest.mark.postgres),
 ]
 
 

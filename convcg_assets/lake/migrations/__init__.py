@@ -1,0 +1,1 @@
+"""How a ledger of each version becomes one of the next, as Alembic runs it."""

@@ -1,0 +1,1 @@
+"""One file per version of the ledger's tables. A file that was released stays as it is."""
