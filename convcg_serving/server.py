@@ -18,8 +18,17 @@ def limit_threads() -> None:
         os.environ.setdefault(name, "1")
 
 
+def _print_at_once(line: str) -> None:
+    """A line for who reads a pipe: Python would hold it back."""
+    print(line, flush=True)
+
+
 def serve(
-    watcher: Watcher, *, host: str, port: int, on_bound: Callable[[str], None] = print
+    watcher: Watcher,
+    *,
+    host: str,
+    port: int,
+    on_bound: Callable[[str], None] = _print_at_once,
 ) -> None:
     """Serve until a signal; what is being answered then is answered.
 

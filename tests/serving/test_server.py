@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx2 as httpx
@@ -142,3 +143,26 @@ def test_a_folder_that_is_no_bundle(tmp_path):
     )
     assert done.returncode == 1
     assert "is no index bundle: there is no checkpoint/model.json" in done.stderr
+
+
+def test_it_says_where_it_listens_at_once_also_to_who_reads_a_pipe(tmp_path):
+    """A canary waits for that line: Python holds it back unless it is told not to."""
+    environment = environment_of_others()
+    environment.pop("PYTHONUNBUFFERED", None)
+    named = tmp_path / "champion.json"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(named), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    impatient = threading.Timer(30, process.kill)
+    impatient.start()
+    line = process.stdout.readline()
+    impatient.cancel()
+    process.kill()
+    process.communicate()
+    assert line, "nothing was said in 30 s"
+    assert json.loads(line)["url"].startswith("http://127.0.0.1:")
