@@ -71,7 +71,9 @@ class Days:
         return numbers.select(**{column: self._nth(numbers.number)})
 
     def _numbers(self) -> ibis.Table:
-        return ibis.range(0, len(self)).unnest().name("number").as_table()
+        # Of the ends alone: the same SQL for any number of days.
+        num_days = ibis.date(self.last).delta(ibis.date(self.first), unit="day") + 1
+        return ibis.range(0, num_days).unnest().name("number").as_table()
 
     def _nth(self, number: Any, *, minus: Any = 0) -> ibis.Value:
         """So many days after the first. (A date and an interval make a timestamp to engines.)"""

@@ -1,9 +1,9 @@
 """The SQL of a table's rows, in which names stand for what is read; compiled once.
 
 To build an expression and to compile it takes longer than to run it on a small day. Equal builds
-have equal SQL: it is a function of the table's recipe, the number of days and the types of ids; the
-first and the last day are put in afterwards. (All other days are computed from them in SQL.) For
-other processes it is kept in files: `compiled_files.py`.
+have equal SQL: it is a function of the table's recipe and the types of ids; the first and the last
+day are put in afterwards. (All other days are computed from them in SQL.) For other processes it is
+kept in files: `compiled_files.py`.
 """
 
 import datetime as dt
@@ -18,11 +18,11 @@ from convcg_assets.builds.compiled_files import keep_compiled, read_compiled
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import date_literal
 from convcg_assets.tables.registry import DERIVED, table_schema
-from convcg_assets.tables.table import DAY, Inputs, Scope
+from convcg_assets.tables.table import Inputs, Scope
 
 MAX_KEPT = 2000
-SYMBOLIC_DAY = dt.date(9001, 1, 1)
-"""Stands for the first day where rows are compiled for any days."""
+SYMBOLIC = Days(dt.date(9001, 1, 1), dt.date(9001, 1, 3))
+"""Stands for the days where rows are compiled for any days."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,26 @@ _kept: dict[Any, Compiled] = {}
 
 def compile_rows(table: str, days: Days, *, scope: Scope, con: Backend) -> Compiled:
     """The SQL of the rows of a derived table's days; its inputs are named by their tables."""
-    symbolic = Days(SYMBOLIC_DAY, SYMBOLIC_DAY + (len(days) - 1) * DAY)
 
     def compile() -> Compiled:
         named = tuple(read.table for read in recipe.inputs)
         if entry.sql is not None:
-            ends = date_literal(symbolic.first), date_literal(symbolic.last)
+            ends = date_literal(SYMBOLIC.first), date_literal(SYMBOLIC.last)
             return Compiled(entry.sql(*ends), named)
         assert entry.rows is not None, table
-        rows = entry.rows(symbolic_inputs(table, symbolic, scope=scope))
+        rows = entry.rows(symbolic_inputs(table, SYMBOLIC, scope=scope))
         return Compiled(con.compile(rows), named)
 
     entry = DERIVED[table]
     recipe = entry.recipe(scope)
-    kept = compiled_once(compiled_key(table, len(days), scope=scope), compile)
+    kept = compiled_once(compiled_key(table, scope=scope), compile)
     text = kept.text
-    for symbol, day in ((symbolic.first, days.first), (symbolic.last, days.last)):
+    for symbol, day in ((SYMBOLIC.first, days.first), (SYMBOLIC.last, days.last)):
         text = text.replace(date_literal(symbol), date_literal(day))
     return Compiled(text, kept.inputs)
 
 
-def compiled_key(table: str, num_days: int, *, scope: Scope) -> tuple[Any, ...]:
+def compiled_key(table: str, *, scope: Scope) -> tuple[Any, ...]:
     """What tells the SQL of a table's rows apart.
 
     A recipe says all that the rows depend on, or else its days would not be known as stale.
@@ -66,7 +65,7 @@ def compiled_key(table: str, num_days: int, *, scope: Scope) -> tuple[Any, ...]:
     recipe = DERIVED[table].recipe(scope)
     inputs = tuple((read.table, read.before, read.after) for read in recipe.inputs)
     id_types = tuple(sorted(scope.source.id_types.items()))
-    return ("rows", table, num_days, recipe.settings, inputs, id_types)
+    return ("rows", table, recipe.settings, inputs, id_types)
 
 
 def compiled_once(key: Any, compile: Callable[[], Compiled]) -> Compiled:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import ibis
@@ -153,6 +154,7 @@ def typed_null(kind: ibis.DataType) -> str:
     return f"CAST(NULL AS {_type(kind)})"
 
 
+@cache
 def _type(kind: ibis.DataType) -> str:
     return DuckDBType.to_string(kind)
 

@@ -7,7 +7,7 @@ import ibis
 import pytest
 from pydantic import BaseModel
 
-from convcg_assets.builds.compiled import compiled_key, symbolic_inputs
+from convcg_assets.builds.compiled import compile_rows, compiled_key, symbolic_inputs
 from convcg_assets.builds.raw_queries import compile_contract
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import connect
@@ -61,10 +61,10 @@ def test_every_setting_that_rows_read_tells_their_sql_apart(table: str, log: str
     inputs = symbolic_inputs(table, DAYS, scope=Scope(source, settings))
     scope = Scope(source, recording(settings, reads))
     entry.rows(replace(inputs, scope=scope))
-    key = compiled_key(table, 2, scope=Scope(source, settings))
+    key = compiled_key(table, scope=Scope(source, settings))
     for path in sorted(reads):
         changed = Scope(source, replaced(settings, path))
-        assert compiled_key(table, 2, scope=changed) != key, f"{table} reads {'.'.join(path)}"
+        assert compiled_key(table, scope=changed) != key, f"{table} reads {'.'.join(path)}"
 
 
 @pytest.mark.parametrize("table", [name for name, entry in DERIVED.items() if entry.rows])
@@ -72,9 +72,7 @@ def test_what_rows_do_not_read_leaves_their_sql(table: str) -> None:
     source = sources()["every"]
     scope = Scope(source, Settings())
     other = source.model_copy(update={"name": "other", "null_values": ("-",)})
-    assert compiled_key(table, 2, scope=Scope(other, Settings())) == compiled_key(
-        table, 2, scope=scope
-    )
+    assert compiled_key(table, scope=Scope(other, Settings())) == compiled_key(table, scope=scope)
 
 
 def test_streams_beside_a_stream_leave_its_sql() -> None:
@@ -104,3 +102,19 @@ def test_what_is_read_of_another_stream_tells_sql_apart() -> None:
     ]
     con.disconnect()
     assert texts[0].text != texts[1].text
+
+
+@pytest.mark.parametrize("log", ["whole", "every"])
+@pytest.mark.parametrize("table", [name for name, entry in DERIVED.items() if entry.rows])
+def test_the_same_sql_serves_any_number_of_days(table: str, log: str) -> None:
+    """Of one day, too: it is the same with both ends on that day."""
+    entry, source = DERIVED[table], sources()[log]
+    if not entry.is_there(source):
+        pytest.skip(f"this log has no {table}")
+    assert entry.rows is not None
+    con, scope = connect(threads=1), Scope(source, Settings())
+    for num_days in (2, 9):
+        days = Days(day(0), day(num_days - 1))
+        now = con.compile(entry.rows(symbolic_inputs(table, days, scope=scope)))
+        assert compile_rows(table, days, scope=scope, con=con).text == now
+    con.disconnect()
