@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Threads that wait by spinning slow everything down as soon as the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo run dev next-day late-file status repair maintenance test test-postgres soak install
+.PHONY: help demo run dev next-day late-file status repair maintenance test test-postgres test-s3 soak install
 .PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
 .PHONY: bench-peers bench-training bench-index bench-serve bench-candidates bench-user-store serve ablation clean
 
@@ -53,6 +53,9 @@ test: install  ## all tests
 test-postgres: $(VENV)/.installed-postgres  ## the tests of Postgres, with drivers and a server of its own
 	CONVCG_TEST_POSTGRES_REQUIRED=1 $(BIN)/pytest -n 2 --dist loadfile -m postgres
 
+test-s3: $(VENV)/.installed-s3  ## the tests of object stores, with a server that stands in for S3
+	CONVCG_TEST_S3_REQUIRED=1 $(BIN)/pytest -n 2 --dist loadfile -m s3
+
 install: $(VENV)/.installed  ## a virtual environment with the pinned dependencies
 
 # torch first and by itself: named with its version it is the build that the platform offers, where
@@ -65,6 +68,10 @@ $(VENV)/.installed: pyproject.toml Makefile
 
 $(VENV)/.installed-postgres: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable ".[postgres,postgres-server]"
+	touch $@
+
+$(VENV)/.installed-s3: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[s3-server]"
 	touch $@
 
 dagster-home:

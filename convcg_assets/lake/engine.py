@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -154,9 +154,14 @@ def typed_null(kind: ibis.DataType) -> str:
     return f"CAST(NULL AS {_type(kind)})"
 
 
-@cache
 def _type(kind: ibis.DataType) -> str:
-    return DuckDBType.to_string(kind)
+    if kind not in _types:
+        _types[kind] = DuckDBType.to_string(kind)
+    return _types[kind]
+
+
+_types: dict[Any, str] = {}
+"""Names of types, which are made of many objects each time."""
 
 
 def _name(name: str) -> str:

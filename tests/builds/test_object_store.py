@@ -19,6 +19,7 @@ from ..object_store import SECRET
 from .deployment import build_once, contents, converge, make_deployment
 from .logs import Landing, day, make_source
 
+pytestmark = pytest.mark.s3
 NUM_DAYS = 3
 STORED = [table for table in TABLES if table not in VIEWS]
 

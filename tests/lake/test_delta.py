@@ -44,7 +44,7 @@ def held(lake: Lake, con: Backend, **options: Any) -> list[tuple[int, int]]:
     return sorted(((row["dt"] - FIRST).days, row["user_id"]) for row in rows)
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     if request.param == "folder":
         return Lake(str(tmp_path / "lake"), ID_TYPES)
