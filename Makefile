@@ -6,11 +6,13 @@ BIN := $(VENV)/bin
 export CONVCG_HOME ?= $(CURDIR)/.convcg
 export DAGSTER_HOME ?= $(CONVCG_HOME)/dagster
 export MLFLOW_DISABLE_TELEMETRY := true
+MANIFESTS := $(addprefix deploy/kubernetes/, namespace.yaml home.yaml access.yaml code.yaml webserver.yaml \
+	daemon.yaml server.yaml metrics.yaml mlflow.yaml network.yaml)
 # Threads that wait by spinning slow everything down as soon as the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test test-postgres test-s3 soak install
-.PHONY: dagster-home format lint typecheck validate bench-data bench-late bench-delay bench-public
+.PHONY: dagster-home format lint typecheck validate check-deploy bench-data bench-late bench-delay bench-public
 .PHONY: bench-peers bench-training bench-index bench-serve bench-candidates bench-user-store serve ablation clean
 
 help:  ## this list
@@ -92,6 +94,19 @@ typecheck: install  ## types, by pyright
 
 validate: install dagster-home  ## the code location loads
 	$(BIN)/dagster definitions validate -w workspace.yaml
+
+check-deploy: install  ## the files of deploy/ and the Dockerfile; nothing is started
+	$(BIN)/yamllint --strict --config-file .yamllint.yaml deploy workspace.yaml convcg_assets/defs/dagster.yaml
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/kubernetes-validate --strict --quiet $(MANIFESTS)
+	@if command -v kubectl > /dev/null; then \
+		kubectl kustomize deploy/kubernetes > $(VENV)/rendered.yaml && \
+		$(BIN)/kubernetes-validate --strict --quiet $(VENV)/rendered.yaml; \
+	else echo "not rendered: there is no kubectl"; fi
+	@if command -v promtool > /dev/null; then \
+		promtool check config deploy/prometheus/prometheus.yaml && \
+		promtool test rules deploy/prometheus/convcg.rules.test.yaml; \
+	else echo "rules of Prometheus not tested: there is no promtool"; fi
 
 bench-data: install  ## raw logs to training examples; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_data

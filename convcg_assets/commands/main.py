@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "Land a simulated world and build everything from it.",
     "run": "Build every table, the model, its index and its report from the landed logs.",
     "status": "Say which days are stale, and why.",
+    "metrics": "Print what Prometheus reads of the tables.",
     "repair": "Read what has landed and rebuild the days that are stale.",
     "report": "Print the headline of a day's evaluation report, and where the page lies.",
     "models": "List the registered models, who serves, since when and why.",

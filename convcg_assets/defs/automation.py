@@ -15,6 +15,7 @@ from convcg_assets.builds.plan import Request
 from convcg_assets.builds.retrain import due_days, next_step
 from convcg_assets.builds.served_files import remove_old_features
 from convcg_assets.builds.status import Status, read_status
+from convcg_assets.defs.alerting import alerts
 from convcg_assets.defs.jobs import (
     GIVEN_UP_CHECK,
     NEWEST_DAY_CHECK,
@@ -25,6 +26,7 @@ from convcg_assets.defs.jobs import (
 )
 from convcg_assets.defs.refreshing import is_due, refresh
 from convcg_assets.defs.registry import Registry
+from convcg_assets.defs.run_log import quiet_console
 from convcg_assets.defs.runs import InstanceRuns, run_tags
 from convcg_assets.defs.watch_checks import given_up_evaluation
 from convcg_assets.deployment import Deployment, current_deployment
@@ -101,7 +103,12 @@ def daily_retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         request.record(deployment.ledger)
         return dg.SensorResult(
             run_requests=[
-                dg.RunRequest(run_key=request.key, job_name=RETRAIN, tags=run_tags(request))
+                dg.RunRequest(
+                    run_key=request.key,
+                    run_config=quiet_console(),
+                    job_name=RETRAIN,
+                    tags=run_tags(request),
+                )
             ]
         )
     return dg.SensorResult(skip_reason=dg.SkipReason("; ".join(waits)))
@@ -171,11 +178,12 @@ def new_catalogue(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return dg.SensorResult(
             skip_reason=dg.SkipReason("no model serves, or no catalogue is read")
         )
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)])
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, run_config=quiet_console())])
 
 
 maintenance_schedule = dg.ScheduleDefinition(
     job=maintenance,
+    run_config=quiet_console(),
     cron_schedule="0 3 * * 0",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -183,12 +191,13 @@ maintenance_schedule = dg.ScheduleDefinition(
 newest_day_schedule = dg.ScheduleDefinition(
     name=f"{NEWEST_DAY_CHECK}_hourly",
     job=_newest_day_job,
+    run_config=quiet_console(),
     cron_schedule="30 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 watch_jobs = [_newest_day_job, maintenance, fresh_pins]
-sensors = [landed_logs, late_data, daily_retrain, new_catalogue]
+sensors = [landed_logs, late_data, daily_retrain, new_catalogue, alerts]
 schedules = [newest_day_schedule, maintenance_schedule]
 
 
@@ -225,7 +234,12 @@ def _answer(
             news.append(given_up_evaluation(found, shown))
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=r.key, job_name=job_name(r.table), tags=run_tags(r))
+            dg.RunRequest(
+                run_key=r.key,
+                run_config=quiet_console(),
+                job_name=job_name(r.table),
+                tags=run_tags(r),
+            )
             for r in requests
         ],
         skip_reason=None if requests else dg.SkipReason(idle),

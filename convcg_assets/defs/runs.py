@@ -108,6 +108,17 @@ def run_tags(request: Request) -> dict[str, str]:
     }
 
 
+def days_of(run: dg.DagsterRun) -> Days | None:
+    """The days that a run writes, as its tags say; None where they say nothing."""
+    first, last = (run.tags.get(tag) for tag in RANGE_TAGS)
+    day = run.tags.get("dagster/partition")
+    if first and last:
+        return Days(dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+    if day:
+        return Days(dt.date.fromisoformat(day), dt.date.fromisoformat(day))
+    return None
+
+
 def _is_ours(run: dg.DagsterRun) -> bool:
     """Whether a run may write our tables: others of the instance hold no lock of ours."""
     checks = run.asset_check_selection or ()
@@ -120,13 +131,6 @@ def _is_ours(run: dg.DagsterRun) -> bool:
 
 def _active(record: RunRecord) -> ActiveRun:
     run = record.dagster_run
-    first, last = (run.tags.get(tag) for tag in RANGE_TAGS)
-    day = run.tags.get("dagster/partition")
-    days = None
-    if first and last:
-        days = Days(dt.date.fromisoformat(first), dt.date.fromisoformat(last))
-    elif day:
-        days = Days(dt.date.fromisoformat(day), dt.date.fromisoformat(day))
     tables = None
     if run.asset_selection:
         names = {key.path[-1] for key in run.asset_selection}
@@ -135,4 +139,4 @@ def _active(record: RunRecord) -> ActiveRun:
         tables = frozenset()
     elif run.job_name in JOB_TABLES:
         tables = frozenset(JOB_TABLES[run.job_name])
-    return ActiveRun(tables, days)
+    return ActiveRun(tables, days_of(run))

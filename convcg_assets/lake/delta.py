@@ -49,6 +49,8 @@ class Version:
     files: Mapping[dt.date, tuple[str, ...]]
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of each file."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Rows of each file whose writer counted them."""
     first_columns: frozenset[str] | None = None
     """Columns that the table had at first; None where they are not known."""
 
@@ -276,15 +278,18 @@ class Lake:
 
     def _files_of(self, delta: DeltaTable, table: str) -> Version:
         added = pa.table(delta.get_add_actions(flatten=True))
-        added = added.select(["path", "partition.dt", "size_bytes"])
+        added = added.select(["path", "partition.dt", "size_bytes", "num_records"])
         files: dict[dt.date, list[str]] = {}
         sizes: dict[str, int] = {}
-        for path, day, size in zip(*(c.to_pylist() for c in added.columns), strict=True):
+        rows: dict[str, int] = {}
+        for path, day, size, num in zip(*(c.to_pylist() for c in added.columns), strict=True):
             files.setdefault(day, []).append(f"{self.path(table)}/{path}")
             sizes[f"{self.path(table)}/{path}"] = size
+            if num is not None:
+                rows[f"{self.path(table)}/{path}"] = num
         first = _first_columns(self.path(table), delta.metadata().id)
         by_day = {day: tuple(sorted(of_day)) for day, of_day in files.items()}
-        return Version(delta.version(), by_day, sizes, first)
+        return Version(delta.version(), by_day, sizes, rows, first)
 
     def num_rows(self, table: str, days: Days, *, con: Backend) -> dict[dt.date, int]:
         """Rows per day, zero included."""

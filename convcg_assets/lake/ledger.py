@@ -129,6 +129,13 @@ class Ledger:
         query = query.where(kept.builds.c.table_name == table)
         return {row.day: row.files_key for row in self._select(query.order_by("built_at"))}
 
+    def newest_builds(self) -> dict[str, dt.datetime]:
+        """Of each table when a day of it was last built (UTC)."""
+        known = kept.builds.c
+        query = sa.select(known.table_name, sa.func.max(known.built_at).label("at"))
+        found = self._select(query.group_by(known.table_name))
+        return {row.table_name: row.at.replace(tzinfo=dt.UTC) for row in found}
+
     def record_failed_check(
         self, table: str, check: str, said: Mapping[dt.date, tuple[str, str]]
     ) -> None:

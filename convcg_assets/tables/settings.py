@@ -265,6 +265,20 @@ class CheckSettings(Frozen):
     )
 
 
+class AlertSettings(Frozen):
+    """From where on somebody is told; no row depends on it."""
+
+    max_days_behind: int = Field(
+        default=1, ge=0, description="logs behind yesterday, tables behind the logs"
+    )
+    max_model_days_behind: int = Field(
+        default=1, ge=0, description="model, index, report and what serves, behind the logs"
+    )
+    behind_for_hours: int = Field(
+        default=2, ge=0, description="hours that it must last: a history that is built catches up"
+    )
+
+
 class Settings(Frozen):
     """All settings of the data stages; every field has a default."""
 
@@ -279,6 +293,7 @@ class Settings(Frozen):
     checks: CheckSettings = added(CheckSettings())
     promotion: PromotionSettings = added(PromotionSettings())
     candidates: CandidateSettings = added(CandidateSettings())
+    alerts: AlertSettings = added(AlertSettings())
 
 
 def load_settings(path: str | Path | None) -> Settings:

@@ -1,0 +1,1 @@
+"""What lies in deploy/, against what the code has."""
