@@ -214,8 +214,14 @@ class Registry:
 
 
 def who() -> str:
-    """The person who runs a command."""
-    return os.environ.get("CONVCG_USER") or getpass.getuser()
+    """The person who runs a command: as named, or as the system knows them."""
+    named = os.environ.get("CONVCG_USER")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container's user may have no line in /etc/passwd.
+        return f"user {os.getuid()}"
 
 
 def _log_model(bundle: Path, *, run_id: str, tracking_uri: str) -> str:
