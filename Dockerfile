@@ -5,13 +5,13 @@
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-# torch without CUDA, for machines without a GPU; for one: --build-arg TORCH_INDEX=https://pypi.org/simple
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# An index with builds of torch without CUDA, for machines without a GPU; else pip's own.
+ARG TORCH_INDEX=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 # What changes seldom comes first, so that a change of code installs convcg alone.
 RUN python3 -m venv /opt/convcg/venv \
-    && /opt/convcg/venv/bin/pip install --index-url "${TORCH_INDEX}" torch==2.13.0
+    && /opt/convcg/venv/bin/pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} torch==2.13.0
 COPY pyproject.toml README.md LICENSE ./
 RUN mkdir -p convcg_assets convcg_model convcg_serving convcg_simulation expectations \
     && /opt/convcg/venv/bin/pip install ".[postgres,kubernetes]" \

@@ -125,6 +125,6 @@ def current_deployment() -> Deployment:
         settings=load_settings(os.environ.get("CONVCG_SETTINGS")),
         home=home,
         lake=Lake(os.environ.get("CONVCG_LAKE", str(home / "lake")), source.id_types),
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
-        ledger_url=os.environ.get("CONVCG_LEDGER", f"sqlite:///{home / 'ledger.db'}"),
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        ledger_url=os.environ.get("CONVCG_LEDGER") or f"sqlite:///{home / 'ledger.db'}",
     )

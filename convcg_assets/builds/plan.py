@@ -42,6 +42,8 @@ class Request:
     inputs: Mapping[dt.date, str]
     num_built: Mapping[dt.date, int]
     """How often each day came out of those inputs before: attempts are counted from there."""
+    is_tried_again: bool = False
+    """Whether a day failed before: it may take its process down with it."""
 
     def record(self, ledger: Ledger) -> None:
         """Tell the ledger that this was asked for."""
@@ -207,4 +209,5 @@ def _request(table: str, group: Mapping[dt.date, _Ready]) -> Request:
         hashlib.sha256(text.encode()).hexdigest()[:24],
         {day: group[day].inputs for day in days},
         {day: group[day].num_built for day in days},
+        is_tried_again=any(group[day].num_failed > 0 for day in days),
     )

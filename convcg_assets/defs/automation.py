@@ -16,6 +16,7 @@ from convcg_assets.builds.retrain import due_days, next_step
 from convcg_assets.builds.served_files import remove_old_features
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.defs.alerting import alerts
+from convcg_assets.defs.days_apart import days_apart, group, run_request
 from convcg_assets.defs.jobs import (
     GIVEN_UP_CHECK,
     NEWEST_DAY_CHECK,
@@ -38,7 +39,7 @@ _by_name = {job.name: job for job in jobs}
 
 
 @dg.sensor(
-    job=_by_name[job_name(RAW)],
+    jobs=[_by_name[job_name(RAW)], days_apart],
     minimum_interval_seconds=TICK_S,
     default_status=_RUNNING,
     description="Reads the days whose log files are new, changed or removed, whichever day it is.",
@@ -59,7 +60,10 @@ def landed_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 
 
 @dg.sensor(
-    jobs=[job for name, job in _by_name.items() if name not in (job_name(RAW), RETRAIN)],
+    jobs=[
+        *(job for name, job in _by_name.items() if name not in (job_name(RAW), RETRAIN)),
+        days_apart,
+    ],
     minimum_interval_seconds=TICK_S,
     default_status=_RUNNING,
     description="Rebuilds exactly the days that are stale: after late logs, corrections, failures "
@@ -196,7 +200,7 @@ newest_day_schedule = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-watch_jobs = [_newest_day_job, maintenance, fresh_pins]
+watch_jobs = [_newest_day_job, maintenance, fresh_pins, days_apart]
 sensors = [landed_logs, late_data, daily_retrain, new_catalogue, alerts]
 schedules = [newest_day_schedule, maintenance_schedule]
 
@@ -233,15 +237,7 @@ def _answer(
         if (GIVEN_UP_CHECK, shown) in WATCHED and told.get(table, []) != days:
             news.append(given_up_evaluation(found, shown))
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(
-                run_key=r.key,
-                run_config=quiet_console(),
-                job_name=job_name(r.table),
-                tags=run_tags(r),
-            )
-            for r in requests
-        ],
+        run_requests=[run_request(together) for together in group(requests)],
         skip_reason=None if requests else dg.SkipReason(idle),
         cursor=json.dumps({table: days for table, days in given_up.items() if days}),
         asset_events=news,

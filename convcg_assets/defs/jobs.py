@@ -7,6 +7,7 @@ from convcg_assets.tables.raw import RAW, RAW_TABLES
 from convcg_assets.tables.registry import MODEL_TABLES
 
 RETRAIN = "retrain"
+APART = "days_apart"
 GIVEN_UP_CHECK = "no_day_given_up"
 NEWEST_DAY_CHECK = "newest_day_is_yesterday"
 WATCH_CHECKS = (GIVEN_UP_CHECK, NEWEST_DAY_CHECK)

@@ -1,7 +1,8 @@
 """The runs of a Dagster instance: what is under way, what has ended."""
 
 import datetime as dt
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +12,13 @@ from dagster import DagsterRunStatus, RunRecord, RunsFilter
 
 from convcg_assets.builds.plan import Request
 from convcg_assets.days import Days
-from convcg_assets.defs.jobs import JOB_TABLES, NEWEST_DAY_CHECK
+from convcg_assets.defs.jobs import APART, JOB_TABLES, NEWEST_DAY_CHECK
 from convcg_assets.defs.run_lock import is_held
 from convcg_assets.tables.raw import RAW, RAW_TABLES
 
 REQUEST_TAG = "convcg/request"
+REQUESTS_TAG = "convcg/requests"
+"""Of a run that answers several, each by a run of its own."""
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 STARTUP_S = 120
 """A run that began so long ago and holds no lock has died."""
@@ -60,7 +63,8 @@ class InstanceRuns:
     @cached_property
     def active(self) -> list[ActiveRun]:
         """The runs under way, those that died with their daemon left out."""
-        return [_active(r) for r in self._records() if self.is_alive(r)]
+        alive = [r.dagster_run for r in self._records() if self.is_alive(r)]
+        return [active for run in alive for active in _active(run)]
 
     def report_dead(self) -> list[str]:
         """Tell the instance of runs that died with their daemon; returns their ids."""
@@ -94,8 +98,11 @@ class InstanceRuns:
         ]
 
     def _has_ended(self, key: str) -> bool:
-        runs = self._instance.get_runs(RunsFilter(tags={REQUEST_TAG: key}), limit=10)
-        return any(run.is_finished for run in runs)
+        for tags in ({REQUEST_TAG: key}, {_among(key): "true"}):
+            runs = self._instance.get_runs(RunsFilter(tags=tags), limit=10)
+            if any(run.is_finished for run in runs):
+                return True
+        return False
 
 
 def run_tags(request: Request) -> dict[str, str]:
@@ -106,6 +113,34 @@ def run_tags(request: Request) -> dict[str, str]:
         last: str(request.days.last),
         REQUEST_TAG: request.key,
     }
+
+
+def tags_of_several(requests: Iterable[Request]) -> dict[str, str]:
+    """Tags of the run that answers several requests."""
+    said = [
+        {"table": r.table, "first": str(r.days.first), "last": str(r.days.last), "key": r.key}
+        for r in requests
+    ]
+    # Tags are looked for by name and value: what was asked for has to be found by its key.
+    return {REQUESTS_TAG: json.dumps(said), **{_among(one["key"]): "true" for one in said}}
+
+
+def tagged_requests(tags: Mapping[str, str]) -> list[Request]:
+    """The requests that a run of several answers, without what they would be built from."""
+    return [
+        Request(
+            one["table"],
+            Days(dt.date.fromisoformat(one["first"]), dt.date.fromisoformat(one["last"])),
+            one["key"],
+            inputs={},
+            num_built={},
+        )
+        for one in json.loads(tags.get(REQUESTS_TAG, "[]"))
+    ]
+
+
+def _among(key: str) -> str:
+    return f"{REQUEST_TAG}.{key}"
 
 
 def days_of(run: dg.DagsterRun) -> Days | None:
@@ -126,11 +161,14 @@ def _is_ours(run: dg.DagsterRun) -> bool:
     if keys:
         return any(len(key.path) == 1 and key.path[0] in _TABLES for key in keys)
     name = run.job_name
-    return name in JOB_TABLES or name == NEWEST_DAY_CHECK or name.startswith("__ASSET_JOB")
+    known = name in JOB_TABLES or name in (APART, NEWEST_DAY_CHECK)
+    return known or name.startswith("__ASSET_JOB")
 
 
-def _active(record: RunRecord) -> ActiveRun:
-    run = record.dagster_run
+def _active(run: dg.DagsterRun) -> list[ActiveRun]:
+    if run.job_name == APART:
+        asked = tagged_requests(run.tags)
+        return [ActiveRun(frozenset({one.table}), one.days) for one in asked]
     tables = None
     if run.asset_selection:
         names = {key.path[-1] for key in run.asset_selection}
@@ -139,4 +177,4 @@ def _active(record: RunRecord) -> ActiveRun:
         tables = frozenset()
     elif run.job_name in JOB_TABLES:
         tables = frozenset(JOB_TABLES[run.job_name])
-    return ActiveRun(tables, days_of(run))
+    return [ActiveRun(tables, days_of(run))]

@@ -18,6 +18,8 @@ from convcg_assets.urls import without_password
 
 MAX_SWITCH_ATTEMPTS = 200
 """The first connections of all switch a new database to another journal, one after the other."""
+RESTART_S = 30
+"""So long a server of Postgres that has answered before is waited for."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,28 @@ def _open_postgres(url: str) -> Database:
     # A process keeps one connection, and opens more where threads need them; one that a restart of
     # the server broke is replaced.
     engine = make_engine(url, store="ledger", pool_size=1, pool_pre_ping=True)
+    _wait_for_restarts(engine)
     # A forked process must not write to the connections of the one that it came from.
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return Database(reading, engine)
+
+
+def _wait_for_restarts(engine: sa.Engine) -> None:
+    """A server that was there and is gone may come back; one that never was is told at once."""
+    was_there = False
+
+    def connect(dialect: Any, _record: Any, given: Any, named: Any) -> Any:
+        nonlocal was_there
+        waits_until = time.monotonic() + RESTART_S
+        while True:
+            try:
+                made = dialect.connect(*given, **named)
+                was_there = True
+                return made
+            except dialect.loaded_dbapi.OperationalError:
+                if not was_there or time.monotonic() > waits_until:
+                    raise
+                time.sleep(0.2)
+
+    sa.event.listen(engine, "do_connect", connect)

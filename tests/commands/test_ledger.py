@@ -70,6 +70,14 @@ def test_the_place_is_told_without_a_password(
     assert "do/not" not in failed.output
 
 
+def test_a_variable_that_is_empty_is_not_set(
+    convcg: Convcg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("CONVCG_LEDGER", "")
+    assert f"ledger: sqlite:///{tmp_path}/home/ledger.db" in convcg("ledger").stdout
+
+
 @pytest.mark.postgres
 def test_a_wrong_password_ends_a_command_with_one_line_that_does_not_tell_it(
     convcg: Convcg, postgres: Server, monkeypatch: pytest.MonkeyPatch

@@ -2,10 +2,12 @@
 
 import traceback
 from collections.abc import Iterator
+from threading import Timer
 
 import pytest
 import sqlalchemy as sa
 
+from convcg_assets.lake import database
 from convcg_assets.lake.database import open_database
 from convcg_assets.lake.ledger import Ledger
 
@@ -65,7 +67,22 @@ def ledger(postgres: Server) -> Iterator[Ledger]:
 
 
 @pytest.mark.postgres
-def test_a_server_that_restarts_is_found_again(postgres: Server, ledger: Ledger) -> None:
+def test_a_server_that_restarts_is_waited_for(postgres: Server, ledger: Ledger) -> None:
+    ledger.record(TABLE, [built(FIRST, "before", "i")])
+    postgres.stop()
+    restart = Timer(1.0, postgres.start)
+    restart.start()
+    ledger.record(TABLE, [built(FIRST, "meanwhile", "i")])
+    restart.join()
+    known = ledger.facts([TABLE])[TABLE].contents
+    assert known.keys() == {(FIRST, "before"), (FIRST, "meanwhile")}
+
+
+@pytest.mark.postgres
+def test_a_server_that_stays_away_is_told(
+    postgres: Server, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "RESTART_S", 0.1)
     ledger.record(TABLE, [built(FIRST, "before", "i")])
     postgres.stop()
     with pytest.raises(ConnectionError, match="refused") as caught:
