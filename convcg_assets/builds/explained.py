@@ -120,7 +120,8 @@ class Look:
 def open_look(deployment: Deployment, *, con: Backend) -> Look:
     """The current versions of the tables that explain a label."""
     tables = [*RAW_TABLES, LABELS, NEGATIVES, ATTRIBUTED, ADJUSTED, PERSONS]
-    there = [table for table in tables if table in deployment.tables]
+    tables += [read.table for read in deployment.recipes[LABELS].inputs]
+    there = [table for table in dict.fromkeys(tables) if table in deployment.tables]
     return Look(deployment, load_whole_state(deployment, there), con)
 
 

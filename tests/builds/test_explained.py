@@ -283,7 +283,7 @@ def test_what_a_model_knows_is_what_it_read_then(
     explained = explain_impression(stale, impression)
     assert explained.labels == []
     assert f"of {day(offset)} changed" in (explained.stale or "")
-    for table in (LABELS, NEGATIVES):
+    for table in ("linked_engagements", LABELS, NEGATIVES):
         build_table(deployment, table, Days(day(0), day(NUM_DAYS - 1)), con=con)
     now = open_look(deployment, con=con)
     found = every_impression(now, since=day(offset - 1))

@@ -81,7 +81,7 @@ def test_they_are_as_their_inputs_are_and_stale_until_looked_at(
 
 def test_why_they_are_stale_is_told(landing: Landing, deployment: Deployment, con: Backend) -> None:
     like_another(landing)
-    for table in ("raw_events", "weighted_labels"):
+    for table in ("raw_events", "linked_engagements", "weighted_labels"):
         build_table(deployment, table, Days(day(2), day(2)), con=con)
     found = look(deployment)
     assert MODEL in found.staleness.stale[EXAMPLES]
@@ -171,7 +171,7 @@ def test_facts_of_a_day_that_is_asked_for_are_kept(
 ) -> None:
     """However old: without them nobody would know that the day is wanted."""
     like_another(landing)
-    for table in ("raw_events", "weighted_labels"):
+    for table in ("raw_events", "linked_engagements", "weighted_labels"):
         build_table(deployment, table, Days(day(2), day(2)), con=con)
     purge(deployment)
     assert Rows(deployment).days(EXAMPLES) == [MODEL]

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,6 +61,14 @@ def make_home(folder: Path) -> Home:
     """An empty home whose settings suit a log of a few days."""
     folder.mkdir(exist_ok=True)
     (folder / "settings.yaml").write_text(SETTINGS)
+    return Home(folder)
+
+
+def copy_of(home: Home, folder: Path) -> Home:
+    """The same home and logs in another folder, for what is not to be seen by other tests."""
+    shutil.copytree(home.home, folder, ignore=shutil.ignore_patterns("backtests"))
+    source = (folder / "source.yaml").read_text()
+    (folder / "source.yaml").write_text(source.replace(str(home.home), str(folder)))
     return Home(folder)
 
 

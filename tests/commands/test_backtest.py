@@ -10,7 +10,7 @@ import pytest
 
 from convcg_assets.defs.baselines import BASELINES
 
-from .conftest import Convcg, Home
+from .conftest import Convcg, Home, copy_of
 
 BACKTEST = ("backtest", "--from", "2026-03-12", "--to", "2026-03-15", "--every", "3d")
 
@@ -111,11 +111,7 @@ def version_of(home: Home, settings: str) -> str:
 
 def test_what_lands_later_changes_no_model_of_the_past(deployment: Home, tmp_path: Path) -> None:
     """It is trained of what was known then, and judged by what is known now."""
-    home = Home(tmp_path / "home")
-    shutil.copytree(deployment.home, home.home, ignore=shutil.ignore_patterns("backtests"))
-    source = (home.home / "source.yaml").read_text()
-    moved = source.replace(str(deployment.home), str(home.home))
-    (home.home / "source.yaml").write_text(moved)
+    home = copy_of(deployment, tmp_path / "home")
     quick = home.home / "quick.yaml"
     quick.write_text("training: {epochs: 1, batch_size: 256}\nmodel: {embedding_dim: 16}\n")
     backtest = ("backtest", "--from", "2026-03-12", "--to", "2026-03-12", "--config", str(quick))

@@ -1,12 +1,11 @@
 """What the sensors ask for after a late file is answered by few processes, each day by its run."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import Home
+from .conftest import Home, copy_of
 
 REPAIR = """
 import json, subprocess, sys
@@ -42,11 +41,7 @@ print(json.dumps({"asked": asked, "answered": answered}))
 
 
 def test_label_days_that_lie_apart_are_one_process(deployment: Home, tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
-    shutil.copytree(deployment.home, home.home)
-    source = (home.home / "source.yaml").read_text()
-    moved = source.replace(str(deployment.home), str(home.home))
-    (home.home / "source.yaml").write_text(moved)
+    home = copy_of(deployment, tmp_path / "home")
     landed = home.convcg("simulate", "late-file", "--json")
     assert landed.returncode == 0, landed.stderr
     late = json.loads(landed.stdout)

@@ -290,8 +290,8 @@ def test_an_impression_of_before_the_logs(explain: Convcg) -> None:
         ),
         (
             ("--impression", "007", "--day", day(2)),
-            f"no impression 007 was shown on {day(2)} (looked in impressions of 5 days, "
-            f"{day(1)} to {day(5)}). It was on {day(0)}: say so by --day",
+            f"no impression 007 was shown on {day(2)} (looked in impressions of 4 days, "
+            f"{day(1)} to {day(4)}). It was on {day(0)}: say so by --day",
         ),
         (
             ("--conversion", "c9"),
