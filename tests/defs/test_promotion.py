@@ -299,12 +299,13 @@ def test_one_whose_move_was_cut_off_is_no_part_of_the_history(deployment, world,
     assert [m.after for m in registry.history()] == ["1"]
 
 
-def test_the_registered_model_answers_as_mlflow_loads_it(deployment, world):
+def test_the_registered_model_answers_as_mlflow_loads_it(deployment, world, monkeypatch):
     import mlflow
 
     make_model(deployment, world, 0)
     decide(deployment, day(0), by="asset")
-    mlflow.set_tracking_uri(deployment.tracking_uri)
+    # It is a variable of the environment, which other tests must not find.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", deployment.tracking_uri)
     loaded = mlflow.pyfunc.load_model("models:/convcg@champion")
     asked = {"user_recent_pin_ids": [3, 5], "user_recent_actions": ["click", "click"]}
     asked |= {"user_recent_age_days": [0.5, 1.0], "surface": "homefeed"}
