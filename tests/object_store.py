@@ -18,7 +18,7 @@ STARTS_WITHIN_S = 60
 
 
 @contextmanager
-def run_store() -> Iterator[dict[str, str]]:
+def run_store() -> Iterator[None]:
     """A store with an empty bucket, in the environment as long as the block lasts.
 
     Skips where moto is not installed, unless `CONVCG_TEST_S3_REQUIRED` says that it must be.
@@ -40,19 +40,15 @@ def run_store() -> Iterator[dict[str, str]]:
         "AWS_ACCESS_KEY_ID": "tests",
         "AWS_SECRET_ACCESS_KEY": SECRET,
     }
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        _make_bucket(variables["AWS_ENDPOINT_URL"])
-        yield variables
-    finally:
-        server.kill()
-        server.wait()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        try:
+            _make_bucket(variables["AWS_ENDPOINT_URL"])
+            yield
+        finally:
+            server.kill()
+            server.wait()
 
 
 def _free_port() -> int:

@@ -9,10 +9,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from convcg_assets.builds.behind import days_behind, limit_of, newest_day
 from convcg_assets.builds.status import Status
+from convcg_assets.tables.artifacts import PROMOTION
 from convcg_assets.tables.raw import RAW
 
 GIVEN_UP = "days_given_up"
@@ -96,8 +96,7 @@ def _behind(found: Status) -> Iterator[Condition]:
         if behind <= limit_of(found.deployment.recipes.get(table), found):
             continue
         logs = found.staleness.logs
-        newest = logs.last if table == RAW and logs else None
-        newest = newest or (None if table == RAW else newest_day(found.state, table))
+        newest = logs.last if table == RAW and logs else newest_day(found.state, table)
         said = f"{behind} days behind; the newest is {newest or 'none'}"
         hours = found.deployment.settings.alerts.behind_for_hours
         # A history that is being built catches up by itself.
@@ -118,15 +117,12 @@ def _tables(found: Status) -> Iterable[str]:
 
 def _not_promoted(found: Status) -> Iterator[Condition]:
     """The newest decision, if it was a refusal; older ones have been overtaken."""
-    newest = max(_decisions(found.deployment.promotions), default=None)
+    newest = max(found.state[PROMOTION.name].keys, default=None)
     if newest is None:
         return
-    decision = json.loads(newest.read_text(encoding="utf-8"))
+    path = found.deployment.promotions / f"dt={newest}" / PROMOTION.described_in
+    decision = json.loads(path.read_text(encoding="utf-8"))
     if not decision["promoted"]:
         said = f"version {decision['version']}: {decision['reason']}"
         day = dt.date.fromisoformat(decision["day"])
         yield Condition(NOT_PROMOTED, "promotion", said, day, decision["model_version"])
-
-
-def _decisions(folder: Path) -> Iterator[Path]:
-    return folder.glob("dt=????-??-??/decision.json")

@@ -8,8 +8,15 @@ import datetime as dt
 
 from convcg_assets.builds.state import State
 from convcg_assets.builds.status import Status
+from convcg_assets.sources.source import Source
 from convcg_assets.tables.raw import RAW
 from convcg_assets.tables.table import DAY, Recipe
+
+
+def expected_day(source: Source, *, today: dt.date) -> dt.date:
+    """The newest day that the logs ought to have: yesterday, or the last of a log that ended."""
+    yesterday = today - DAY
+    return yesterday if source.last_day is None else min(yesterday, source.last_day)
 
 
 def days_behind(found: Status) -> dict[str, int]:
@@ -20,8 +27,7 @@ def days_behind(found: Status) -> dict[str, int]:
     logs = found.staleness.logs
     if logs is None:
         return {}
-    yesterday, ended = found.today - DAY, found.deployment.source.last_day
-    expected = yesterday if ended is None else min(yesterday, ended)
+    expected = expected_day(found.deployment.source, today=found.today)
     behind = {RAW: _whole_days(expected - logs.last)}
     for table, recipe in found.deployment.recipes.items():
         newest = newest_day(found.state, table)

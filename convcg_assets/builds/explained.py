@@ -119,9 +119,9 @@ class Look:
 
 def open_look(deployment: Deployment, *, con: Backend) -> Look:
     """The current versions of the tables that explain a label."""
-    tables = [*RAW_TABLES, LABELS, NEGATIVES, ATTRIBUTED, ADJUSTED, PERSONS]
-    tables += [read.table for read in deployment.recipes[LABELS].inputs]
-    there = [table for table in dict.fromkeys(tables) if table in deployment.tables]
+    read = (source.table for source in deployment.recipes[LABELS].inputs)
+    tables = dict.fromkeys([*RAW_TABLES, LABELS, NEGATIVES, PERSONS, *read])
+    there = [table for table in tables if table in deployment.tables]
     return Look(deployment, load_whole_state(deployment, there), con)
 
 

@@ -40,6 +40,7 @@ def materialize(
 ) -> dg.ExecuteInProcessResult:
     """Materialise assets for a range of days in one run, with or without their checks."""
     from convcg_assets.defs.jobs import WATCH_CHECKS
+    from convcg_assets.defs.run_log import SILENT
 
     defs = load_definitions()
     selection = dg.AssetSelection.assets(*assets)
@@ -56,8 +57,7 @@ def materialize(
         instance=instance,
         run_config={
             "ops": dict(config or {}),
-            # Progress is printed by the command, and the event log keeps the rest.
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            **SILENT,  # Progress is printed by the command.
         },
         tags={
             **(tags or {}),

@@ -21,11 +21,12 @@ from convcg_assets.defs.registry import Registry
 from convcg_assets.defs.tracking import Run, track_run
 from convcg_assets.deployment import Deployment
 from convcg_assets.lake.engine import connect
+from convcg_assets.tables.artifacts import PROMOTION
 from convcg_model.atomic_folder import atomic_folder
 from convcg_model.evaluation.verdict import Guard, Verdict
 from convcg_serving.champion import Champion
 
-DECISION = "decision.json"
+DECISION = PROMOTION.described_in
 ASSET = "promotion"
 _NOT_TOLD = Verdict(
     promote=False,

@@ -19,6 +19,8 @@ from convcg_assets.defs.runs import RANGE_TAGS, REQUEST_TAG
 
 LOG_FORMAT = "CONVCG_LOG_FORMAT"
 FORMATS = ("text", "json")
+SILENT: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config without Dagster's own text; the event log keeps all of it."""
 
 
 def is_json() -> bool:
@@ -31,9 +33,7 @@ def is_json() -> bool:
 
 def quiet_console() -> dict[str, Any]:
     """Run config of runs that start by themselves: beside JSON Dagster's own text is silent."""
-    if not is_json():
-        return {}
-    return {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    return SILENT if is_json() else {}
 
 
 class RunLog(logging.StreamHandler):

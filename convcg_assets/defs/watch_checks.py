@@ -3,10 +3,9 @@
 Checks of what a run wrote belong to `checks.py`.
 """
 
-import datetime as dt
-
 import dagster as dg
 
+from convcg_assets.builds.behind import expected_day
 from convcg_assets.builds.state import load_state
 from convcg_assets.builds.status import Status, read_status
 from convcg_assets.defs.jobs import GIVEN_UP_CHECK, NEWEST_DAY_CHECK, WATCHED
@@ -68,17 +67,15 @@ def newest_day_result(deployment: Deployment) -> dg.AssetCheckResult:
 
     A day without rows has been read as well.
     """
-    yesterday = today(deployment.source) - dt.timedelta(days=1)
-    if deployment.source.last_day is not None:
-        yesterday = min(yesterday, deployment.source.last_day)
+    expected = expected_day(deployment.source, today=today(deployment.source))
     state = load_state(
         RAW_TABLES, lake=deployment.lake, ledger=deployment.ledger, home=deployment.home
     )
     newest = max(state.log_days(), default=None)
     return dg.AssetCheckResult(
-        passed=newest is not None and newest >= yesterday,
-        description=f"newest day {newest}, expected {yesterday}",
-        metadata={"newest_day": str(newest), "expected": str(yesterday)},
+        passed=newest is not None and newest >= expected,
+        description=f"newest day {newest}, expected {expected}",
+        metadata={"newest_day": str(newest), "expected": str(expected)},
     )
 
 

@@ -28,7 +28,7 @@ from pyarrow.fs import PyFileSystem
 
 from convcg_assets.days import Days
 from convcg_assets.lake.engine import Files, Query, as_query, read_files, stream_rows
-from convcg_assets.lake.object_store import scheme_of, told_of
+from convcg_assets.lake.object_store import is_in_store, told_of
 from convcg_assets.tables.registry import table_schema
 
 MAX_COMMIT_ATTEMPTS = 8
@@ -85,7 +85,7 @@ class _Known:
     def is_current(self, path: str) -> bool:
         """Whether it still is: its entry is as it was, and none has come after it."""
         number = self.version.number
-        if scheme_of(path) is not None:
+        if is_in_store(path):
             return self._is_newest(number)
         is_there = self.stamp is not None and _stamp(path, number) == self.stamp
         return is_there and _stamp(path, number + 1) is None

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.lake.engine import typed_null
-from convcg_assets.lake.object_store import attach_stores
+from convcg_assets.lake.object_store import attach_store
 from convcg_assets.sources.columns import type_schema
 from convcg_assets.sources.file_rows import literal_path
 from convcg_assets.tables.registry import TABLES
@@ -33,7 +33,7 @@ def digest_days(table: str, files: Iterable[str], *, con: Backend) -> dict[dt.da
     if not files:
         return {}
     entry = TABLES[table]
-    attach_stores(literal_path(files[0]), con=con)
+    attach_store(literal_path(files[0]), con=con)
     days = _rows_of(entry, files, con=con)
     later, cell = entry.later, entry.cell or "NULL"
     first = [

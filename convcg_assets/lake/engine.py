@@ -18,7 +18,7 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 from ibis.backends.sql.datatypes import DuckDBType
 
-from convcg_assets.lake.object_store import attach_stores
+from convcg_assets.lake.object_store import attach_store
 from convcg_assets.sources.file_rows import literal_path
 
 BATCH_ROWS = 131_072
@@ -79,7 +79,7 @@ def stream_rows(
     where Ibis expects a double. (Ibis 12's own batches call a method that DuckDB 2 took away.)
     """
     text = f"SELECT {cast_columns(schema)} FROM ({query.sql})"
-    attach_stores(text, con=con)
+    attach_store(text, con=con)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
         is_small = query.num_bytes is not None and query.num_bytes <= SMALL_BYTES
@@ -105,7 +105,7 @@ def as_query(rows: ibis.Table | Query, *, con: Backend) -> Iterator[Query]:
 def read_files(files: Files, *, con: Backend) -> ibis.Table:
     """The rows of files as a table of the connection."""
     name, text = f"files_{uuid.uuid4().hex}", select_files(files)
-    attach_stores(text, con=con)
+    attach_store(text, con=con)
     con.con.execute(f"CREATE TEMP VIEW {name} AS {text}")
     return con.table(name)
 
@@ -114,7 +114,7 @@ def read_query(query: Query, *, schema: ibis.Schema, con: Backend) -> ibis.Table
     """The rows of a query as a table of the connection, made whenever it is read."""
     name = f"query_{uuid.uuid4().hex}"
     text = f"SELECT {cast_columns(schema)} FROM ({query.sql})"
-    attach_stores(text, con=con)
+    attach_store(text, con=con)
     con.con.execute(f"CREATE TEMP VIEW {name} AS {text}")
     return con.table(name)
 

@@ -15,20 +15,19 @@ from typing import Any
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from ibis.backends.duckdb import Backend
 
-SCHEMES = ("s3",)
-"""Of object stores; anything else is a folder."""
+S3 = "s3"
+"""The scheme of URLs in an object store; anything else is a folder."""
 MAX_REASON = 600
 """Of what a store said so much is shown."""
 
 
-def scheme_of(place: str) -> str | None:
-    """The scheme of an object store's URL; None for a folder.
+def is_in_store(place: str) -> bool:
+    """Whether a place is in an object store.
 
-    >>> scheme_of("s3://bucket/lake"), scheme_of("/srv/lake")
-    ('s3', None)
+    >>> is_in_store("s3://bucket/lake"), is_in_store("/srv/lake")
+    (True, False)
     """
-    scheme, separator, _ = place.partition("://")
-    return scheme if separator and scheme in SCHEMES else None
+    return place.startswith(f"{S3}://")
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def told_of(root: str) -> Iterator[None]:
     except (TableNotFoundError, CommitFailedError):
         raise
     except (DeltaError, OSError) as error:
-        if scheme_of(root) is None:
+        if not is_in_store(root):
             raise
         reason = " ".join(str(error).replace("\u21b3", ":").split()).replace(" : ", ": ")
         raise OSError(
@@ -53,24 +52,23 @@ def told_of(root: str) -> Iterator[None]:
         ) from None
 
 
-def attach_stores(sql: str, *, con: Backend) -> None:
-    """Let a connection read the object stores that SQL names files of."""
-    for scheme in SCHEMES:
-        if f"'{scheme}://" in sql and not con.con.filesystem_is_registered(scheme):
-            con.con.register_filesystem(_as_fsspec(scheme))
+def attach_store(sql: str, *, con: Backend) -> None:
+    """Let a connection read the object store, where SQL names files in it."""
+    if f"'{S3}://" in sql and not con.con.filesystem_is_registered(S3):
+        con.con.register_filesystem(_as_fsspec())
 
 
-def _as_fsspec(scheme: str) -> Any:
+def _as_fsspec() -> Any:
     """The store's file system, in the form that DuckDB takes."""
     named = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
     regions = [os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION")]
-    return _opened(scheme, named[0] or named[1], regions[0] or regions[1])
+    return _opened(named[0] or named[1], regions[0] or regions[1])
 
 
 @cache
-def _opened(scheme: str, endpoint: str | None, region: str | None) -> Any:
+def _opened(endpoint: str | None, region: str | None) -> Any:
     from fsspec.implementations.arrow import ArrowFSWrapper
     from pyarrow.fs import S3FileSystem
 
-    store = type("Store", (ArrowFSWrapper,), {"protocol": scheme})
+    store = type("Store", (ArrowFSWrapper,), {"protocol": S3})
     return store(S3FileSystem(endpoint_override=endpoint, region=region))

@@ -11,7 +11,7 @@ from ibis import _
 
 from convcg_assets.days import Days
 from convcg_assets.sources.columns import ENGAGEMENT_TYPES, Column, Columns
-from convcg_assets.tables.table import DAY, Bounds, Input, Inputs, Scope, Table
+from convcg_assets.tables.table import DAY, Bounds, Input, Inputs, Scope, Table, own_day
 from convcg_assets.tables.touches import link_engagements
 
 COLUMNS: Columns = {
@@ -63,16 +63,12 @@ def engagements_linked(
 
 def linked_input(scope: Scope) -> Input:
     """The engagements with impressions of a day."""
-    return Input("linked_engagements", after=scope.engagement_days, cells=_own_day)
+    return Input("linked_engagements", after=scope.engagement_days, cells=own_day)
 
 
 def shown_input(scope: Scope) -> Input:
     """The impressions of a day, whenever they arrived."""
     return Input("impressions", before=1, after=scope.late_days, cells=_shown_on)
-
-
-def _own_day(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds:
-    return day, day
 
 
 def _shown_on(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds:

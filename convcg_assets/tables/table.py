@@ -31,6 +31,11 @@ LONG_AGO = dt.date.min
 ALL_CELLS: Bounds = (dt.date.min, dt.date.max)
 
 
+def own_day(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds:
+    """The cell of the day itself."""
+    return day, day
+
+
 @dataclass(frozen=True)
 class Input:
     """Days `before` to `after` a day of another table, and, if told, only some cells of them.

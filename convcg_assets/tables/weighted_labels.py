@@ -4,7 +4,6 @@ What a piece of evidence is worth belongs to `evidence.py`; the division by a la
 training time, not here.
 """
 
-import datetime as dt
 import math
 
 import ibis
@@ -23,7 +22,7 @@ from convcg_assets.tables.evidence import conversion_evidence, engagement_eviden
 from convcg_assets.tables.linked_engagements import linked_input, shown_input
 from convcg_assets.tables.settings import LabelSettings
 from convcg_assets.tables.standing import adjusted_input, read_adjusted, with_spans
-from convcg_assets.tables.table import Bounds, Input, Inputs, Scope, Table
+from convcg_assets.tables.table import Input, Inputs, Scope, Table, own_day
 from convcg_assets.tables.touches import MATCH_LEVELS, TOUCH_TYPES, impressions_of_days
 from convcg_assets.tables.weighted_label_checks import CHECKS, FACTORS
 
@@ -99,8 +98,8 @@ def inputs(scope: Scope) -> tuple[Input, ...]:
     """The days' own impressions, what they are credited with, and what was done with them."""
     horizon = scope.settings.attribution.horizon_days
     return (
-        Input("attributed_conversions", after=horizon, cells=_own_day),
-        *adjusted_input(scope, after=_adjusted_for(scope), cells=_own_day),
+        Input("attributed_conversions", after=horizon, cells=own_day),
+        *adjusted_input(scope, after=_adjusted_for(scope), cells=own_day),
         linked_input(scope),
         shown_input(scope),
     )
@@ -161,10 +160,6 @@ def weigh_labels(
 def _adjusted_for(scope: Scope) -> int:
     """How many days after its own a label day's conversions may be adjusted."""
     return scope.settings.attribution.horizon_days + scope.settings.adjustments.max_days
-
-
-def _own_day(day: dt.date, upstream: dt.date, newest: dt.date) -> Bounds:
-    return day, day
 
 
 WEIGHTED_LABELS = Table(

@@ -1,13 +1,9 @@
 """What the tests' child processes do. Each is forked from a server that has imported this."""
 
 import datetime as dt
-import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from typing import Any
@@ -42,19 +38,6 @@ def compile_before() -> None:
 
 
 compile_before()
-
-
-def forks() -> ForkServerContext:
-    """Processes that begin at once, with no thread of the tests' own process."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
-def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
-    process = forks().Process(target=target, args=arguments)
-    process.start()
-    return process
 
 
 def converge_until_killed(home: Path, function: str, num_calls: int, when: str) -> None:

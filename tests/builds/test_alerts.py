@@ -16,19 +16,14 @@ from convcg_assets.days import Days
 from convcg_assets.deployment import Deployment
 from convcg_assets.tables.raw import RAW
 from convcg_assets.tables.settings import AlertSettings
-from convcg_assets.tables.table import DAY
-from tests.builds.deployment import Idle, make_deployment
-from tests.builds.tiny import FIRST, NUM_DAYS, OLD_VALUE, land, land_conversions, open_deployment
-
-LAST = FIRST + (NUM_DAYS - 1) * DAY
+from tests.builds.deployment import Idle
+from tests.builds.tiny import FIRST, LAST, land_conversions, make_whole
 
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
     """Logs of days long gone, of which a log that goes on would have more."""
-    land(tmp_path, value=OLD_VALUE)
-    tiny = open_deployment(tmp_path)
-    return make_deployment(tmp_path, tiny.source, tiny.settings)
+    return make_whole(tmp_path)
 
 
 class Failed(Idle):

@@ -12,9 +12,10 @@ from ibis.backends.duckdb import Backend
 from convcg_assets.builds.build import build_table
 from convcg_assets.days import Days
 from convcg_assets.lake.delta import Lake
-from tests.builds.children import ID_TYPES, many_users, replace_too_much, start, users
+from tests.builds.children import ID_TYPES, many_users, replace_too_much, users
 from tests.builds.deployment import converge, look
 from tests.builds.tiny import FIRST, NEW_VALUE, Scratch, hold, land, open_deployment, unnoticed
+from tests.forked import start
 
 DAY = Days(FIRST, FIRST)
 

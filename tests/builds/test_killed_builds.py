@@ -10,7 +10,7 @@ import pytest
 from ibis.backends.duckdb import Backend
 
 from convcg_assets.deployment import Deployment
-from tests.builds.children import OWNERS, converge_once, converge_until_killed, start
+from tests.builds.children import OWNERS, converge_once, converge_until_killed
 from tests.builds.deployment import converge, look
 from tests.builds.tiny import (
     DERIVED,
@@ -22,6 +22,7 @@ from tests.builds.tiny import (
     open_deployment,
     unnoticed,
 )
+from tests.forked import start
 
 
 def check_whole(deployment: Deployment, scratch: Scratch, *, before: Held, con: Backend) -> None:

@@ -15,10 +15,8 @@ from convcg_assets.sources.files import LandingError
 from tests.builds.children import (
     ID_TYPES,
     converge_once,
-    forks,
     open_ledger,
     replace_at_once,
-    start,
 )
 from tests.builds.deployment import converge, look
 from tests.builds.tiny import (
@@ -31,6 +29,7 @@ from tests.builds.tiny import (
     open_deployment,
     unnoticed,
 )
+from tests.forked import forks, start
 
 SECOND, THIRD = FIRST + dt.timedelta(days=1), FIRST + dt.timedelta(days=2)
 TIMES = 5

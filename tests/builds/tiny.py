@@ -19,8 +19,11 @@ from convcg_assets.tables.registry import make_recipes
 from convcg_assets.tables.settings import AttributionSettings, Settings
 from convcg_assets.tables.table import DAY, Recipe
 
+from .deployment import make_deployment
+
 FIRST = dt.date(2026, 1, 1)
 NUM_DAYS = 2
+LAST = FIRST + (NUM_DAYS - 1) * DAY
 LEDGER_URL = "ledger.url"
 DERIVED = ("attributed_conversions", "conversion_delay", "linked_engagements", "weighted_labels")
 SETTINGS = Settings(
@@ -75,6 +78,13 @@ def open_deployment(home: Path) -> Deployment:
         tracking_uri="",
         ledger_url=named.read_text() if named.exists() else f"sqlite:///{home / 'ledger.db'}",
     )
+
+
+def make_whole(home: Path) -> Deployment:
+    """The same logs and settings, landed, with all derived tables."""
+    land(home, value=OLD_VALUE)
+    tiny = open_deployment(home)
+    return make_deployment(home, tiny.source, tiny.settings)
 
 
 def land(home: Path, *, value: float) -> None:

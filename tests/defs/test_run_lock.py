@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from convcg_assets.defs.run_lock import hold_lock, is_held
-from tests.builds.children import forks, hold_until, start
+from tests.builds.children import hold_until
+from tests.forked import forks, start
 
 
 def test_a_run_without_a_lock(tmp_path: Path) -> None:

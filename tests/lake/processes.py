@@ -1,11 +1,9 @@
 """What processes of the ledger's tests do. Each is forked from a server that has imported this."""
 
 import datetime as dt
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any
@@ -16,6 +14,7 @@ import sqlalchemy as sa
 
 from convcg_assets.lake.database import open_database
 from convcg_assets.lake.ledger import Built, LandedFile, Ledger
+from tests.forked import forks, start
 
 FIRST = dt.date(2026, 1, 1)
 DAYS = [FIRST + dt.timedelta(days=number) for number in range(20)]
@@ -23,18 +22,6 @@ TABLE = "weighted_labels"
 TIMES = 5
 NUM_PROCESSES = 4
 WAIT_S = 60
-
-
-def forks() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
-def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
-    process = forks().Process(target=target, args=arguments)
-    process.start()
-    return process
 
 
 def exit_codes(processes: list[BaseProcess]) -> list[int | None]:
