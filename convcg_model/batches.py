@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class _OnDevice:
-    """A dataclass of tensors, of dicts of tensors, or of more of the kind, that can be moved."""
+    """A dataclass of tensors, dicts of tensors, more of the kind and numbers, that can be moved."""
 
     def to(self, device: torch.device) -> Self:
         """The same batch on another device."""
@@ -22,9 +22,23 @@ class _OnDevice:
         for field, value in vars(self).items():
             if isinstance(value, dict):
                 moved[field] = {name: tensor.to(device) for name, tensor in value.items()}
-            else:
+            elif isinstance(value, Tensor | _OnDevice):
                 moved[field] = value.to(device)
+            else:
+                moved[field] = value
         return type(self)(**moved)
+
+
+@dataclass(frozen=True)
+class Among(_OnDevice):
+    """Rows of a batch that several ranks share: the places that this rank's have among all `num`.
+
+    What is drawn by chance for each row is drawn for all, so that it is the same on any number of
+    ranks.
+    """
+
+    num: int
+    place: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class ItemBatch(_OnDevice):
     advertiser_M: Tensor
     numeric_MF: Tensor
     content_MC: Tensor
+    among: Among | None = None
 
 
 @dataclass(frozen=True)
@@ -69,3 +84,4 @@ class UserBatch(_OnDevice):
     action_BL: Tensor
     age_BL: Tensor
     times_BL: Tensor
+    among: Among | None = None

@@ -225,6 +225,13 @@ class TrainingConfig(FrozenConfig):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="auto: cuda where there is one",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="processes of this machine that train together, each with a part of every "
+        "batch, and on a GPU of its own; the model is the same but for rounding",
+    )
 
 
 class IndexConfig(FrozenConfig):

@@ -28,13 +28,22 @@ def deterministic_torch(device: torch.device) -> Iterator[None]:
             torch.use_deterministic_algorithms(was_on)
 
 
-def numerics() -> dict[str, str | int]:
-    """What the last digit of a training depends on beside its inputs: see `deterministic_torch`."""
+def numerics(*, processes: int = 1) -> dict[str, str | int]:
+    """What the last digit of a training depends on beside its inputs: see `deterministic_torch`.
+
+    `threads` are those of each process.
+    """
     return {
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "processes": processes,
+        "threads": threads_of_each(processes),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def threads_of_each(processes: int) -> int:
+    """The threads of this process shared out among so many."""
+    return max(1, torch.get_num_threads() // processes)
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
@@ -55,3 +64,21 @@ def choose_device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device is {name!r}, but no CUDA device is available; use auto or cpu")
     return torch.device(name)
+
+
+def device_of_rank(name: str, *, local_rank: int, processes: int) -> torch.device:
+    """The device of one of several processes: of GPUs each takes its own, the first the first.
+
+    ValueError where a GPU is named by its number, or there are fewer than processes.
+    """
+    device = choose_device(name)
+    if device.type == "cpu":
+        return device
+    if device.index is not None:
+        raise ValueError(f"device is {name!r}, but processes is {processes}: use cuda, auto or cpu")
+    if torch.cuda.device_count() < processes:
+        raise ValueError(
+            f"processes is {processes}, but there are {torch.cuda.device_count()} GPUs: each "
+            "process needs one of its own; use fewer, or device cpu"
+        )
+    return torch.device("cuda", local_rank)

@@ -47,6 +47,9 @@ _ADDED: dict[type[BaseModel], dict[str, Any]] = {
 }
 """Fields that came within a format: at these values they change no version of a model."""
 
+HOW: dict[type[BaseModel], set[str]] = {TrainingConfig: {"processes"}}
+"""Fields that say how a model is computed: they change no version, whatever they are."""
+
 
 def legacy_fields(format_number: int) -> dict[str, Any]:
     """What a model config of that format leaves unsaid."""
@@ -57,6 +60,7 @@ def legacy_fields(format_number: int) -> dict[str, Any]:
 def version_json(part: BaseModel, *, format_number: int) -> str:
     """A config as its format wrote it: what a model version is made of."""
     unknown = set(_SINCE_2.get(type(part), {})) if format_number == 1 else set()
+    unknown |= HOW.get(type(part), set())
     for name, default in _ADDED.get(type(part), {}).items():
         if getattr(part, name) == default:
             unknown.add(name)
