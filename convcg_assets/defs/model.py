@@ -67,7 +67,7 @@ def two_tower_checkpoint(
         with warehouse.build(
             "two_tower_checkpoint", Days(day, day), run_id=context.run_id
         ) as build:
-            settings = config.model_dump()
+            settings = settings_that_decide(config)
             check_looked_at(build, day)
             if build.is_artifact_built(day, settings=settings):
                 metadata = _describe_kept(warehouse.deployment.models / f"dt={day}")
@@ -77,6 +77,17 @@ def two_tower_checkpoint(
         context.add_asset_metadata(
             metadata, asset_key="two_tower_checkpoint", partition_key=str(day)
         )
+
+
+def settings_that_decide(config: TwoTowerConfig) -> dict[str, Any]:
+    """The settings that a model follows from: on how many processes it is trained is none."""
+    from convcg_model.config import TrainingConfig
+    from convcg_model.formats import HOW
+
+    settings = config.model_dump()
+    how = HOW[TrainingConfig]
+    kept = {name: value for name, value in settings["training"].items() if name not in how}
+    return settings | {"training": kept}
 
 
 def _describe_kept(path: Path) -> dict[str, Any]:
@@ -164,7 +175,11 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
         )
         run.log_history(history)
         path = deployment.models / f"dt={day}"
-        made = {"mlflow_run_id": run.run_id, "loss_history": history, "numerics": numerics()}
+        made = {
+            "mlflow_run_id": run.run_id,
+            "loss_history": history,
+            "numerics": numerics(processes=training_config.processes),
+        }
         version = save_checkpoint(model, path, provenance=given.provenance | made)
         chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
         chosen += ("best_step", "search_steps")

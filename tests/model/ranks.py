@@ -1,0 +1,72 @@
+"""Ranks that the tests start by themselves: processes forked with torch loaded, for many trainings.
+
+`fit` starts its own, which takes them seconds; that is tested once, in `test_processes.py`.
+"""
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.preparation import prepare
+from convcg_model.ranks import ALONE, Ranks
+from convcg_model.training_loop import train
+
+from ..forked import start
+from .conftest import World
+
+Case = tuple[ModelConfig, TrainingConfig]
+CPU = torch.device("cpu")
+
+
+def train_case(case: Case, world: World, ranks: Ranks = ALONE, **options: Any) -> dict[str, Any]:
+    """Metrics of each step, weights, and the course that a training took."""
+    prepared, _ = prepare(world.examples, world.pins, config=case[0], training=case[1])
+    steps = []
+    trained = train(
+        prepared,
+        device=CPU,
+        report=lambda step, _, metrics: steps.append((step, metrics)),
+        ranks=ranks,
+        **options,
+    )
+    weights = {n: values.clone() for n, values in trained.network.state_dict().items()}
+    return {"steps": steps, "weights": weights, "course": trained.course.state()}
+
+
+def train_on_ranks(cases: Mapping[str, Case], num_ranks: int, folder: Path) -> dict[str, Any]:
+    """What rank 0 found of each case; all ranks train all cases, one after the other."""
+    processes = [start(_rank, rank, num_ranks, dict(cases), folder) for rank in range(num_ranks)]
+    for process in processes:
+        process.join()
+    for rank in range(num_ranks):
+        failure = folder / f"failure-{rank}"
+        assert not failure.exists(), failure.read_text()
+    return torch.load(folder / "found.pt", weights_only=False)
+
+
+def _rank(rank: int, num_ranks: int, cases: dict[str, Case], folder: Path) -> None:
+    try:
+        torch.set_num_threads(1)
+        store = dist.FileStore(str(folder / "store"), num_ranks)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=num_ranks)
+        world, ranks = World(with_times=True), Ranks(rank, num_ranks)
+        found = {name: train_case(case, world, ranks) for name, case in cases.items()}
+        if rank == 0:
+            torch.save(found, folder / "found.pt")
+        dist.barrier()
+        dist.destroy_process_group()
+    except BaseException:
+        (folder / f"failure-{rank}").write_text(traceback.format_exc())
+        raise
+
+
+def movement(weights: Mapping[str, torch.Tensor], *, since: Mapping[str, torch.Tensor]) -> float:
+    """The length of all that weights have moved."""
+    squares = [((weights[name] - since[name]).double() ** 2).sum() for name in weights]
+    return float(torch.stack(squares).sum().sqrt())
+
