@@ -232,6 +232,12 @@ class TrainingConfig(FrozenConfig):
         description="processes of this machine that train together, each with a part of every "
         "batch, and on a GPU of its own; the model is the same but for rounding",
     )
+    sharded_rows: int = Field(
+        default=100_000,
+        ge=1,
+        description="processes: tables of Pins and query words with so many rows are divided over "
+        "them; smaller ones each process has whole",
+    )
 
 
 class IndexConfig(FrozenConfig):

@@ -47,8 +47,17 @@ _ADDED: dict[type[BaseModel], dict[str, Any]] = {
 }
 """Fields that came within a format: at these values they change no version of a model."""
 
-HOW: dict[type[BaseModel], set[str]] = {TrainingConfig: {"processes"}}
+HOW: dict[type[BaseModel], set[str]] = {TrainingConfig: {"processes", "sharded_rows"}}
 """Fields that say how a model is computed: they change no version, whatever they are."""
+
+
+def training_that_decides(training: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a TrainingConfig without those that only say how a model is computed.
+
+    >>> training_that_decides({"epochs": 3, "processes": 2})
+    {'epochs': 3}
+    """
+    return {name: value for name, value in training.items() if name not in HOW[TrainingConfig]}
 
 
 def legacy_fields(format_number: int) -> dict[str, Any]:

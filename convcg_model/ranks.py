@@ -4,12 +4,13 @@ Each has the same weights. What one computes of its part of a batch the others g
 the gradient comes back to it. Shape suffixes: see `batches.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 
 
@@ -76,15 +77,15 @@ class Ranks:
         dist.broadcast(told, 0)
         return told.cpu().numpy()
 
-    def check_same(self, network: nn.Module) -> None:
+    def check_same(self, weights: Mapping[str, Tensor]) -> None:
         """RuntimeError where ranks have other weights: each would train a model of its own."""
         if self.is_alone:
             return
-        sums = [p.detach().view(torch.int32).sum() for p in network.parameters()]
+        sums = [values.detach().view(torch.int32).sum() for values in weights.values()]
         of_all = _all_gather(torch.stack(sums), self.size).view(self.size, -1)
         apart = (of_all != of_all[0]).any(dim=0).tolist()
         if any(apart):
-            names = [n for (n, _), is_apart in zip(network.named_parameters(), apart, strict=True) if is_apart]
+            names = [n for n, is_apart in zip(weights, apart, strict=True) if is_apart]
             raise RuntimeError(
                 f"the ranks have come apart: their weights differ in {', '.join(names)}. They must "
                 "run the same release of torch on like processors"

@@ -17,7 +17,8 @@ from convcg_model.preparation import Prepared
 from convcg_model.ranks import ALONE, Ranks
 from convcg_model.read_ahead import ReadAhead
 from convcg_model.sampling import Batches
-from convcg_model.shared_gradients import share_gradients
+from convcg_model.sharded_tables import shard_tables, whole_network
+from convcg_model.shared_gradients import clip_gradients, replicated, share_gradients
 from convcg_model.towers import TwoTower
 from convcg_model.training_set import TASKS, TrainingSet
 from convcg_model.training_state import TrainingState, make_optimizer
@@ -59,6 +60,7 @@ def train(
         if network.repeats is not None:
             rates = prepared.repeats
             network.repeats.start_from(recent=rates.recent, subject=rates.subject)
+        shard_tables(network, ranks, min_rows=training.sharded_rows)
         averaged = copy.deepcopy(network).requires_grad_(False) if known else None
         state = TrainingState(network, make_optimizer(network, training), course, averaged)
         is_chosen = config.direction_scale == "auto" and network.has_more_than_directions
@@ -104,7 +106,7 @@ def train(
             state.optimizer.zero_grad(set_to_none=True)
             loss.loss.backward()
             share_gradients(network, ranks)
-            torch.nn.utils.clip_grad_norm_(network.parameters(), training.max_gradient_norm)
+            clip_gradients(network, ranks, max_norm=training.max_gradient_norm)
             rate = course.learning_rate(step, training=training)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
@@ -119,9 +121,9 @@ def train(
             # Look: the best weights so far are those to finish from
             if state.averaged and validation and course.is_look(step):
                 weight_V = validation.weight_V
-                gains_SV = None
+                judged, gains_SV = whole_network(state.averaged, prepared.spec, config), None
                 if ranks.rank == 0:
-                    gains_SV = validation_gains(state.averaged, validation, scales=scales)
+                    gains_SV = validation_gains(judged, validation, scales=scales)
                 gains_SV = ranks.of_first(gains_SV, shape=(len(scales), len(weight_V)))
                 at = choose_scale(gains_SV, weight_V=weight_V)
                 gains, scale = gains_SV[at], scales[at]
@@ -142,7 +144,7 @@ def train(
 
             # Partial state
             if checkpoint_dir is not None and step % training.save_every_steps == 0:
-                ranks.check_same(network)
+                ranks.check_same(replicated(network))
                 if ranks.rank == 0:
                     save_partial_state(
                         checkpoint_dir,
@@ -150,7 +152,8 @@ def train(
                         step=step,
                         state=state.save(),
                     )
-        ranks.check_same(network)
+        ranks.check_same(replicated(network))
+        network = whole_network(network, prepared.spec, config)
     return Trained(network, course)
 
 

@@ -63,11 +63,14 @@ def two_tower_checkpoint(
     killed goes on where it stopped. What was trained on the same examples with the same settings
     already is kept: training again would end in the same bytes.
     """
+    from convcg_model.formats import training_that_decides
+
+    settings = config.model_dump()
+    settings["training"] = training_that_decides(settings["training"])
     for day in run_days(context):
         with warehouse.build(
             "two_tower_checkpoint", Days(day, day), run_id=context.run_id
         ) as build:
-            settings = settings_that_decide(config)
             check_looked_at(build, day)
             if build.is_artifact_built(day, settings=settings):
                 metadata = _describe_kept(warehouse.deployment.models / f"dt={day}")
@@ -77,17 +80,6 @@ def two_tower_checkpoint(
         context.add_asset_metadata(
             metadata, asset_key="two_tower_checkpoint", partition_key=str(day)
         )
-
-
-def settings_that_decide(config: TwoTowerConfig) -> dict[str, Any]:
-    """The settings that a model follows from: on how many processes it is trained is none."""
-    from convcg_model.config import TrainingConfig
-    from convcg_model.formats import HOW
-
-    settings = config.model_dump()
-    how = HOW[TrainingConfig]
-    kept = {name: value for name, value in settings["training"].items() if name not in how}
-    return settings | {"training": kept}
 
 
 def _describe_kept(path: Path) -> dict[str, Any]:

@@ -34,6 +34,8 @@ CASES = {
     "advertisers": case({"advertiser_loss": "embedding", "tower": "sequential", "dropout": 0.1}),
     "transformer": case({"history": "transformer", "transformer_dim": 16}),
     "without repeats": case({"repeat_score": False, "item_space": False, "pin_prior": False}),
+    "sharded": case(ALL_ON | {"hashed_ids": True, "min_pin_count": 12}, sharded_rows=3),
+    "sharded search": case(epochs="auto", max_auto_examples=4000, sharded_rows=3),
     "search": case({"direction_scale": "auto"}, epochs="auto", max_auto_examples=4000),
 }
 
@@ -66,6 +68,7 @@ def test_two_ranks_train_as_one_process(name, on_two, dated):
     start = TwoTower(prepared.spec, prepared.config).state_dict()
     moved = movement(alone["weights"], since=start)
     apart = movement(together["weights"], since=alone["weights"])
+    print(name, moved, apart)
     assert moved > 1
     assert apart < 0.01 * moved
 
