@@ -6,7 +6,7 @@ L recent actions, Q query tokens, F numeric features, C content, K history pools
 D embedding, X input of a tower.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -19,13 +19,13 @@ class _OnDevice:
     def to(self, device: torch.device) -> Self:
         """The same batch on another device."""
         moved = {}
-        for field, value in vars(self).items():
+        for part, value in vars(self).items():
             if isinstance(value, dict):
-                moved[field] = {name: tensor.to(device) for name, tensor in value.items()}
+                moved[part] = {name: tensor.to(device) for name, tensor in value.items()}
             elif isinstance(value, Tensor | _OnDevice):
-                moved[field] = value.to(device)
+                moved[part] = value.to(device)
             else:
-                moved[field] = value
+                moved[part] = value
         return type(self)(**moved)
 
 
@@ -54,7 +54,7 @@ class ItemBatch(_OnDevice):
     advertiser_M: Tensor
     numeric_MF: Tensor
     content_MC: Tensor
-    among: Among | None = None
+    among: Among | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -84,4 +84,4 @@ class UserBatch(_OnDevice):
     action_BL: Tensor
     age_BL: Tensor
     times_BL: Tensor
-    among: Among | None = None
+    among: Among | None = field(default=None, kw_only=True)

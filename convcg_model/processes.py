@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 import torch
-from torch.distributed import TCPStore
+import torch.distributed as dist
 
 from convcg_model.determinism import choose_device, device_of_rank, threads_of_each
 from convcg_model.preparation import Prepared, save_prepared
@@ -54,13 +54,7 @@ def train_on_processes(
     _check_enough_rows(prepared)
     with tempfile.TemporaryDirectory(prefix="ranks-", dir=folder) as temporary:
         path = Path(temporary)
-        save_prepared(prepared, path / PREPARED)
-        options = {
-            "checkpoint_dir": str(checkpoint_dir.absolute()) if checkpoint_dir else None,
-            "threads": threads_of_each(training.processes),
-        }
-        (path / OPTIONS).write_text(json.dumps(options))
-        (path / STEPS).touch()
+        write_task(prepared, path, checkpoint_dir=checkpoint_dir)
         with _started(path, training.processes) as ranks, (path / STEPS).open() as steps:
             is_done = False
             while not is_done:
@@ -71,18 +65,36 @@ def train_on_processes(
                 for line in _whole_lines(steps):
                     report(*json.loads(line))
                 time.sleep(POLL_S)
-        result = torch.load(path / RESULT, weights_only=True)
+        return read_result(prepared, path)
+
+
+def write_task(prepared: Prepared, folder: Path, *, checkpoint_dir: Path | None = None) -> None:
+    """What ranks read of their training, in a folder that has nothing yet."""
+    save_prepared(prepared, folder / PREPARED)
+    options = {
+        "checkpoint_dir": str(checkpoint_dir.absolute()) if checkpoint_dir else None,
+        "threads": threads_of_each(prepared.training.processes),
+    }
+    (folder / OPTIONS).write_text(json.dumps(options))
+    (folder / STEPS).touch()
+
+
+def read_result(prepared: Prepared, folder: Path) -> Trained:
+    """What the first rank left when all were done."""
+    result = torch.load(folder / RESULT, weights_only=True)
     network = TwoTower(prepared.spec, prepared.config)
     network.load_state_dict(result["network"])
     network.direction_scale = result["direction_scale"]
     prepared.course.resume(result["course"])
-    return Trained(network.to(choose_device(training.device)), prepared.course)
+    return Trained(network.to(choose_device(prepared.training.device)), prepared.course)
 
 
 @contextmanager
 def _started(path: Path, num_ranks: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The ranks, which meet at a store of this process; all have ended when the block ends."""
-    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)
+    store = dist.TCPStore(  # pyright: ignore[reportPrivateImportUsage]
+        LOOPBACK, 0, is_master=True, wait_for_workers=False
+    )
     # `-P`: the package of this process, whatever lies where it runs.
     command = [sys.executable, "-P", "-m", "convcg_model.rank_process", "--attached", str(path)]
     ranks = []

@@ -58,9 +58,7 @@ def sharded_tables(network: nn.Module) -> dict[str, ShardedTable]:
     return {f"{name}.weight": part for name, part in modules if isinstance(part, ShardedTable)}
 
 
-def whole_weights(
-    network: TwoTower, weights: dict[str, Tensor] | None = None
-) -> dict[str, Tensor]:
+def whole_weights(network: TwoTower, weights: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The network's weights, or others of it, without shards; all ranks ask for it at once."""
     tables = sharded_tables(network)
     weights = network.state_dict() if weights is None else weights
@@ -133,9 +131,14 @@ def _convert(
     for place, of_one in state["state"].items():
         table = by_id.get(id(parameters[place]))
         # A number, such as how many steps there were, is no row's.
-        moments[place] = of_one if table is None else {
-            name: convert(value, table) if value.ndim else value for name, value in of_one.items()
-        }
+        moments[place] = (
+            of_one
+            if table is None
+            else {
+                name: convert(value, table) if value.ndim else value
+                for name, value in of_one.items()
+            }
+        )
     return {**state, "state": moments}
 
 

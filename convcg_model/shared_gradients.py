@@ -1,4 +1,4 @@
-"""The gradient of a joint batch on every rank: dense ones summed, of tables the rows in use alone."""
+"""The gradient of a joint batch on every rank: dense ones summed, of tables the rows in use."""
 
 import torch
 from torch import Tensor, nn

@@ -145,12 +145,10 @@ def train(
             # Partial state
             if checkpoint_dir is not None and step % training.save_every_steps == 0:
                 ranks.check_same(replicated(network))
+                saved = state.save()
                 if ranks.rank == 0:
                     save_partial_state(
-                        checkpoint_dir,
-                        fingerprint=prepared.fingerprint,
-                        step=step,
-                        state=state.save(),
+                        checkpoint_dir, fingerprint=prepared.fingerprint, step=step, state=saved
                     )
         ranks.check_same(replicated(network))
         network = whole_network(network, prepared.spec, config)

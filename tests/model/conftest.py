@@ -16,7 +16,16 @@ class World:
     With `with_times` the examples are of ten days, else of one moment.
     """
 
-    def __init__(self, *, num_rows=600, num_pins=40, num_users=60, sparse=False, string_ids=False, with_times=False):
+    def __init__(
+        self,
+        *,
+        num_rows=600,
+        num_pins=40,
+        num_users=60,
+        sparse=False,
+        string_ids=False,
+        with_times=False,
+    ):
         generator = np.random.default_rng(7)
         user = generator.integers(num_users, size=num_rows)
         pin = 2 * generator.integers(num_pins // 2, size=num_rows) + user % 2
@@ -43,8 +52,10 @@ class World:
             "pin_id": self._ids("p", pin),
             "advertiser_id": none(kind) if sparse else self._ids("a", pin % 5),
             "impression_ts": pa.array(
-                [dt.datetime(2026, 1, 1) + dt.timedelta(hours=row % 240 * with_times)
-                 for row in range(num_rows)],
+                [
+                    dt.datetime(2026, 1, 1) + dt.timedelta(hours=row % 240 * with_times)
+                    for row in range(num_rows)
+                ],
                 pa.timestamp("us"),
             ),
             "surface": pa.array(

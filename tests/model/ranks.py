@@ -3,11 +3,13 @@
 `fit` starts its own, which takes them seconds; that is tested once, in `test_processes.py`.
 """
 
+import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -21,6 +23,12 @@ from .conftest import World
 
 Case = tuple[ModelConfig, TrainingConfig]
 CPU = torch.device("cpu")
+REQUIRED = "CONVCG_TEST_TORCHRUN_REQUIRED"
+needs_gloo = pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available()) and not os.environ.get(REQUIRED),
+    reason="this build of torch has no gloo",
+)
+"""Skips where ranks cannot talk; where it is required, the tests fail instead."""
 
 
 def train_case(case: Case, world: World, ranks: Ranks = ALONE, **options: Any) -> dict[str, Any]:
@@ -52,8 +60,8 @@ def train_on_ranks(cases: Mapping[str, Case], num_ranks: int, folder: Path) -> d
 def _rank(rank: int, num_ranks: int, cases: dict[str, Case], folder: Path) -> None:
     try:
         torch.set_num_threads(1)
-        store = dist.FileStore(str(folder / "store"), num_ranks)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=num_ranks)
+        place = f"file://{folder / 'store'}"
+        dist.init_process_group("gloo", init_method=place, rank=rank, world_size=num_ranks)
         world, ranks = World(with_times=True), Ranks(rank, num_ranks)
         found = {name: train_case(case, world, ranks) for name, case in cases.items()}
         if rank == 0:
@@ -69,4 +77,3 @@ def movement(weights: Mapping[str, torch.Tensor], *, since: Mapping[str, torch.T
     """The length of all that weights have moved."""
     squares = [((weights[name] - since[name]).double() ** 2).sum() for name in weights]
     return float(torch.stack(squares).sum().sqrt())
-

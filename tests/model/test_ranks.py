@@ -10,10 +10,10 @@ from convcg_model.ranks import Ranks
 from convcg_model.towers import TwoTower
 
 from .conftest import World
-from .ranks import Case, movement, train_case, train_on_ranks
+from .ranks import Case, movement, needs_gloo, train_case, train_on_ranks
 from .test_training import SHORT, SMALL
 
-pytestmark = pytest.mark.torchrun
+pytestmark = [pytest.mark.torchrun, needs_gloo]
 
 
 def case(model: dict[str, object] | None = None, **training: object) -> Case:
@@ -34,7 +34,7 @@ CASES = {
     "advertisers": case({"advertiser_loss": "embedding", "tower": "sequential", "dropout": 0.1}),
     "transformer": case({"history": "transformer", "transformer_dim": 16}),
     "without repeats": case({"repeat_score": False, "item_space": False, "pin_prior": False}),
-    "sharded": case(ALL_ON | {"hashed_ids": True, "min_pin_count": 12}, sharded_rows=3),
+    "sharded": case(ALL_ON | {"hashed_ids": True, "min_pin_count": 45}, sharded_rows=3),
     "sharded search": case(epochs="auto", max_auto_examples=4000, sharded_rows=3),
     "search": case({"direction_scale": "auto"}, epochs="auto", max_auto_examples=4000),
 }
@@ -61,16 +61,15 @@ def test_two_ranks_train_as_one_process(name, on_two, dated):
     first, last = alone["steps"][0][1]["loss"], together["steps"][0][1]["loss"]
     assert last == pytest.approx(first, rel=1e-6)
 
-    # Of a hundredth at most: AdamW makes steps of one size, of a rounding difference as well
+    # Not by bytes: rounding turns now and then a unit of an MLP on or off
     torch.manual_seed(SHORT.seed)
     config, training = CASES[name]
     prepared, _ = prepare(dated.examples, dated.pins, config=config, training=training)
     start = TwoTower(prepared.spec, prepared.config).state_dict()
     moved = movement(alone["weights"], since=start)
     apart = movement(together["weights"], since=alone["weights"])
-    print(name, moved, apart)
     assert moved > 1
-    assert apart < 0.01 * moved
+    assert apart < 2e-3 * moved
 
 
 def test_the_search_of_two_ranks_takes_the_same_course(on_two, dated):
