@@ -5,10 +5,10 @@
 Examples are drawn at random and encoded first, which is not counted. Of each way to train one step
 after the other is timed from the eleventh on, as this process is told of it. The ways take turns,
 so that what else the machine does comes upon all; medians over the rounds are compared. Where other
-work takes the processors, what the processes computed says more than what they waited: processor
-seconds of 1,000 positives, of all processes together. With `--sharded-rows 1` the tables of Pins and
-query words are divided over the processes, whatever their size. The last line is one JSON object.
-Linux only.
+work takes the processors, what the processes computed says more than how long they took: processor
+seconds of 1,000 positives, of all processes together. With `--sharded-rows 1` the tables of Pins
+and query words are divided over the processes, whatever their size. The last line is one JSON
+object. Linux only.
 """
 
 import argparse

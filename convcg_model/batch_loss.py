@@ -108,8 +108,10 @@ def batch_loss(
         of_task_B = weight_B
         if config.head == "multi":
             of_task_B = weight_B * to_device(task == TASKS.index(name))
-        user_BD = network.embed_users(users, task=name)
-        pin_ND = ranks.gather(network.embed_pins(pins, task=name), places)
+        with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16"):
+            user_BD = network.embed_users(users, task=name).float()
+            pin_ND = network.embed_pins(pins, task=name).float()
+        pin_ND = ranks.gather(pin_ND, places)
         losses.append(
             weighted_sampled_softmax(
                 user_BD,

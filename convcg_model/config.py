@@ -225,6 +225,11 @@ class TrainingConfig(FrozenConfig):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="auto: cuda where there is one",
     )
+    precision: Literal["float32", "bf16", "auto"] = Field(
+        default="float32",
+        description="of the towers' products in training; weights, loss and what serves stay "
+        "float32. auto: bf16 where the device has it",
+    )
     processes: int = Field(
         default=1,
         ge=1,

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import torch
 
+from convcg_model.config import TrainingConfig
+
 
 @contextmanager
 def deterministic_torch(device: torch.device) -> Iterator[None]:
@@ -82,3 +84,22 @@ def device_of_rank(name: str, *, local_rank: int, processes: int) -> torch.devic
             "process needs one of its own; use fewer, or device cpu"
         )
     return torch.device("cuda", local_rank)
+
+
+def settle_precision(training: TrainingConfig, device: torch.device) -> TrainingConfig:
+    """The config with `precision` a type; ValueError for one that the device lacks."""
+    if training.precision == "float32":
+        return training
+    if training.precision == "bf16" and not has_bf16(device):
+        raise ValueError(
+            f"precision is 'bf16', but this {device.type} multiplies no bf16: use auto or float32"
+        )
+    return training.model_copy(update={"precision": "bf16" if has_bf16(device) else "float32"})
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bf16 by itself, and not by way of float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -44,6 +44,7 @@ _SINCE_2: dict[type[BaseModel], dict[str, Any]] = {
 _ADDED: dict[type[BaseModel], dict[str, Any]] = {
     FeatureSpec: {"content_version": None, "longest_history": None},
     ModelConfig: {"direction_scale": 1.0},
+    TrainingConfig: {"precision": "float32"},
 }
 """Fields that came within a format: at these values they change no version of a model."""
 

@@ -118,7 +118,6 @@ def _environment(rank: int, *, num_ranks: int, port: int) -> dict[str, str]:
         "RANK": rank,
         "LOCAL_RANK": rank,
         "WORLD_SIZE": num_ranks,
-        "LOCAL_WORLD_SIZE": num_ranks,
         "MASTER_ADDR": LOOPBACK,
         "MASTER_PORT": port,
         "TORCHELASTIC_USE_AGENT_STORE": True,

@@ -63,10 +63,11 @@ def run(folder: Path, *, rank: int) -> None:
     """Train with the other ranks."""
     options = json.loads((folder / OPTIONS).read_text())
     prepared = load_prepared(folder / PREPARED)
+    asked, started = prepared.training.processes, int(os.environ["WORLD_SIZE"])
+    if started != asked:
+        raise ValueError(f"processes is {asked}, but {started} were started: start {asked}")
     device = device_of_rank(
-        prepared.training.device,
-        local_rank=int(os.environ["LOCAL_RANK"]),
-        processes=int(os.environ["LOCAL_WORLD_SIZE"]),
+        prepared.training.device, local_rank=int(os.environ["LOCAL_RANK"]), processes=asked
     )
     torch.set_num_threads(options["threads"])
     backend = "gloo"
@@ -86,7 +87,7 @@ def run(folder: Path, *, rank: int) -> None:
             device=device,
             report=report,
             checkpoint_dir=Path(checkpoint_dir) if checkpoint_dir else None,
-            ranks=Ranks(rank, dist.get_world_size()),
+            ranks=Ranks(rank, started),
         )
     if rank == 0:
         network = trained.network

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.course import Course
-from convcg_model.determinism import choose_device
+from convcg_model.determinism import choose_device, settle_precision
 from convcg_model.partial_state import remove_partial_states
 from convcg_model.preparation import prepare
 from convcg_model.processes import train_on_processes
@@ -56,7 +56,7 @@ def fit(
         examples,
         catalogue,
         config=config,
-        training=training,
+        training=settle_precision(training, device),
         first_day=first_day,
         array_folder=array_folder,
     )

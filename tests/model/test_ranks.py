@@ -38,6 +38,7 @@ CASES = {
     "sharded search": case(epochs="auto", max_auto_examples=4000, sharded_rows=3),
     "search": case({"direction_scale": "auto"}, epochs="auto", max_auto_examples=4000),
 }
+BF16 = case({"history": "transformer", "transformer_dim": 16}, precision="bf16")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def dated():
 
 @pytest.fixture(scope="module")
 def on_two(tmp_path_factory):
-    return train_on_ranks(CASES, 2, tmp_path_factory.mktemp("two"))
+    return train_on_ranks(CASES | {"bf16": BF16}, 2, tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -81,6 +82,12 @@ def test_the_search_of_two_ranks_takes_the_same_course(on_two, dated):
         assert together[name] == alone[name]
     of_one, of_two = ([score for _, score in found["curve"]] for found in (alone, together))
     np.testing.assert_allclose(of_two, of_one, rtol=1e-3)
+
+
+def test_bf16_on_two_ranks_loses_no_more_than_its_digits(on_two, dated):
+    alone = train_case(BF16, dated)
+    losses = [[metrics["loss"] for _, metrics in found["steps"]] for found in (alone, on_two["bf16"])]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.01)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
