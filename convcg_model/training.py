@@ -48,8 +48,10 @@ def fit(
     for each task present in the batch `loss_conversion` and `loss_engagement` (cross-entropy,
     weighted mean), and after a look `validation`.
 
+    With `training.processes` the steps are those of so many processes (`processes.py`).
+
     Raises ValueError without positives or with unusable weights or columns, and FloatingPointError
-    as soon as a loss is not finite.
+    as soon as a loss is not finite; of several processes RankError, with the error of one of them.
     """
     device = choose_device(training.device)
     prepared, static = prepare(

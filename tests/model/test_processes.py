@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from convcg_model.checkpoint import load_checkpoint, save_checkpoint
-from convcg_model.preparation import prepare
+from convcg_model.preparation import load_prepared, prepare, save_prepared
 from convcg_model.processes import RankError, read_result, train_on_processes, write_task
 from convcg_model.repeat_rates import RepeatRates
 from convcg_model.trained_model import TrainedModel
@@ -60,7 +61,7 @@ def assert_close(model: TrainedModel, other: TrainedModel) -> None:
     assert movement(weights(other), since=weights(model)) < 1e-3 * length
 
 
-def test_a_killed_rank_is_named_and_the_training_goes_on_on_any_number(world, on_two, tmp_path):
+def test_a_killed_rank_is_named_and_ends_the_others(world, tmp_path):
     steps = []
 
     def kill_rank_1(step: int, _: Any) -> None:
@@ -97,7 +98,10 @@ def test_killed_and_resumed_ends_in_the_same_bytes(world, on_two, tmp_path):
     (places[1] / left.name).write_bytes(left.read_bytes())
 
     steps = []
-    resumed = train(world, **given, training=ON_TWO, on_step=lambda step, _: steps.append(step))
+    from_files = given | {"array_folder": tmp_path / "arrays"}
+    resumed = train(
+        world, **from_files, training=ON_TWO, on_step=lambda step, _: steps.append(step)
+    )
     assert steps == list(range(int(left.stem[-9:]), 10))
     assert resumed.model_version == on_two.model_version
     assert not list(places[0].iterdir())
@@ -108,6 +112,26 @@ def test_killed_and_resumed_ends_in_the_same_bytes(world, on_two, tmp_path):
     resumed = train(world, **given, training=alone, on_step=lambda step, _: steps.append(step))
     assert steps[0] == int(left.stem[-9:])
     assert_close(resumed, on_two)
+
+
+def test_ranks_map_the_files_of_the_examples_and_copy_none(world, tmp_path):
+    prepared, _ = prepare(
+        world.examples,
+        world.pins,
+        config=CONFIG,
+        training=ON_TWO,
+        array_folder=tmp_path / "arrays",
+    )
+    save_prepared(prepared, tmp_path / "prepared")
+    loaded = load_prepared(tmp_path / "prepared")
+    assert loaded.data.digest() == prepared.data.digest()
+    mapped = [name for name, v in vars(prepared.data.users).items() if isinstance(v, np.memmap)]
+    assert {"numeric", "recent", "recent_age", "token"} <= set(mapped)
+    for name in mapped:
+        again = getattr(loaded.data.users, name)
+        assert isinstance(again, np.memmap)
+        assert again.filename == getattr(prepared.data.users, name).filename
+        assert np.array_equal(again, getattr(prepared.data.users, name))
 
 
 def test_the_checkpoint_is_that_of_one_process(world, on_two, tmp_path):

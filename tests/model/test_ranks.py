@@ -86,7 +86,9 @@ def test_the_search_of_two_ranks_takes_the_same_course(on_two, dated):
 
 def test_bf16_on_two_ranks_loses_no_more_than_its_digits(on_two, dated):
     alone = train_case(BF16, dated)
-    losses = [[metrics["loss"] for _, metrics in found["steps"]] for found in (alone, on_two["bf16"])]
+    losses = [
+        [metrics["loss"] for _, metrics in found["steps"]] for found in (alone, on_two["bf16"])
+    ]
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.01)
 
 
