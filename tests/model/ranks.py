@@ -22,6 +22,7 @@ from ..forked import start
 from .conftest import World
 
 Case = tuple[ModelConfig, TrainingConfig]
+AGAIN = ", again"
 CPU = torch.device("cpu")
 REQUIRED = "CONVCG_TEST_TORCHRUN_REQUIRED"
 needs_gloo = pytest.mark.skipif(
@@ -47,7 +48,11 @@ def train_case(case: Case, world: World, ranks: Ranks = ALONE, **options: Any) -
 
 
 def train_on_ranks(cases: Mapping[str, Case], num_ranks: int, folder: Path) -> dict[str, Any]:
-    """What rank 0 found of each case; all ranks train all cases, one after the other."""
+    """What rank 0 found of each case; all ranks train all cases, one after the other.
+
+    By the name with `AGAIN` behind it what a training found that went on from the case's newest
+    partial state, which lies in a folder of that name.
+    """
     processes = [start(_rank, rank, num_ranks, dict(cases), folder) for rank in range(num_ranks)]
     for process in processes:
         process.join()
@@ -63,7 +68,12 @@ def _rank(rank: int, num_ranks: int, cases: dict[str, Case], folder: Path) -> No
         place = f"file://{folder / 'store'}"
         dist.init_process_group("gloo", init_method=place, rank=rank, world_size=num_ranks)
         world, ranks = World(with_times=True), Ranks(rank, num_ranks)
-        found = {name: train_case(case, world, ranks) for name, case in cases.items()}
+        # Each has a folder for its partial states, which stay there, and goes on from the newest.
+        found = {
+            f"{name}{again}": train_case(case, world, ranks, checkpoint_dir=folder / name)
+            for name, case in cases.items()
+            for again in ("", AGAIN)
+        }
         if rank == 0:
             torch.save(found, folder / "found.pt")
         dist.barrier()

@@ -10,7 +10,7 @@ from convcg_model.ranks import Ranks
 from convcg_model.towers import TwoTower
 
 from .conftest import World
-from .ranks import Case, movement, needs_gloo, train_case, train_on_ranks
+from .ranks import AGAIN, Case, movement, needs_gloo, train_case, train_on_ranks
 from .test_training import SHORT, SMALL
 
 pytestmark = [pytest.mark.torchrun, needs_gloo]
@@ -23,7 +23,10 @@ def case(model: dict[str, object] | None = None, **training: object) -> Case:
     )
 
 
+SAVED_AT = 38
+"""A step between the best look and the end of the search, and more than half of all."""
 ALL_ON = {"head": "multi", "advertiser_loss": "in_batch", "dropout": 0.2}
+SEARCH = {"epochs": "auto", "max_auto_examples": 4000, "save_every_steps": SAVED_AT}
 CASES = {
     "defaults": case(),
     "all on": case(ALL_ON),
@@ -35,8 +38,8 @@ CASES = {
     "transformer": case({"history": "transformer", "transformer_dim": 16}),
     "without repeats": case({"repeat_score": False, "item_space": False, "pin_prior": False}),
     "sharded": case(ALL_ON | {"hashed_ids": True, "min_pin_count": 45}, sharded_rows=3),
-    "sharded search": case(epochs="auto", max_auto_examples=4000, sharded_rows=3),
-    "search": case({"direction_scale": "auto"}, epochs="auto", max_auto_examples=4000),
+    "sharded search": case(**SEARCH, sharded_rows=3),
+    "search": case({"direction_scale": "auto"}, **SEARCH),
 }
 BF16 = case({"history": "transformer", "transformer_dim": 16}, precision="bf16")
 
@@ -47,8 +50,13 @@ def dated():
 
 
 @pytest.fixture(scope="module")
-def on_two(tmp_path_factory):
-    return train_on_ranks(CASES | {"bf16": BF16}, 2, tmp_path_factory.mktemp("two"))
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def on_two(folder):
+    return train_on_ranks(CASES | {"bf16": BF16}, 2, folder)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -82,6 +90,26 @@ def test_the_search_of_two_ranks_takes_the_same_course(on_two, dated):
         assert together[name] == alone[name]
     of_one, of_two = ([score for _, score in found["curve"]] for found in (alone, together))
     np.testing.assert_allclose(of_two, of_one, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["search", "sharded search"])
+def test_a_search_goes_on_from_its_middle_to_the_same_bytes(name, on_two, folder, dated):
+    straight, again = on_two[name], on_two[name + AGAIN]
+    assert straight["course"]["search_end"] > SAVED_AT
+    assert straight["course"]["best_step"] < SAVED_AT
+    assert [step for step, _ in again["steps"]] == [
+        step for step, _ in straight["steps"] if step >= SAVED_AT
+    ]
+    assert again["course"] == straight["course"]
+    for weight, values in straight["weights"].items():
+        assert torch.equal(again["weights"][weight], values), weight
+
+    # On one process it goes on from the same file.
+    alone = train_case(CASES[name], dated, checkpoint_dir=folder / name)
+    assert [step for step, _ in alone["steps"]] == [step for step, _ in again["steps"]]
+    nothing = {weight: torch.zeros_like(values) for weight, values in alone["weights"].items()}
+    apart = movement(alone["weights"], since=again["weights"])
+    assert apart < 2e-3 * movement(alone["weights"], since=nothing)
 
 
 def test_bf16_on_two_ranks_loses_no_more_than_its_digits(on_two, dated):
