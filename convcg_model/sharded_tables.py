@@ -5,7 +5,7 @@ Which Pins are frequent has nothing to do with their number modulo R. Shape suff
 `batches.py`, and U for the distinct rows that this rank asks for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -122,23 +122,17 @@ def _convert(
     state: dict[str, Any],
     optimizer: torch.optim.Optimizer,
     tables: Iterable[ShardedTable],
-    convert: Any,
+    convert: Callable[[Tensor, ShardedTable], Tensor],
 ) -> dict[str, Any]:
     """A state dict in which the moments of the tables' rows are converted."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     by_id = {id(table.weight): table for table in tables}
-    moments = {}
-    for place, of_one in state["state"].items():
+    moments = dict(state["state"])
+    for place, of_one in moments.items():
         table = by_id.get(id(parameters[place]))
-        # A number, such as how many steps there were, is no row's.
-        moments[place] = (
-            of_one
-            if table is None
-            else {
-                name: convert(value, table) if value.ndim else value
-                for name, value in of_one.items()
-            }
-        )
+        if table is not None:
+            # A number, such as how many steps there were, is no row's.
+            moments[place] = {n: convert(v, table) if v.ndim else v for n, v in of_one.items()}
     return {**state, "state": moments}
 
 
