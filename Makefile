@@ -14,6 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: help demo run dev next-day late-file status repair maintenance test test-postgres test-s3 soak install
 .PHONY: dagster-home format lint typecheck validate check-deploy bench-data bench-late bench-delay bench-public
 .PHONY: bench-peers bench-training bench-index bench-serve bench-candidates bench-user-store serve ablation clean
+.PHONY: test-torchrun bench-torchrun
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,9 @@ test-postgres: $(VENV)/.installed-postgres  ## the tests of Postgres, with drive
 
 test-s3: $(VENV)/.installed-s3  ## the tests of object stores, with a server that stands in for S3
 	CONVCG_TEST_S3_REQUIRED=1 $(BIN)/pytest -n 2 --dist loadfile -m s3
+
+test-torchrun: install  ## the tests of training on several processes, by gloo on this machine
+	CONVCG_TEST_TORCHRUN_REQUIRED=1 $(BIN)/pytest -n 2 --dist loadfile -m torchrun
 
 install: $(VENV)/.installed  ## a virtual environment with the pinned dependencies
 
@@ -116,6 +120,9 @@ bench-late: install  ## one late file against a full rebuild; JSON on the last l
 
 bench-training: install  ## training from files beside training from memory; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_training
+
+bench-torchrun: install  ## training on one process beside two; JSON on the last line
+	$(BIN)/python -m benchmarks.bench_torchrun
 
 bench-index: install  ## the index's own settings, filters, changes; JSON on the last line
 	$(BIN)/python -m benchmarks.bench_index

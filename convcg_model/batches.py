@@ -6,7 +6,7 @@ L recent actions, Q query tokens, F numeric features, C content, K history pools
 D embedding, X input of a tower.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -14,17 +14,31 @@ from torch import Tensor
 
 
 class _OnDevice:
-    """A dataclass of tensors, of dicts of tensors, or of more of the kind, that can be moved."""
+    """A dataclass of tensors, dicts of tensors, more of the kind and numbers, that can be moved."""
 
     def to(self, device: torch.device) -> Self:
         """The same batch on another device."""
         moved = {}
-        for field, value in vars(self).items():
+        for part, value in vars(self).items():
             if isinstance(value, dict):
-                moved[field] = {name: tensor.to(device) for name, tensor in value.items()}
+                moved[part] = {name: tensor.to(device) for name, tensor in value.items()}
+            elif isinstance(value, Tensor | _OnDevice):
+                moved[part] = value.to(device)
             else:
-                moved[field] = value.to(device)
+                moved[part] = value
         return type(self)(**moved)
+
+
+@dataclass(frozen=True)
+class Among(_OnDevice):
+    """Rows of a batch that several ranks share: the places that this rank's have among all `num`.
+
+    What is drawn by chance for each row is drawn for all, so that it is the same on any number of
+    ranks.
+    """
+
+    num: int
+    place: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class ItemBatch(_OnDevice):
     advertiser_M: Tensor
     numeric_MF: Tensor
     content_MC: Tensor
+    among: Among | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -69,3 +84,4 @@ class UserBatch(_OnDevice):
     action_BL: Tensor
     age_BL: Tensor
     times_BL: Tensor
+    among: Among | None = field(default=None, kw_only=True)

@@ -225,6 +225,24 @@ class TrainingConfig(FrozenConfig):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="auto: cuda where there is one",
     )
+    precision: Literal["float32", "bf16", "auto"] = Field(
+        default="float32",
+        description="of the towers' products in training; weights, loss and what serves stay "
+        "float32. auto: bf16 where the device has it",
+    )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="processes of this machine that train together, each with a part of every "
+        "batch, and on a GPU of its own; the model is the same but for rounding",
+    )
+    sharded_rows: int = Field(
+        default=100_000,
+        ge=1,
+        description="processes: tables of Pins and query words with so many rows are divided over "
+        "them; smaller ones each process has whole",
+    )
 
 
 class IndexConfig(FrozenConfig):

@@ -44,8 +44,21 @@ _SINCE_2: dict[type[BaseModel], dict[str, Any]] = {
 _ADDED: dict[type[BaseModel], dict[str, Any]] = {
     FeatureSpec: {"content_version": None, "longest_history": None},
     ModelConfig: {"direction_scale": 1.0},
+    TrainingConfig: {"precision": "float32"},
 }
 """Fields that came within a format: at these values they change no version of a model."""
+
+HOW: dict[type[BaseModel], set[str]] = {TrainingConfig: {"processes", "sharded_rows"}}
+"""Fields that say how a model is computed: they change no version, whatever they are."""
+
+
+def training_that_decides(training: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a TrainingConfig without those that only say how a model is computed.
+
+    >>> training_that_decides({"epochs": 3, "processes": 2})
+    {'epochs': 3}
+    """
+    return {name: value for name, value in training.items() if name not in HOW[TrainingConfig]}
 
 
 def legacy_fields(format_number: int) -> dict[str, Any]:
@@ -57,6 +70,7 @@ def legacy_fields(format_number: int) -> dict[str, Any]:
 def version_json(part: BaseModel, *, format_number: int) -> str:
     """A config as its format wrote it: what a model version is made of."""
     unknown = set(_SINCE_2.get(type(part), {})) if format_number == 1 else set()
+    unknown |= HOW.get(type(part), set())
     for name, default in _ADDED.get(type(part), {}).items():
         if getattr(part, name) == default:
             unknown.add(name)

@@ -6,7 +6,7 @@ Shape suffixes: see `batches.py`.
 import torch
 from torch import Tensor, nn
 
-from convcg_model.batches import ItemBatch
+from convcg_model.batches import Among, ItemBatch
 from convcg_model.config import ModelConfig
 from convcg_model.features import FeatureSpec
 from convcg_model.vocabulary import FIRST_KNOWN, MISSING, UNKNOWN, Vocabulary
@@ -34,10 +34,16 @@ class CodeEmbedding(nn.Module):
             self.hashed = nn.EmbeddingBag(hash_buckets + 1, dim, mode="sum", padding_idx=MISSING)
             nn.init.zeros_(self.hashed.weight)
 
-    def forward(self, codes: Tensor, hashes: Tensor | None = None) -> Tensor:
-        """Codes of any shape to their embeddings [..., dim]; hash buckets only of a vector [M]."""
+    def forward(
+        self, codes: Tensor, hashes: Tensor | None = None, *, among: Among | None = None
+    ) -> Tensor:
+        """Codes of any shape to their embeddings [..., dim]; of a vector [M] also hash buckets and
+        which they are `among` those of all ranks.
+        """
         if self.training and self.hidden_share > 0:
-            hidden = torch.rand(codes.shape, device=codes.device) < self.hidden_share
+            shape = codes.shape if among is None else (among.num,)
+            drawn = torch.rand(shape, device=codes.device)
+            hidden = (drawn if among is None else drawn[among.place]) < self.hidden_share
             codes = torch.where(hidden & (codes >= FIRST_KNOWN), UNKNOWN, codes)
             if hashes is not None:
                 hashes = hashes * ~hidden.unsqueeze(-1)
@@ -74,9 +80,9 @@ class ItemEncoder(nn.Module):
 
     def forward(self, items: ItemBatch) -> Tensor:
         """item_MX; zero for `catalogue.NO_PIN`."""
-        parts = [self.pin(items.pin_M, items.hash_M2), items.numeric_MF]
+        parts = [self.pin(items.pin_M, items.hash_M2, among=items.among), items.numeric_MF]
         if self.advertiser:
-            parts.append(self.advertiser(items.advertiser_M))
+            parts.append(self.advertiser(items.advertiser_M, among=items.among))
         if self.category:
             parts.append(self.category(items.category_M))
         if self.content:

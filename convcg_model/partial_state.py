@@ -35,8 +35,8 @@ def load_partial_state(folder: Path, *, fingerprint: str) -> dict[str, Any] | No
 
 
 def remove_partial_states(folder: Path, *, fingerprint: str) -> None:
-    """Remove the states of this training, when it has ended."""
-    for path in _paths(folder, fingerprint):
+    """Remove the states of this training, when it has ended, also those half written."""
+    for path in folder.glob(f"partial-{fingerprint}-*"):
         path.unlink()
 
 

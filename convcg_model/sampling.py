@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convcg_model.config import TrainingConfig
+from convcg_model.ranks import ALONE, Ranks
 
 BLOCK_ROWS = 64
 MIXED_ROWS = 2**18
@@ -54,8 +55,9 @@ def shuffle(
 class Batches:
     """The batch of every step; the order of the epoch that the last one was of is kept."""
 
-    def __init__(self, training: TrainingConfig):
+    def __init__(self, training: TrainingConfig, ranks: Ranks = ALONE):
         assert training.batch_size != "auto"
+        self._ranks = ranks
         self.batch_size, self.seed = training.batch_size, training.seed
         self._epoch: tuple[int, int] | None = None
         self._batches: list[np.ndarray] = []
@@ -72,7 +74,7 @@ class Batches:
         return self._batches[position]
 
     def soon(self, step: int, *, num_positives: int) -> np.ndarray:
-        """The positives that come after a step, as many as are mixed at a time; told once.
+        """This rank's positives that come after a step, as many as are mixed at a time; told once.
 
         At the beginning, of a training and of an epoch, those of the first steps as well.
         """
@@ -84,7 +86,10 @@ class Batches:
             return np.zeros(0, dtype=np.int64)
         self._is_told = True
         first = position if is_first else position + length
-        found = self._batches[first : position + 2 * length]
+        found = [
+            rows[self._ranks.parts(len(rows))[self._ranks.rank]]
+            for rows in self._batches[first : position + 2 * length]
+        ]
         return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 

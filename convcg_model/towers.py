@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convcg_model.batches import PinBatch, UserBatch
+from convcg_model.batches import Among, PinBatch, UserBatch
 from convcg_model.config import ModelConfig
 from convcg_model.features import FeatureSpec
 from convcg_model.history import history_encoder, read_actions
@@ -62,16 +62,27 @@ class Tower(nn.Module):
         self.is_sequential = config.tower == "sequential"
         self.head = nn.Linear(head_size, size)
 
-    def features(self, input_BX: Tensor) -> Tensor:
+    def features(self, input_BX: Tensor, *, among: Among | None = None) -> Tensor:
         """What a head reads."""
         if self.mlp is None or self.cross is None:
-            only = self.cross or self.mlp
-            assert only is not None
-            return only(input_BX)
+            return self._read(input_BX, among) if self.cross is None else self.cross(input_BX)
         crossed_BX = self.cross(input_BX)
         if self.is_sequential:
-            return self.mlp(crossed_BX)
-        return torch.cat([crossed_BX, self.mlp(input_BX)], dim=1)
+            return self._read(crossed_BX, among)
+        return torch.cat([crossed_BX, self._read(input_BX, among)], dim=1)
+
+    def _read(self, input_BX: Tensor, among: Among | None) -> Tensor:
+        """The MLP; what it drops of rows that ranks share is drawn for the rows of all."""
+        assert self.mlp is not None
+        if among is None or not self.training:
+            return self.mlp(input_BX)
+        for layer in self.mlp:
+            if isinstance(layer, nn.Dropout) and layer.p > 0:
+                kept = layer(input_BX.new_ones(among.num, input_BX.shape[1]))
+                input_BX = input_BX * kept[among.place]
+            else:
+                input_BX = layer(input_BX)
+        return input_BX
 
     def forward(self, input_BX: Tensor) -> Tensor:
         """output_BD."""
@@ -156,7 +167,8 @@ class TwoTower(nn.Module):
             parts.append(subject_BX)
         if pooled_BX is not None:
             parts.append(pooled_BX)
-        user_BD = self._head("user", self.user_tower.features(torch.cat(parts, dim=1)), task=task)
+        features = self.user_tower.features(torch.cat(parts, dim=1), among=batch.among)
+        user_BD = self._head("user", features, task=task)
         if self.space:
             point_BD = self.space.of_users(subject_BX=subject_BX, mean_BX=mean_BX)
             user_BD = user_BD if point_BD is None else user_BD + point_BD
@@ -178,7 +190,8 @@ class TwoTower(nn.Module):
     def embed_pins(self, batch: PinBatch, *, task: str = "conversion") -> Tensor:
         """pin_ND."""
         item_NX = self.items(batch.items)
-        features = self.pin_tower.features(torch.cat([item_NX, batch.numeric_NF], dim=1))
+        input_NX = torch.cat([item_NX, batch.numeric_NF], dim=1)
+        features = self.pin_tower.features(input_NX, among=batch.items.among)
         pin_ND = self._head("pin", features, task=task)
         if self.space:
             pin_ND = pin_ND + self.space.of_pins(item_NX)

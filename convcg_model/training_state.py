@@ -9,6 +9,13 @@ import torch
 
 from convcg_model.config import TrainingConfig
 from convcg_model.course import Course
+from convcg_model.sharded_tables import (
+    ShardedTable,
+    part_moments,
+    part_weights,
+    whole_moments,
+    whole_weights,
+)
 from convcg_model.towers import TwoTower
 
 
@@ -50,23 +57,36 @@ class TrainingState:
         self._restore(self.best)
 
     def save(self) -> dict[str, Any]:
-        """All of it, for a partial state."""
-        return self._weights() | {
-            "averaged": self.averaged.state_dict() if self.averaged else None,
-            "best": self.best,
+        """All of it, for a partial state; the tables whole, so all ranks ask for it at once."""
+        return self._whole(self._weights()) | {
+            "averaged": whole_weights(self.averaged) if self.averaged else None,
+            "best": None if self.best is None else self.best | self._whole(self.best),
             "course": self.course.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from what `save` gave."""
         self.course.resume(state["course"])
-        self._restore(state)
-        self.best = state["best"]
+        self._restore(self._part(state))
+        best = state["best"]
+        self.best = None if best is None else best | self._part(best)
         if self.averaged and state["averaged"]:
-            self.averaged.load_state_dict(state["averaged"])
+            self.averaged.load_state_dict(part_weights(state["averaged"], self.averaged))
 
     def _weights(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def _whole(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "network": whole_weights(self.network, state["network"]),
+            "optimizer": whole_moments(state["optimizer"], self.optimizer, self.network),
+        }
+
+    def _part(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "network": part_weights(state["network"], self.network),
+            "optimizer": part_moments(state["optimizer"], self.optimizer, self.network),
+        }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
@@ -75,7 +95,7 @@ class TrainingState:
 
 def make_optimizer(network: TwoTower, training: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW; an embedding that no row of a batch uses must not shrink, so embeddings do not."""
-    tables = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    tables = (torch.nn.Embedding, torch.nn.EmbeddingBag, ShardedTable)
     embeddings = {id(m.weight) for m in network.modules() if isinstance(m, tables)}
     decayed, others = [], []
     for parameter in network.parameters():

@@ -32,6 +32,7 @@ from convcg_model.checkpoint import load_checkpoint, read_description, save_chec
 from convcg_model.config import ModelConfig, TrainingConfig
 from convcg_model.evaluation.over_time import Point, points, rank_day
 from convcg_model.evaluation.result import EvaluationConfig
+from convcg_model.formats import training_that_decides
 from convcg_model.trained_model import TrainedModel
 
 MAX_QUERIES = 5_000
@@ -200,7 +201,8 @@ class Backtest:
         state = load_whole_state(self.warehouse.deployment, [EXAMPLES, "pin_features"])
         pins = state["pin_features"].digest(day, ALL_CELLS)
         examples = digest_of(view_detail(recipe, day, state))
-        return _digest(candidate.model, candidate.training, examples, pins)
+        decides = training_that_decides(candidate.training)
+        return _digest(candidate.model, decides, examples, pins)
 
     def _ranks(self, day: dt.date, models: dict[str, TrainedModel], *, say: Say) -> Any:
         """The day's queries ranked by all models and the baselines; kept as a file."""

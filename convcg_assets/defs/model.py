@@ -63,11 +63,14 @@ def two_tower_checkpoint(
     killed goes on where it stopped. What was trained on the same examples with the same settings
     already is kept: training again would end in the same bytes.
     """
+    from convcg_model.formats import training_that_decides
+
+    settings = config.model_dump()
+    settings["training"] = training_that_decides(settings["training"])
     for day in run_days(context):
         with warehouse.build(
             "two_tower_checkpoint", Days(day, day), run_id=context.run_id
         ) as build:
-            settings = config.model_dump()
             check_looked_at(build, day)
             if build.is_artifact_built(day, settings=settings):
                 metadata = _describe_kept(warehouse.deployment.models / f"dt={day}")
@@ -164,7 +167,11 @@ def _train(day: date, warehouse: Warehouse, config: TwoTowerConfig, build: Build
         )
         run.log_history(history)
         path = deployment.models / f"dt={day}"
-        made = {"mlflow_run_id": run.run_id, "loss_history": history, "numerics": numerics()}
+        made = {
+            "mlflow_run_id": run.run_id,
+            "loss_history": history,
+            "numerics": numerics(processes=training_config.processes),
+        }
         version = save_checkpoint(model, path, provenance=given.provenance | made)
         chosen = ("batch_size", "id_dropout", "min_pin_count", "direction_scale")
         chosen += ("best_step", "search_steps")

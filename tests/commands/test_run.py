@@ -175,7 +175,8 @@ def test_a_missing_day_says_which_path_was_looked_for(deployment: Home) -> None:
 
 def test_steps_by_name_with_settings_of_the_model_as_json(deployment: Home, tmp_path: Path) -> None:
     deployment = copy_of(deployment, tmp_path / "home")
-    config = {"two_tower_checkpoint": {"config": {"training": {"epochs": 1, "batch_size": 256}}}}
+    training = {"epochs": 1, "batch_size": 256, "processes": 2}
+    config = {"two_tower_checkpoint": {"config": {"training": training}}}
     (tmp_path / "config.json").write_text(json.dumps({"ops": config}))
     done = deployment.convcg(
         *("run", "--only", "two_tower_checkpoint", "--only", "pin_embedding_index", "--json"),
@@ -193,6 +194,17 @@ def test_steps_by_name_with_settings_of_the_model_as_json(deployment: Home, tmp_
         (deployment.home / "models" / f"dt={MODEL_DAY}" / "model.json").read_text()
     )
     assert made_by["training"]["epochs"] == 1
+    assert made_by["provenance"]["numerics"]["processes"] == 2
+
+    # On how many processes it is trained does not make it another model.
+    training["processes"] = 1
+    again = deployment.convcg(
+        *("run", "--only", "two_tower_checkpoint", "--json"),
+        *("--no-checks", "--config", json.dumps(config)),
+    )
+    assert again.returncode == 0, again.stderr
+    kept = json.loads((deployment.home / "models" / f"dt={MODEL_DAY}" / "model.json").read_text())
+    assert kept == made_by
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,21 @@ from convcg_model.features import PIN_NUMBERS, USER_NUMBERS
 
 
 class World:
-    """Tables of `num_rows` examples over `num_pins` Pins; everything optional can be left out."""
+    """Tables of `num_rows` examples over `num_pins` Pins; everything optional can be left out.
 
-    def __init__(self, *, num_rows=600, num_pins=40, num_users=60, sparse=False, string_ids=False):
+    With `with_times` the examples are of ten days, else of one moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_rows=600,
+        num_pins=40,
+        num_users=60,
+        sparse=False,
+        string_ids=False,
+        with_times=False,
+    ):
         generator = np.random.default_rng(7)
         user = generator.integers(num_users, size=num_rows)
         pin = 2 * generator.integers(num_pins // 2, size=num_rows) + user % 2
@@ -39,7 +51,13 @@ class World:
             "user_id": self._ids("u", user),
             "pin_id": self._ids("p", pin),
             "advertiser_id": none(kind) if sparse else self._ids("a", pin % 5),
-            "impression_ts": pa.array([dt.datetime(2026, 1, 1)] * num_rows, pa.timestamp("us")),
+            "impression_ts": pa.array(
+                [
+                    dt.datetime(2026, 1, 1) + dt.timedelta(hours=row % 240 * with_times)
+                    for row in range(num_rows)
+                ],
+                pa.timestamp("us"),
+            ),
             "surface": pa.array(
                 np.array(["homefeed", "search"])[generator.integers(2, size=num_rows)]
             ),

@@ -62,3 +62,27 @@ def test_a_model_of_the_gpu_is_read_without_one(world, tmp_path):
 def test_every_setting_runs(world, history, tower):
     config = SMALL.model_copy(update={"history": history, "tower": tower})
     assert train(world, config=config, training=ON_GPU).model_version
+
+
+@pytest.mark.torchrun
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
+def test_two_gpus_give_the_losses_of_one(world):
+    config = SMALL.model_copy(update={"dropout": 0.2})
+    found = []
+    for processes in (1, 2):
+        seen: list[float] = []
+        train(
+            world,
+            config=config,
+            training=ON_GPU.model_copy(update={"processes": processes, "sharded_rows": 3}),
+            on_step=lambda _, metrics, seen=seen: seen.append(metrics["loss"]),
+        )
+        found.append(seen)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3)
+
+
+@pytest.mark.torchrun
+def test_more_processes_than_gpus_are_refused(world):
+    many = ON_GPU.model_copy(update={"processes": torch.cuda.device_count() + 1})
+    with pytest.raises(ValueError, match="each process needs one of its own"):
+        train(world, training=many)

@@ -4,8 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from convcg_model.config import ModelConfig, TrainingConfig
+from convcg_model.determinism import has_bf16, settle_precision
 from convcg_model.training import fit
 from convcg_model.training_set import select_split
 
@@ -13,6 +15,7 @@ SMALL = ModelConfig(
     embedding_dim=16, mlp_sizes=(16, 16, 16), pin_id_dim=8, content_dim=4, id_dropout=0.1
 )
 SHORT = TrainingConfig(epochs=2, batch_size=100, hard_negatives_per_batch=20, device="cpu")
+CPU = torch.device("cpu")
 
 
 class KilledError(Exception):
@@ -209,3 +212,32 @@ def test_a_model_reads_the_content_of_one_encoder(world):
     assert np.array_equal(model.embed_pins(mixed), model.embed_pins(without))
     unread = mixed.set_column(place, "content", pa.nulls(len(bare), pa.list_(pa.float64())))
     assert not np.array_equal(model.embed_pins(mixed), model.embed_pins(unread))
+
+
+@pytest.mark.skipif(not has_bf16(CPU), reason="this processor has no bf16")
+def test_bf16_is_near_float32_and_keeps_weights_as_they_were(world):
+    bf16 = SHORT.model_copy(update={"precision": "bf16"})
+    seen: dict[str, list[float]] = {"float32": [], "bf16": []}
+    models = {
+        training.precision: train(
+            world,
+            training=training,
+            on_step=lambda _, metrics, of=seen[training.precision]: of.append(metrics["loss"]),
+        )
+        for training in (SHORT, bf16)
+    }
+    np.testing.assert_allclose(seen["bf16"], seen["float32"], rtol=0.02)
+    assert seen["bf16"] != seen["float32"]
+    assert {w.dtype for w in models["bf16"].network.state_dict().values()} == {torch.float32}
+    assert models["bf16"].model_version == train(world, training=bf16).model_version
+    auto = train(world, training=SHORT.model_copy(update={"precision": "auto"}))
+    assert auto.training.precision == "bf16"
+    assert auto.model_version == models["bf16"].model_version
+
+
+def test_bf16_is_refused_where_there_is_none(world, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    with pytest.raises(ValueError, match="this cpu multiplies no bf16: use auto or float32"):
+        train(world, training=SHORT.model_copy(update={"precision": "bf16"}))
+    auto = SHORT.model_copy(update={"precision": "auto"})
+    assert settle_precision(auto, CPU).precision == "float32"
