@@ -13,8 +13,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help demo run dev next-day late-file status repair maintenance test test-postgres test-s3 soak install
 .PHONY: dagster-home format lint typecheck validate check-deploy bench-data bench-late bench-delay bench-public
-.PHONY: bench-peers bench-training bench-index bench-serve bench-candidates bench-user-store serve ablation clean
-.PHONY: test-torchrun bench-torchrun
+.PHONY: bench-peers bench-training bench-torchrun bench-index bench-serve bench-candidates bench-user-store
+.PHONY: serve ablation test-torchrun clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,8 @@ maintenance: install  ## remove old files, never a version that a kept model was
 soak: install  ## any order, same result: many more sequences, with other seeds
 	CONVCG_SEQUENCES=$${CONVCG_SEQUENCES:-2000} CONVCG_SEED=$${CONVCG_SEED:-1000000} $(BIN)/pytest -n 2 --dist loadfile tests/builds
 
-test: install  ## all tests
-	$(BIN)/pytest -n 2 --dist loadfile
+test: install  ## all tests but those of a command of their own
+	$(BIN)/pytest -n 2 --dist loadfile -m "not torchrun"
 
 test-postgres: $(VENV)/.installed-postgres  ## the tests of Postgres, with drivers and a server of its own
 	CONVCG_TEST_POSTGRES_REQUIRED=1 $(BIN)/pytest -n 2 --dist loadfile -m postgres

@@ -132,7 +132,11 @@ def _rows(deployment: Deployment, table: str, *, con: Backend) -> list[str]:
     if not days:
         return []
     if table in VIEWS:
-        return sorted_rows(table, rows.read(table, days, con=con).get_name(), con=con)
+        return sorted(
+            row
+            for part in ranges(days)
+            for row in sorted_rows(table, rows.read(table, part, con=con).get_name(), con=con)
+        )
     held = deployment.lake.held(table, days, version=deployment.lake.snapshot(table))
     return sorted_rows(table, f"({select_files(held)})", con=con)
 
