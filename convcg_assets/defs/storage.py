@@ -12,6 +12,7 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
+from convcg_assets.defs.sqlite_events import SqliteStorage
 from convcg_assets.postgres import is_postgres, needed, read_url
 from convcg_assets.urls import without_password
 
@@ -37,7 +38,7 @@ class StorageByEnvironment(DagsterStorage, ConfigurableClass):
         """The storage that the environment names."""
         url = os.environ.get(VARIABLE)
         if not url:
-            return DagsterSqliteStorage.from_local(inst_data=inst_data, **config_value)
+            return SqliteStorage.from_local(inst_data=inst_data, **config_value)
         return open_postgres(url, inst_data=inst_data)
 
 
